@@ -1,0 +1,89 @@
+// What goes into a model: chat samples, and what a family's processor makes of them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mquant {
+
+/// One part of a message: a text or a picture (a path relative to the sample file, kept as written too).
+struct ContentPart {
+  enum class Kind { text, image } kind = Kind::text;
+  std::string text;             // kind text
+  std::filesystem::path image;  // kind image: resolved
+  std::string image_as_written;
+};
+
+struct Message {
+  std::string role;  // system, user, assistant
+  std::vector<ContentPart> content;
+};
+
+struct Sample {
+  std::string id;  // "line-17" where the file gives none
+  std::vector<Message> messages;
+  std::optional<std::string> answer;
+  std::string kind;    // "" if the file gives none; eval groups by it
+  std::string digest;  // SHA-256 of messages, answer and picture bytes: the same sample in two files has one digest
+};
+
+/// Reads samples, one JSON object a line: {"id"?, "messages": [...], "answer"?, "kind"?} or the short form
+/// {"image": path or [paths], "prompt": text, "answer"?}.  `content` of a message is a string or a list of parts
+/// {"type": "image", "image": path} / {"type": "text", "text": ...}.  limit 0: all.
+/// @throws Error{input} with file:line for a syntax error, an unknown role or part type, a missing picture.
+std::vector<Sample> read_samples(const std::filesystem::path& file, std::int64_t limit = 0);
+
+/// The class of a token (MSQ): one static scale each.  The values are those of token_kind in files.
+enum class TokenClass : std::uint8_t { text = 0, visual = 1, sink = 2 };
+inline constexpr int kTokenClasses = 3;
+std::string_view token_class_name(TokenClass token_class);
+
+/// A decoded picture: RGB, 8 bit, row-major [height, width, 3].
+struct Image {
+  std::int64_t width = 0, height = 0;
+  std::vector<std::uint8_t> rgb;
+};
+
+/// The patches of one picture (or of one tile of it) in the order of its vision rows.
+struct Grid {
+  std::int64_t t = 1, h = 0, w = 0;  // in patches, before any merging
+  std::int64_t rows() const { return t * h * w; }
+};
+
+/// A sample as tensors, ready for a forward pass.  T tokens, P vision rows, C values a patch.
+struct Features {
+  std::vector<std::int64_t> input_ids;                  // [T]
+  std::vector<TokenClass> token_class;                  // [T]; visual: the row is overwritten by a vision embedding
+  std::vector<std::array<std::int64_t, 3>> positions;   // [T] (t, h, w); all three equal for plain positions
+  std::vector<std::int64_t> picture;                    // [T] which picture a visual token belongs to, -1 for others
+  int position_axes = 1;                                // how many of the three a model reads: 1, or 3 for m-rope
+  std::int64_t next_position = 0;                       // of the first decoded token
+  std::vector<float> pixels;                            // [P, C]
+  std::vector<Grid> grids;                              // one a picture or tile; their rows() sum to P
+  std::int64_t pixel_columns = 0;                       // C
+  std::int64_t answer_begin = -1;                       // index of the first token of the answer; -1: no answer
+};
+
+/// What a processor adds after the prompt.
+enum class WithAnswer { no, yes };  // yes: the answer's tokens and the end-of-turn token follow the prompt
+
+/// Prompt, placeholders, tiling, pixel layout, positions: all that stands between a sample and a model.
+class Processor {
+ public:
+  virtual ~Processor() = default;
+  /// The prompt as text, before placeholders are expanded.
+  virtual std::string prompt(const Sample& sample) const = 0;
+  /// @throws Error{input} for a picture that cannot be read, more pictures than the family takes, ...
+  virtual Features features(const Sample& sample, WithAnswer with_answer) const = 0;
+  virtual std::string decode(const std::vector<std::int64_t>& ids) const = 0;  // special tokens skipped
+  /// Generation ends at any of these.
+  virtual const std::vector<std::int64_t>& stop_ids() const = 0;
+};
+
+}  // namespace mquant
