@@ -1,0 +1,64 @@
+# mquant_library(<name> SOURCES <file>... [USES <name>...] [PRIVATE <target>...] [PUBLIC_LINK <target>...]
+#                [TORCH | TORCH_OPS])
+#   The static library mquant_<name> of src/<name>/.  USES names the mquant libraries that it may use, as
+#   scripts/check_layers.py knows them; their headers and third-party targets do not travel on.
+#   TORCH      tensors by methods only: ATen/ATen.h is then a compile error, which keeps compilation fast
+#   TORCH_OPS  also single <ATen/ops/x.h> functions
+#
+# mquant_test(<name> SOURCES <file>... [USES <name>...] [PRIVATE <target>...] [LABELS <label>...] [TORCH | TORCH_OPS])
+#   The gtest program test_<name>, each test known to ctest.  MQUANT_TEST_DATA is the folder tests/data.
+include(GoogleTest)
+
+function(mquant_compile_settings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
+  if(MQUANT_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+endfunction()
+
+function(mquant_use_torch target methods_only)
+  target_link_libraries(${target} PRIVATE mquant_torch)
+  if(methods_only)
+    target_compile_definitions(${target} PRIVATE TORCH_ASSERT_ONLY_METHOD_OPERATORS)
+  endif()
+endfunction()
+
+function(mquant_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH;TORCH_OPS" "" "SOURCES;USES;PRIVATE;PUBLIC_LINK")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "mquant_library(${name}): unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  set(target mquant_${name})
+  add_library(${target} STATIC ${arg_SOURCES})
+  mquant_compile_settings(${target})
+  list(TRANSFORM arg_USES PREPEND mquant_)
+  target_link_libraries(${target} PRIVATE ${arg_USES} ${arg_PRIVATE} PUBLIC ${arg_PUBLIC_LINK})
+  if(arg_TORCH OR arg_TORCH_OPS)
+    mquant_use_torch(${target} ${arg_TORCH})
+  endif()
+endfunction()
+
+function(mquant_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH;TORCH_OPS" "" "SOURCES;USES;PRIVATE;LABELS")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "mquant_test(${name}): unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  set(target test_${name})
+  add_executable(${target} ${arg_SOURCES})
+  mquant_compile_settings(${target})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})  # for "tests/support/..."
+  target_compile_definitions(${target} PRIVATE MQUANT_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
+  list(TRANSFORM arg_USES PREPEND mquant_)
+  target_link_libraries(${target} PRIVATE mquant_test_support ${arg_USES} ${arg_PRIVATE} GTest::gmock GTest::gtest_main)
+  if(arg_TORCH OR arg_TORCH_OPS)
+    mquant_use_torch(${target} ${arg_TORCH})
+  endif()
+  # One thread a test: ctest runs several.  libtorch's own once-only allocations are no leaks of ours.
+  set(environment "OMP_NUM_THREADS=1" "UBSAN_OPTIONS=print_stacktrace=1"
+                  "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp")
+  string(REPLACE ";" "\\;" environment "${environment}")
+  string(REPLACE ";" "\\;" labels "${arg_LABELS}")
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS "${labels}" ENVIRONMENT "${environment}")
+endfunction()
