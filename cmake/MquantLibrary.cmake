@@ -54,11 +54,13 @@ function(mquant_test name)
   if(arg_TORCH OR arg_TORCH_OPS)
     mquant_use_torch(${target} ${arg_TORCH})
   endif()
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_LIST ${target}_TESTS)
+  # Lists do not survive the PROPERTIES of gtest_discover_tests; ctest reads this file after it has found the tests.
   # One thread a test: ctest runs several.  libtorch's own once-only allocations are no leaks of ours.
-  set(environment "OMP_NUM_THREADS=1" "UBSAN_OPTIONS=print_stacktrace=1"
-                  "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp")
-  string(REPLACE ";" "\\;" environment "${environment}")
-  string(REPLACE ";" "\\;" labels "${arg_LABELS}")
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS "${labels}" ENVIRONMENT "${environment}")
+  set(properties ${CMAKE_CURRENT_BINARY_DIR}/${target}_properties.cmake)
+  string(CONCAT environment "OMP_NUM_THREADS=1;UBSAN_OPTIONS=print_stacktrace=1;"
+                            "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp")
+  file(WRITE ${properties} "set_tests_properties(\${${target}_TESTS} PROPERTIES\n"
+                           "  LABELS \"${arg_LABELS}\"\n  ENVIRONMENT \"${environment}\")\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${properties})
 endfunction()
