@@ -1,0 +1,152 @@
+// What calibration leaves behind and what export makes of it: blocks as stored, the manifest, the formats.
+// No libtorch here: export, verify and every reader of an artifact work on bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mquant/checkpoint.h"
+#include "mquant/config.h"
+#include "mquant/model.h"
+#include "mquant/scheme.h"
+
+namespace mquant {
+
+/// A tensor with its own bytes: little-endian, row-major.
+struct TensorData {
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::vector<std::byte> bytes;
+  explicit operator bool() const { return !bytes.empty(); }
+};
+
+struct StoredLinear {
+  std::optional<QuantizedLinear> quantized;  // else:
+  TensorData weight;                         // [out, in]
+  TensorData bias;                           // [out] or empty
+  OnlineRotation rotation;
+};
+
+struct StoredNorm {
+  NormKind kind = NormKind::layer;
+  double eps = 1e-6;
+  TensorData scale, shift;  // [width]; empty: ones, zeros
+};
+
+/// A block after its passes, under the names of its description ("q", "norm1"), fused tensors still apart.
+struct StoredBlock {
+  std::string name;
+  std::map<std::string, StoredLinear> linears;
+  std::map<std::string, StoredNorm> norms;
+  std::map<std::string, TensorData> params;
+  std::map<std::string, std::map<std::string, double>> figures;  // by linear: "weight_sqnr_db", "output_sqnr_db", ...
+};
+
+/// What a calibration belongs to; --resume refuses to go on when any of it differs.
+struct RunIdentity {
+  std::string tool_version;
+  std::filesystem::path model;              // absolute
+  std::map<std::string, std::string> files; // SHA-256 of every weight and config file, by name
+  std::string family;
+  std::string data_file, data_digest;       // file name; SHA-256 over the digests of the samples, in order
+  std::vector<std::string> sample_digests;  // eval warns when it is given one of these
+  std::int64_t samples = 0;
+  std::map<std::string, std::int64_t> tokens;  // by class, "visual_rows" included
+  std::string recipe;                       // Recipe::json
+  std::uint64_t seed = 0;
+};
+
+/// A calibration directory: run.json, journal.jsonl, blocks/NNNN-NAME.{safetensors,json}, and state/ while it runs.
+///
+/// A block counts once its line stands in the journal: shard and record are written beside, synced and renamed
+/// first.  Any file that the journal does not name is left over from a kill and may be overwritten.
+class CalibrationStore {
+ public:
+  /// A new one.  Throws Error{usage} if `directory` holds a calibration already (say --resume or another name).
+  static CalibrationStore create(const std::filesystem::path& directory, const RunIdentity& identity);
+  /// An existing one, to go on with; throws Error{usage} naming what differs from `identity`.
+  static CalibrationStore resume(const std::filesystem::path& directory, const RunIdentity& identity);
+  /// A finished one, to read.  Throws Error{input} when it is not finished, or a digest of the journal is wrong.
+  static CalibrationStore open(const std::filesystem::path& directory);
+  static bool is_calibration(const std::filesystem::path& directory);
+
+  ~CalibrationStore();
+  CalibrationStore(CalibrationStore&&) noexcept;
+
+  const RunIdentity& identity() const;
+  const std::filesystem::path& directory() const;
+  /// Names of the durable blocks, in order.
+  const std::vector<std::string>& done() const;
+  /// Makes `block` durable.  `state`: file names (in state_directory) to keep for resuming; older ones are removed.
+  void add(const StoredBlock& block, const std::vector<std::string>& state);
+  std::filesystem::path state_directory() const;
+  StoredBlock read(const std::string& block) const;
+  /// Marks the calibration as complete and removes the state.  `report`: JSON text for report.json.
+  void finish(const std::string& report);
+  bool finished() const;
+
+ private:
+  struct Impl;
+  explicit CalibrationStore(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// What an artifact is written from.
+struct ExportInput {
+  const CalibrationStore* calibration = nullptr;
+  const ModelSpec* model = nullptr;
+  const Checkpoint* source = nullptr;  // for tensors that no block describes, and the original names
+  std::string token_rule;              // JSON: how a runtime finds visual tokens and builds the AIFS order
+  std::int64_t max_shard_bytes = 0;    // 0: 5 GB
+};
+
+/// One way to write an artifact.
+struct FormatInfo {
+  std::string name, summary;
+  /// Why this calibration cannot be written in it without computing wrongly elsewhere; "" if it can.
+  std::string (*refuses)(const ExportInput& input);
+  /// Writes weights, config.json, sidecars and, last, mquant_manifest.json into `directory`, which is new and empty.
+  void (*write)(const ExportInput& input, const std::filesystem::path& directory);
+};
+const std::vector<FormatInfo>& all_formats();
+/// Throws Error{usage} with the nearest name.  "auto": the first that does not refuse.
+const FormatInfo& find_format(const std::string& name, const ExportInput& input);
+
+/// Writes the artifact beside `output` and renames it as a whole.  Throws Error{usage} if `output` exists and is not
+/// an artifact of ours to be replaced with `overwrite`.
+void write_artifact(const ExportInput& input, const std::string& format, const std::filesystem::path& output,
+                    bool overwrite);
+
+/// An artifact opened for running.  The bytes are checked against the manifest by `verify`, not here.
+class Artifact {
+ public:
+  static bool is_artifact(const std::filesystem::path& directory);  // mquant_manifest.json is there
+  static Artifact open(const std::filesystem::path& directory, const ModelSpec& model);
+  ~Artifact();
+  Artifact(Artifact&&) noexcept;
+  /// Codes unpacked, fused tensors apart again.
+  StoredBlock read(const std::string& block) const;
+  const Config& manifest() const;
+  std::vector<std::string> sample_digests() const;  // of the calibration
+
+ private:
+  struct Impl;
+  explicit Artifact(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+struct VerifyReport {
+  std::int64_t tensors = 0, bytes = 0, linears = 0;
+  std::vector<std::string> problems;  // one line each; empty: the artifact holds what its manifest says
+};
+/// Reopens an artifact: every name, shape, dtype, code range, scale (finite, positive) and SHA-256, the schema of the
+/// manifest, and that config.json and manifest agree.
+VerifyReport verify_artifact(const std::filesystem::path& directory, const ModelSpec& model);
+
+}  // namespace mquant

@@ -1,0 +1,97 @@
+// The weights of one block, and the forward pass over them.  Everything that computes with tensors meets here.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mquant/model.h"
+#include "mquant/sample.h"
+#include "mquant/scheme.h"
+#include "mquant/tensor.h"
+
+namespace mquant {
+
+class Checkpoint;
+
+/// One linear while passes work on it.
+struct Linear {
+  at::Tensor weight;       // [out, in], float64 while folding, float32 afterwards; undefined once only codes are kept
+  at::Tensor bias;         // [out] or undefined
+  OnlineRotation rotation; // applied to the input before the product
+  std::shared_ptr<const QuantizedLinear> quantized;  // set by `round`; the forward pass then runs the codes
+};
+
+struct NormWeights {
+  NormKind kind = NormKind::layer;  // bake-means turns layer into rms
+  double eps = 1e-6;
+  at::Tensor scale, shift;  // [width] or undefined: all ones, all zeros
+};
+
+/// What has been done to a space so far: x in the block is x of the checkpoint, centered, then turned.
+struct Frame {
+  bool centered = false;  // each row's mean subtracted
+  bool turned = false;    // by the model's rotation of that space
+};
+
+class Block {
+ public:
+  explicit Block(const BlockSpec& spec) : spec_(&spec) {}
+
+  const BlockSpec& spec() const { return *spec_; }
+  Linear& linear(std::string_view name);
+  const Linear& linear(std::string_view name) const;
+  NormWeights& norm(std::string_view name);
+  const NormWeights& norm(std::string_view name) const;
+  at::Tensor& param(std::string_view name);
+  const at::Tensor& param(std::string_view name) const;
+  /// bias += delta, created if absent.
+  void add_bias(std::string_view linear, const at::Tensor& delta);
+
+  std::map<std::string, Linear, std::less<>> linears;
+  std::map<std::string, NormWeights, std::less<>> norms;
+  std::map<std::string, at::Tensor, std::less<>> params;
+  std::map<Space, Frame> frames;
+  bool run_float = false;  // ignore `quantized` in the forward pass
+
+ private:
+  const BlockSpec* spec_;
+};
+
+/// Reads a block's tensors; fused ones are split, shapes are checked against the description.
+/// @throws Error{input} for a missing tensor (renames tried) or a shape that contradicts config.json.
+Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const BlockSpec& spec, at::ScalarType dtype);
+
+/// Keys and values of one decoder block, at their original positions: [capacity, kv_heads * head_dim].
+struct KvCache {
+  at::Tensor keys, values;
+  std::int64_t length = 0;
+};
+
+/// One sample on its way through the blocks.
+struct SampleState {
+  const Features* features = nullptr;
+  std::map<std::string, at::Tensor, std::less<>> registers;
+  /// Original position of each token row; empty: as they are.  order-tokens (AIFS) sets it once, after the embeddings
+  /// are merged; keys and values always lie at original positions, so nothing else has to know.
+  std::vector<std::int64_t> order;
+  /// Decoding: tokens before this forward pass, and a cache for each decoder block.  Null: no cache.
+  std::vector<KvCache>* caches = nullptr;
+  std::int64_t past = 0;
+};
+
+/// Runs steps [begin, end) of a block on one sample; registers not in use any more are dropped.
+/// @throws Error{input} when a token of a class comes by for which a linear has no static scale.
+void run_steps(const Block& block, SampleState& sample, std::size_t begin, std::size_t end);
+/// All steps; afterwards only BlockSpec::keeps is left in the registers.
+void run_block(const Block& block, SampleState& sample);
+
+/// Class of each row that a block's linears see: tokens in their current order, or visual for all vision rows.
+std::vector<TokenClass> row_classes(const BlockSpec& spec, const SampleState& sample, std::int64_t rows);
+
+/// Does a block have anything to do for this sample?  (Vision blocks skip a sample without pictures.)
+bool takes_part(const BlockSpec& spec, const Features& features);
+
+}  // namespace mquant

@@ -1,0 +1,116 @@
+// The jobs of the program as library calls.  A subcommand maps options to one of these.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mquant/model.h"
+#include "mquant/sample.h"
+
+namespace mquant {
+
+/// What all jobs take.  threads 0: all cores.
+struct RunSettings {
+  int threads = 0;
+  std::uint64_t seed = 0;
+  std::string device = "cpu";  // anything else: Error{unsupported}
+};
+
+struct CalibrateOptions {
+  std::filesystem::path model, data, output;
+  std::string recipe = "w4a8";
+  std::vector<std::string> overrides;  // key=value
+  bool resume = false;
+  bool verify_each = false;  // run blocks before and after each pass that must not change them
+  RunSettings run;
+};
+/// @returns the report, as JSON: times, counters, figures by linear.  Interrupted: Error{interrupted}, resumable.
+std::string calibrate(const CalibrateOptions& options);
+
+struct ExportOptions {
+  std::filesystem::path calibration, output;
+  std::string format = "auto";
+  bool overwrite = false;
+};
+void export_artifact(const ExportOptions& options);
+
+/// One row of `inspect` and of --dry-run.
+struct BlockPlan {
+  std::string name, scheme;
+  std::int64_t parameters = 0;
+  std::int64_t float_bytes = 0, artifact_bytes = 0;
+};
+struct Plan {
+  std::string family, summary, model_type;
+  std::vector<BlockPlan> blocks;
+  std::vector<Exemption> exemptions;
+  std::vector<std::string> passes;            // as the recipe orders them
+  std::int64_t parameters = 0, source_bytes = 0, artifact_bytes = 0;
+  std::int64_t peak_bytes = 0;                // estimated for calibrate
+  double seconds = 0;                         // estimated for calibrate on this machine
+  std::int64_t samples = 0;                   // 0 if no data was given
+  std::map<std::string, std::int64_t> tokens; // by class, over the samples
+  std::vector<std::string> prompts;           // of the first samples, as rendered
+};
+/// Reads headers only (and the samples, when `data` is given): nothing is quantized.
+Plan plan_model(const std::filesystem::path& model, const std::string& recipe,
+                const std::vector<std::string>& overrides, const std::optional<std::filesystem::path>& data,
+                std::int64_t limit, const RunSettings& run);
+
+struct EvalOptions {
+  std::filesystem::path model, data;  // a checkpoint, a calibration or an artifact
+  std::optional<std::filesystem::path> reference;
+  std::int64_t limit = 0, max_new_tokens = 24;
+  RunSettings run;
+};
+struct EvalRow {
+  std::int64_t samples = 0, exact = 0;
+};
+struct AgreementRow {  // against the reference, over the tokens of one class, prompt and answer
+  std::int64_t tokens = 0;
+  double kl = 0, top1 = 0;  // means: nats; share of equal argmax
+};
+struct EvalReport {
+  EvalRow all;
+  std::map<std::string, EvalRow> by_kind;
+  double perplexity = 0;  // of the answers' tokens, end of turn included
+  std::int64_t answer_tokens = 0;
+  std::map<std::string, AgreementRow> agreement;  // by token class; empty without a reference
+  std::int64_t shared_with_calibration = 0;       // samples that the calibration has seen
+  double seconds = 0;
+  struct Answer {
+    std::string id, kind, expected, found;
+  };
+  std::vector<Answer> answers;
+};
+EvalReport evaluate(const EvalOptions& options);
+
+struct GenerateOptions {
+  std::filesystem::path model;
+  std::vector<std::filesystem::path> images;
+  std::string prompt, system;
+  std::int64_t max_new_tokens = 128;
+  RunSettings run;
+};
+struct Generation {
+  std::string text;
+  std::int64_t prompt_tokens = 0, visual_tokens = 0, new_tokens = 0;
+  double load_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
+};
+Generation generate(const GenerateOptions& options);
+
+struct ForwardOptions {
+  std::filesystem::path model, data, output;
+  std::int64_t greedy = 0, limit = 0;  // greedy: tokens to decode, stop tokens ignored
+  bool cache = true;                   // false: every token by a whole forward pass
+  RunSettings run;
+};
+/// Writes <id>/input_ids, token_kind, position_ids, pixel_values, vision_embeds, vision.hidden.k, hidden.k, logits,
+/// greedy: safetensors.  @returns the number of tensors.
+std::int64_t forward(const ForwardOptions& options);
+
+}  // namespace mquant

@@ -1,0 +1,72 @@
+// A pass rewrites blocks.  Recipes order passes; each is written once for all families.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mquant/block.h"
+#include "mquant/config.h"
+#include "mquant/model.h"
+#include "mquant/scheme.h"
+
+namespace mquant {
+
+enum class Effect {
+  keeps_function,  ///< checked under --verify-each: the block's output may only change by its declared frame
+  approximates,
+};
+
+/// The inputs of one group of linears over all calibration samples, and what passes have learnt of them.
+class GroupInputs;
+
+/// A figure of one linear for the manifest and the log: {"output_sqnr_db", 31.2}.
+using Figures = std::map<std::string, double>;
+
+struct PassContext {
+  const ModelSpec* model = nullptr;
+  std::uint64_t seed = 0;
+  std::function<QuantScheme(const BlockSpec&)> scheme;  ///< of the block's linears, by the recipe
+  int weight_scale_bits = 16;                           ///< scales are rounded to bf16 (16) or kept float32 (32)
+  std::map<std::string, Figures> figures;               ///< by linear; taken by the loop after each block
+  void note(std::string_view linear, std::string_view figure, double value);
+  void count(std::string_view counter, std::int64_t n = 1);
+  std::map<std::string, std::int64_t, std::less<>> counters;
+};
+
+class Pass {
+ public:
+  virtual ~Pass() = default;
+  /// Weights of a whole block, before any data is run through it.
+  virtual void run(Block&, PassContext&) {}
+  /// One group of linears, once its inputs are known; called in order of execution.
+  virtual void run_group(Block&, const LinearGroup&, GroupInputs&, PassContext&) {}
+  /// A sample's tokens, once, right after the embeddings are merged.
+  virtual void run_tokens(SampleState&) {}
+};
+
+struct PassOption {
+  std::string name;
+  std::string fallback;  // JSON text of the default
+  std::string summary;
+};
+
+struct PassInfo {
+  std::string name;
+  Effect effect;
+  std::string summary;
+  std::vector<PassOption> options;
+  /// `options` holds every option, defaults filled in.
+  std::unique_ptr<Pass> (*make)(const Config& options);
+};
+
+const std::vector<PassInfo>& all_passes();
+/// Throws Error{usage} with the nearest name.
+const PassInfo& find_pass(std::string_view name);
+
+}  // namespace mquant

@@ -1,0 +1,55 @@
+// A recipe: which scheme for which role, which passes in which order, how calibration runs.  JSON, in configs/.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "mquant/config.h"
+#include "mquant/scheme.h"
+
+namespace mquant {
+
+struct PassConfig {
+  std::string name;
+  Config options = Config::parse("{}", "recipe");  // complete: defaults filled in
+};
+
+struct CalibrationSettings {
+  std::int64_t samples = 0;    ///< first n of the file; 0: all
+  bool answers = true;         ///< the answer's tokens follow the prompt
+  bool sink = false;           ///< the first token of a sample is a class of its own
+  bool quantized = true;       ///< later blocks see the output of quantized earlier ones; false: of float ones
+};
+
+struct Recipe {
+  std::string name, summary;
+  /// By role: "patch_embed", "vision", "projector", "decoder", "head".
+  std::map<std::string, QuantScheme> schemes;
+  std::vector<PassConfig> passes;
+  CalibrationSettings calibration;
+  std::string json;  // canonical text, everything filled in: what the manifest records
+
+  /// Role of a block is its name up to the first dot.  Absent: float.
+  QuantScheme scheme_of(const std::string& block_name) const;
+};
+
+/// `name_or_path`: a file, or a name in configs/ ("w4a8").  `overrides`: "key=value" with dotted keys; a pass is
+/// addressed by its name: "round.damping=0.05", "schemes.vision=w4a8", "calibration.samples=64",
+/// "calibrate-scales.granularity=per_tensor"; "drop=suppress" takes a pass out.
+/// @throws Error{usage} for an unknown recipe, pass or key, with the nearest one; Error{input} for broken JSON.
+Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& overrides = {});
+/// The same from text, for tests and from a manifest.
+Recipe parse_recipe(const std::string& text, const std::string& origin,
+                    const std::vector<std::string>& overrides = {});
+
+struct RecipeInfo {
+  std::string name, summary;
+  std::filesystem::path file;
+};
+/// The recipes in configs/, in order of name.
+std::vector<RecipeInfo> all_recipes();
+
+}  // namespace mquant
