@@ -60,7 +60,8 @@ function(mquant_test name)
   set(properties ${CMAKE_CURRENT_BINARY_DIR}/${target}_properties.cmake)
   string(CONCAT environment "OMP_NUM_THREADS=1;UBSAN_OPTIONS=print_stacktrace=1;"
                             "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp")
-  file(WRITE ${properties} "set_tests_properties(\${${target}_TESTS} PROPERTIES\n"
-                           "  LABELS \"${arg_LABELS}\"\n  ENVIRONMENT \"${environment}\")\n")
+  file(WRITE ${properties} "if(${target}_TESTS)  # else the program is not built\n"
+                           "  set_tests_properties(\${${target}_TESTS} PROPERTIES\n"
+                           "    LABELS \"${arg_LABELS}\"\n    ENVIRONMENT \"${environment}\")\nendif()\n")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${properties})
 endfunction()
