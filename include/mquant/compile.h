@@ -28,7 +28,10 @@ struct CalibrateOptions {
   bool verify_each = false;  // run blocks before and after each pass that must not change them
   RunSettings run;
 };
-/// @returns the report, as JSON: times, counters, figures by linear.  Interrupted: Error{interrupted}, resumable.
+/// @returns the report, as JSON, which is report.json of the calibration too:
+///   {"seconds": s, "peak_bytes": n, "samples": n, "counters": {name: n}, "phases": {name: s},
+///    "blocks": [{"name", "seconds", "resumed": bool, "linears": {name: {"output_sqnr_db": x, ...}}}]}
+/// Interrupted: Error{interrupted}, resumable.
 std::string calibrate(const CalibrateOptions& options);
 
 struct ExportOptions {
@@ -36,7 +39,14 @@ struct ExportOptions {
   std::string format = "auto";
   bool overwrite = false;
 };
-void export_artifact(const ExportOptions& options);
+struct ExportReport {
+  std::string format, summary;             // of the format written: what it is, what loads it
+  std::vector<std::string> refused;        // "auto": "FORMAT: why not", for the formats tried before
+  std::int64_t source_bytes = 0, artifact_bytes = 0;
+  std::int64_t quantized_weights = 0, weight_bytes = 0;  // of quantized linears: codes, scales and split columns
+  std::int64_t tensors = 0, files = 0;
+};
+ExportReport export_artifact(const ExportOptions& options);
 
 /// One row of `inspect` and of --dry-run.
 struct BlockPlan {

@@ -13,14 +13,10 @@
 #include "mquant/block.h"
 #include "mquant/config.h"
 #include "mquant/model.h"
+#include "mquant/pass_table.h"
 #include "mquant/scheme.h"
 
 namespace mquant {
-
-enum class Effect {
-  keeps_function,  ///< checked under --verify-each: the block's output may only change by its declared frame
-  approximates,
-};
 
 /// The inputs of one group of linears over all calibration samples, and what passes have learnt of them.
 class GroupInputs;
@@ -49,24 +45,5 @@ class Pass {
   /// A sample's tokens, once, right after the embeddings are merged.
   virtual void run_tokens(SampleState&) {}
 };
-
-struct PassOption {
-  std::string name;
-  std::string fallback;  // JSON text of the default
-  std::string summary;
-};
-
-struct PassInfo {
-  std::string name;
-  Effect effect;
-  std::string summary;
-  std::vector<PassOption> options;
-  /// `options` holds every option, defaults filled in.
-  std::unique_ptr<Pass> (*make)(const Config& options);
-};
-
-const std::vector<PassInfo>& all_passes();
-/// Throws Error{usage} with the nearest name.
-const PassInfo& find_pass(std::string_view name);
 
 }  // namespace mquant
