@@ -1,0 +1,25 @@
+// stderr as log.cpp and progress.cpp share it: log lines, and on a terminal one status line below them.
+#pragma once
+
+#include <string_view>
+
+#include "mquant/log.h"
+
+namespace mquant::console {
+
+/// What was asked for, with `automatic` resolved: a status line on a terminal, plain lines elsewhere.
+enum class Style { status_line, plain, json, none };
+Style style();
+
+bool shows(LogLevel level);
+
+/// Replaces the status line; "" takes it away.  Cut to the width of the terminal.
+void set_status(std::string_view text);
+
+/// Writes one line as it is, whatever the level; for JSON.
+void write_line(std::string_view line);
+
+/// `text` between quotes, escaped.
+std::string json_string(std::string_view text);
+
+}  // namespace mquant::console

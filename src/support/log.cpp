@@ -1,0 +1,187 @@
+// Log lines through spdlog.  The only file that sees it; see include/mquant/log.h for why.
+#include "mquant/log.h"
+
+#include <spdlog/logger.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+#include "mquant/error.h"
+#include "support/console.h"
+
+namespace mquant {
+namespace {
+
+bool is_terminal() {
+  const char* const term = std::getenv("TERM");
+  return isatty(STDERR_FILENO) == 1 && term != nullptr && std::strcmp(term, "dumb") != 0;
+}
+
+/// Names in messages come from files of others: no control character of theirs reaches the terminal.
+std::string printable(std::string_view text) {
+  std::string line(text);
+  for (char& c : line) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) c = '?';
+  }
+  return line;
+}
+
+class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  std::atomic<ProgressStyle> progress_style = ProgressStyle::automatic;
+
+  void set_status(std::string_view text) {
+    const std::lock_guard lock(mutex_);
+    erase_status();
+    status_ = printable(text);
+    draw_status();
+  }
+
+  void write_line(std::string_view line) {
+    const std::lock_guard lock(mutex_);
+    put(line);
+  }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const std::string_view text(message.payload.data(), message.payload.size());
+    if (progress_style == ProgressStyle::json) {
+      const auto level = spdlog::level::to_string_view(message.level);
+      put(cat(R"({"event": "log", "level": ")", std::string_view(level.data(), level.size()), R"(", "message": )",
+              console::json_string(text), "}"));
+    } else {
+      put(prefix(message.level) + printable(text));
+    }
+  }
+  void flush_() override {}
+
+ private:
+  static std::string prefix(spdlog::level::level_enum level) {
+    const bool colored = is_terminal() && std::getenv("NO_COLOR") == nullptr;
+    switch (level) {
+      case spdlog::level::debug: return colored ? "\033[2mdebug:\033[m " : "debug: ";
+      case spdlog::level::warn: return colored ? "\033[1;33mwarning:\033[m " : "warning: ";
+      case spdlog::level::err: return colored ? "\033[1;31merror:\033[m " : "error: ";
+      default: return "";
+    }
+  }
+
+  void put(std::string_view line) {
+    erase_status();
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+    draw_status();
+  }
+
+  void erase_status() const {
+    if (!status_.empty()) std::fputs("\r\033[K", stderr);
+  }
+
+  void draw_status() const {
+    if (status_.empty()) return;
+    winsize window{};
+    const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1;
+    std::fprintf(stderr, "\r%.*s", known ? window.ws_col - 1 : 79, status_.c_str());
+    std::fflush(stderr);
+  }
+
+  std::string status_;
+};
+
+/// The logger and its console; made on first use, never destroyed, so that destructors may log.
+struct Log {
+  std::shared_ptr<ConsoleSink> console = std::make_shared<ConsoleSink>();
+  std::mutex changing;
+  std::atomic<std::shared_ptr<spdlog::logger>> logger = std::make_shared<spdlog::logger>("mquant", console);
+};
+
+Log& log() {
+  static Log& log = *new Log;
+  return log;
+}
+
+void write(spdlog::level::level_enum level, std::string_view message) {
+  log().logger.load()->log(level, spdlog::string_view_t(message.data(), message.size()));
+}
+
+spdlog::level::level_enum spdlog_level(LogLevel level) {
+  switch (level) {
+    case LogLevel::debug: return spdlog::level::debug;
+    case LogLevel::info: return spdlog::level::info;
+    case LogLevel::warn: return spdlog::level::warn;
+    case LogLevel::error: return spdlog::level::err;
+    case LogLevel::off: return spdlog::level::off;
+  }
+  return spdlog::level::info;
+}
+
+}  // namespace
+
+void set_log_level(LogLevel level) { log().logger.load()->set_level(spdlog_level(level)); }
+
+void set_progress_style(ProgressStyle style) { log().console->progress_style = style; }
+
+void set_log_file(const std::string& path) {
+  const std::lock_guard lock(log().changing);
+  try {
+    auto file = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
+    file->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
+    // A new logger: the sinks of one in use must not change.
+    const std::shared_ptr<spdlog::logger> old = log().logger.load();
+    auto sinks = old->sinks();
+    sinks.push_back(std::move(file));
+    auto logger = std::make_shared<spdlog::logger>("mquant", sinks.begin(), sinks.end());
+    logger->set_level(old->level());
+    logger->flush_on(spdlog::level::trace);  // what was said before a crash is what matters
+    log().logger.store(std::move(logger));
+  } catch (const spdlog::spdlog_ex&) {
+    fail(ErrorKind::resources, "cannot open the log file '", path, "': ", std::strerror(errno));
+  }
+}
+
+void debug(std::string_view message) { write(spdlog::level::debug, message); }
+void info(std::string_view message) { write(spdlog::level::info, message); }
+void warn(std::string_view message) { write(spdlog::level::warn, message); }
+void log_error(std::string_view message) { write(spdlog::level::err, message); }
+
+console::Style console::style() {
+  switch (log().console->progress_style) {
+    case ProgressStyle::automatic: return is_terminal() ? Style::status_line : Style::plain;
+    case ProgressStyle::plain: return Style::plain;
+    case ProgressStyle::json: return Style::json;
+    case ProgressStyle::none: break;
+  }
+  return Style::none;
+}
+
+bool console::shows(LogLevel level) { return log().logger.load()->should_log(spdlog_level(level)); }
+void console::set_status(std::string_view text) { log().console->set_status(text); }
+void console::write_line(std::string_view line) { log().console->write_line(line); }
+
+std::string console::json_string(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+      quoted += c;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      quoted += "\\u00";
+      quoted += "0123456789abcdef"[byte >> 4];
+      quoted += "0123456789abcdef"[byte & 15];
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
+
+}  // namespace mquant
