@@ -7,10 +7,26 @@
 #
 # mquant_test(<name> SOURCES <file>... [USES <name>...] [PRIVATE <target>...] [LABELS <label>...] [TORCH | TORCH_OPS])
 #   The gtest program test_<name>, each test known to ctest.  MQUANT_TEST_DATA is the folder tests/data.
+#
+# mquant_add_folders(<pattern>...)
+#   Adds each matching folder, below the current one, that has a CMakeLists.txt.
 include(GoogleTest)
 
+function(mquant_add_folders)
+  list(TRANSFORM ARGN APPEND /CMakeLists.txt OUTPUT_VARIABLE patterns)
+  file(GLOB lists CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} ${patterns})
+  foreach(list IN LISTS lists)
+    cmake_path(GET list PARENT_PATH folder)
+    cmake_path(GET folder FILENAME name)
+    if(NOT MQUANT_ONLY OR name IN_LIST MQUANT_ONLY OR folder MATCHES "^tests/(support|unit)$")
+      add_subdirectory(${folder})
+    endif()
+  endforeach()
+endfunction()
+
 function(mquant_compile_settings target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                         -Wno-missing-field-initializers)  # designated initializers leave defaults out on purpose
   if(MQUANT_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()

@@ -54,13 +54,13 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   require(file_ >= 0, "AtomicFile: '", path_.string(), "' is committed already");
-  size_ += bytes.size();
   if (buffer_.size() + bytes.size() > kBufferSize) flush();
   if (bytes.size() > kBufferSize) {
-    write_at(size_ - bytes.size(), bytes);
+    write_at(size_, bytes);
   } else {
     buffer_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
+  size_ += bytes.size();
 }
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
