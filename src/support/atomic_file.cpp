@@ -22,7 +22,7 @@ constexpr std::size_t kLongestWrite = std::size_t{1} << 30;  // Linux writes at 
 
 /// Whether the lock is on the file of that name; its owner may have renamed or removed it before we got the lock.
 bool is_still_named(int file, const std::filesystem::path& path) {
-  struct stat opened {}, named {};
+  struct stat opened{}, named{};
   return fstat(file, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
          opened.st_ino == named.st_ino;
 }
@@ -85,7 +85,8 @@ void AtomicFile::commit() {
   const int result = fsync(opened);
   const int error_number = errno;
   close(opened);
-  if (result != 0 && error_number != EINVAL) fail_with(error_number);  // EINVAL: directories are always in sync there
+  if (result != 0 && error_number != EINVAL)
+    fail_with(error_number);  // EINVAL: directories are always in sync there
 }
 
 void AtomicFile::flush() {

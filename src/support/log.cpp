@@ -56,8 +56,8 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
     const std::string_view text(message.payload.data(), message.payload.size());
     if (progress_style == ProgressStyle::json) {
       const auto level = spdlog::level::to_string_view(message.level);
-      put(cat(R"({"event": "log", "level": ")", std::string_view(level.data(), level.size()), R"(", "message": )",
-              console::json_string(text), "}"));
+      put(cat(R"({"event": "log", "level": ")", std::string_view(level.data(), level.size()),
+              R"(", "message": )", console::json_string(text), "}"));
     } else {
       put(prefix(message.level) + printable(text));
     }

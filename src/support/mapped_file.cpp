@@ -15,13 +15,16 @@ namespace mquant {
 namespace {
 
 std::span<const std::byte> map(int file, const std::filesystem::path& path) {
-  struct stat status {};
-  if (fstat(file, &status) != 0) fail(ErrorKind::input, "cannot read '", path.string(), "': ", std::strerror(errno));
-  if (!S_ISREG(status.st_mode)) fail(ErrorKind::input, "cannot read '", path.string(), "': not a regular file");
+  struct stat status{};
+  if (fstat(file, &status) != 0)
+    fail(ErrorKind::input, "cannot read '", path.string(), "': ", std::strerror(errno));
+  if (!S_ISREG(status.st_mode))
+    fail(ErrorKind::input, "cannot read '", path.string(), "': not a regular file");
   const auto size = static_cast<std::size_t>(status.st_size);
   if (size == 0) return {};  // mmap refuses an empty range
   void* const address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
-  if (address == MAP_FAILED) fail(ErrorKind::input, "cannot map '", path.string(), "': ", std::strerror(errno));
+  if (address == MAP_FAILED)
+    fail(ErrorKind::input, "cannot map '", path.string(), "': ", std::strerror(errno));
   return {static_cast<const std::byte*>(address), size};
 }
 

@@ -50,12 +50,14 @@ void Progress::show(bool last) {
   const Style style = console::style();
   const duration<double> elapsed = shown_ - start_;
   const std::int64_t left = std::max<std::int64_t>(total_ - done_, 0);
-  const duration<double> eta = done_ > 0 ? elapsed * (static_cast<double>(left) / static_cast<double>(done_)) : elapsed * 0;
+  const duration<double> eta =
+      done_ > 0 ? elapsed * (static_cast<double>(left) / static_cast<double>(done_)) : elapsed * 0;
 
   if (style == Style::json) {
-    console::write_line(cat(R"({"event": "progress", "phase": )", console::json_string(phase_), R"(, "done": )", done_,
-                            R"(, "total": )", total_, R"(, "elapsed_s": )", fixed(elapsed), R"(, "eta_s": )",
-                            done_ > 0 ? fixed(eta) : "null", R"(, "note": )", console::json_string(note_), "}"));
+    console::write_line(cat(R"({"event": "progress", "phase": )", console::json_string(phase_),
+                            R"(, "done": )", done_, R"(, "total": )", total_, R"(, "elapsed_s": )",
+                            fixed(elapsed), R"(, "eta_s": )", done_ > 0 ? fixed(eta) : "null",
+                            R"(, "note": )", console::json_string(note_), "}"));
     return;
   }
   if (style == Style::none || !console::shows(LogLevel::info)) return;

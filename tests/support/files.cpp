@@ -22,6 +22,8 @@ void write_text(const std::filesystem::path& path, std::string_view text) {
   if (!out) throw std::runtime_error("cannot write " + path.string());
 }
 
-std::filesystem::path data_path(std::string_view name) { return std::filesystem::path(MQUANT_TEST_DATA) / name; }
+std::filesystem::path data_path(std::string_view name) {
+  return std::filesystem::path(MQUANT_TEST_DATA) / name;
+}
 
 }  // namespace mquant::test

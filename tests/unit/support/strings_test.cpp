@@ -8,7 +8,8 @@
 namespace mquant {
 namespace {
 
-const std::vector<std::string> kNames = {"model.layers.0.mlp.up_proj", "model.layers.0.mlp.down_proj", "lm_head"};
+const std::vector<std::string> kNames = {"model.layers.0.mlp.up_proj", "model.layers.0.mlp.down_proj",
+                                         "lm_head"};
 
 TEST(Nearest, FindsTheTypingMistake) {
   EXPECT_EQ(nearest("model.layers.0.mlp.down_pro", kNames), "model.layers.0.mlp.down_proj");
