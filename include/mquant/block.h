@@ -77,8 +77,8 @@ struct SampleState {
   /// Original position of each token row; empty: as they are.  order-tokens (AIFS) sets it once, after the embeddings
   /// are merged; keys and values always lie at original positions, so nothing else has to know.
   std::vector<std::int64_t> order;
-  /// Decoding: tokens before this forward pass, and a cache for each decoder block.  Null: no cache.
-  std::vector<KvCache>* caches = nullptr;
+  /// Decoding: the cache of the block that runs now (null: none), and the tokens before this forward pass.
+  KvCache* cache = nullptr;
   std::int64_t past = 0;
 };
 
@@ -87,6 +87,13 @@ struct SampleState {
 void run_steps(const Block& block, SampleState& sample, std::size_t begin, std::size_t end);
 /// All steps; afterwards only BlockSpec::keeps is left in the registers.
 void run_block(const Block& block, SampleState& sample);
+
+/// Puts pixels where the first block reads them; ids are read from the features themselves.
+SampleState start(const Features& features, at::ScalarType dtype);
+/// AIFS: permutes the rows of register "x" by class_order of the sample's token classes, and remembers the order.
+void order_tokens(SampleState& sample);
+/// Puts the token rows of register "x" back to their original order and forgets `order`.
+void restore_order(SampleState& sample);
 
 /// Class of each row that a block's linears see: tokens in their current order, or visual for all vision rows.
 std::vector<TokenClass> row_classes(const BlockSpec& spec, const SampleState& sample, std::int64_t rows);

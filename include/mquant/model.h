@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -174,6 +175,10 @@ struct ModelSpec {
 /// The rows of a fused tensor that belong to `part`, in the order that attention wants: [head][dim].
 /// heads, kv_heads and dim matter for q, k and v; `rows` is the height of the fused tensor.
 std::vector<std::int64_t> fused_rows(const Source& source, const AttentionSpec& attention, std::int64_t rows);
+
+/// `name` as the checkpoint has it: itself, or under the first of ModelSpec::renames that `exists`; else itself.
+std::string resolve(const std::string& name, const ModelSpec& model,
+                    const std::function<bool(const std::string&)>& exists);
 
 // ---- words of the description language: what families say instead of spelling out steps ----
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mquant/config.h"
+#include "mquant/pass_table.h"
 #include "mquant/scheme.h"
 
 namespace mquant {
@@ -49,7 +50,13 @@ struct RecipeInfo {
   std::string name, summary;
   std::filesystem::path file;
 };
-/// The recipes in configs/, in order of name.
+/// The recipes in configs/, in order of name: those of $MQUANT_CONFIG_DIR, of the installation, of the source tree.
 std::vector<RecipeInfo> all_recipes();
+
+/// What "schemes" and "calibration" of a recipe may hold, with defaults: for parsing, help and documentation.
+const std::vector<PassOption>& scheme_options();
+const std::vector<PassOption>& calibration_options();
+/// The JSON schema (draft 7) of recipes, from the tables: configs/recipe.schema.json.
+std::string recipe_schema();
 
 }  // namespace mquant

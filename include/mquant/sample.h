@@ -66,6 +66,7 @@ struct Features {
   std::int64_t next_position = 0;                       // of the first decoded token
   std::vector<float> pixels;                            // [P, C]
   std::vector<Grid> grids;                              // one a picture or tile; their rows() sum to P
+  std::vector<std::array<std::int64_t, 2>> patches;     // [P] (row, column) of a patch in its picture or tile
   std::int64_t pixel_columns = 0;                       // C
   std::int64_t answer_begin = -1;                       // index of the first token of the answer; -1: no answer
 };

@@ -1,0 +1,103 @@
+// Rotary position embedding for text, m-rope and patch grids.
+#include "nn/rope.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/stack.h>
+
+#include <cmath>
+
+#include "mquant/error.h"
+
+namespace mquant {
+namespace {
+
+/// Which coordinate of a row turns frequency j of `count`, and by which exponent.
+struct Frequency {
+  std::size_t axis;
+  double exponent;  // angle = coordinate * base^-exponent
+};
+
+Frequency frequency(const RopeSpec& rope, std::int64_t j) {
+  const std::int64_t count = rope.dims / 2;
+  const double exponent = 2.0 * static_cast<double>(j) / static_cast<double>(rope.dims);
+  switch (rope.axes) {
+    case RopeAxes::sequence: return {0, exponent};
+    case RopeAxes::sections: {
+      std::size_t axis = 0;
+      for (std::int64_t end = rope.sections[0]; j >= end && axis < 2; end += rope.sections[axis]) ++axis;
+      return {axis, exponent};
+    }
+    case RopeAxes::sections_in_turns: {
+      const auto axis = static_cast<std::size_t>(j % 3);
+      return {axis != 0 && j < 3 * rope.sections[axis] ? axis : 0, exponent};
+    }
+    case RopeAxes::grid:  // the same frequencies for row and column
+      return {j < count / 2 ? std::size_t{0} : std::size_t{1}, 2.0 * exponent - (j < count / 2 ? 0.0 : 1.0)};
+  }
+  return {0, exponent};
+}
+
+/// Coordinates of row i: (t, h, w) of a token, (row, column) of a patch.
+std::array<std::int64_t, 3> coordinates(bool on_tokens, const SampleState& sample, std::size_t i) {
+  if (!on_tokens) {
+    const auto& patch = sample.features->patches.at(i);
+    return {patch[0], patch[1], 0};
+  }
+  const std::size_t at = sample.order.empty() ? i : static_cast<std::size_t>(sample.order[i]);
+  return sample.features->positions.at(at);
+}
+
+template <class Real>
+RopeTable table_of(const RopeSpec& rope, bool on_tokens, const SampleState& sample, at::ScalarType dtype) {
+  const std::size_t rows = on_tokens ? sample.features->input_ids.size() : sample.features->patches.size();
+  const std::int64_t count = rope.dims / 2;
+  std::vector<Real> inverse(static_cast<std::size_t>(count));
+  std::vector<std::size_t> axes(inverse.size());
+  for (std::int64_t j = 0; j < count; ++j) {
+    const Frequency f = frequency(rope, j);
+    axes[static_cast<std::size_t>(j)] = f.axis;
+    inverse[static_cast<std::size_t>(j)] = static_cast<Real>(1.0 / std::pow(rope.base, f.exponent));
+  }
+  RopeTable table{at::empty({static_cast<std::int64_t>(rows), count}, dtype),
+                  at::empty({static_cast<std::int64_t>(rows), count}, dtype)};
+  auto *cos = table.cos.data_ptr<Real>(), *sin = table.sin.data_ptr<Real>();
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto at = coordinates(on_tokens, sample, i);
+    for (std::size_t j = 0; j < inverse.size(); ++j) {
+      const auto position = static_cast<Real>(static_cast<double>(at[axes[j]]) * rope.position_scale);
+      const Real angle = position * inverse[j];
+      *cos++ = static_cast<Real>(std::cos(static_cast<double>(angle)));
+      *sin++ = static_cast<Real>(std::sin(static_cast<double>(angle)));
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+RopeTable rope_table(const RopeSpec& rope, bool on_tokens, const SampleState& sample, at::ScalarType dtype) {
+  if (rope.pairs == RopePairs::none) return {};
+  return dtype == at::kFloat ? table_of<float>(rope, on_tokens, sample, dtype)
+                             : table_of<double>(rope, on_tokens, sample, dtype);
+}
+
+at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, const RopeSpec& rope, std::int64_t head_dim) {
+  if (!table.cos.defined()) return x;
+  const std::int64_t half = rope.dims / 2;
+  const at::Tensor heads = x.view({x.size(0), -1, head_dim});
+  const at::Tensor front = heads.narrow(2, 0, rope.dims);
+  const at::Tensor cos = table.cos.unsqueeze(1), sin = table.sin.unsqueeze(1);
+  at::Tensor turned;
+  if (rope.pairs == RopePairs::halves) {
+    const at::Tensor a = front.narrow(2, 0, half), b = front.narrow(2, half, half);
+    turned = at::cat({a * cos - b * sin, b * cos + a * sin}, 2);
+  } else {
+    const at::Tensor a = front.slice(2, 0, rope.dims, 2), b = front.slice(2, 1, rope.dims, 2);
+    turned = at::stack({a * cos - b * sin, b * cos + a * sin}, 3).flatten(2);
+  }
+  if (rope.dims < head_dim) turned = at::cat({turned, heads.narrow(2, rope.dims, head_dim - rope.dims)}, 2);
+  return turned.reshape(x.sizes());
+}
+
+}  // namespace mquant

@@ -1,0 +1,78 @@
+// Blocks to and from the form in which calibrations and artifacts hold them.
+#include "nn/stored.h"
+
+#include "mquant/error.h"
+#include "nn/tensors.h"
+
+namespace mquant {
+namespace {
+
+bool holds_codes(const Linear& linear) { return linear.quantized != nullptr && !linear.quantized->codes.empty(); }
+
+template <class Visit>
+void each_float_tensor(Block& block, const Visit& visit) {
+  for (auto& [name, linear] : block.linears) {
+    visit(linear.weight);
+    visit(linear.bias);
+  }
+  for (auto& [name, norm] : block.norms) {
+    visit(norm.scale);
+    visit(norm.shift);
+  }
+  for (auto& [name, param] : block.params) visit(param);
+}
+
+at::Tensor optional_tensor(const TensorData& data) { return data ? to_tensor(data, at::kFloat) : at::Tensor(); }
+
+template <class Stored>
+const Stored& stored_part(const std::map<std::string, Stored>& parts, const std::string& name,
+                          const BlockSpec& spec) {
+  const auto it = parts.find(name);
+  if (it == parts.end()) fail(ErrorKind::input, "block '", spec.name, "': no '", name, "' is stored");
+  return it->second;
+}
+
+}  // namespace
+
+StoredBlock to_stored(const Block& block, DType float_dtype) {
+  StoredBlock stored;
+  stored.name = block.spec().name;
+  for (const auto& [name, linear] : block.linears) {
+    StoredLinear& out = stored.linears[name];
+    if (linear.quantized != nullptr) out.quantized = *linear.quantized;
+    if (!holds_codes(linear)) out.weight = to_data(linear.weight, float_dtype);
+    out.bias = to_data(linear.bias, float_dtype);
+    out.rotation = linear.rotation;
+  }
+  for (const auto& [name, norm] : block.norms)
+    stored.norms[name] = {norm.kind, norm.eps, to_data(norm.scale, float_dtype), to_data(norm.shift, float_dtype)};
+  for (const auto& [name, param] : block.params) stored.params[name] = to_data(param, float_dtype);
+  return stored;
+}
+
+Block from_stored(const StoredBlock& stored, const BlockSpec& spec) {
+  Block block(spec);
+  for (const LinearSpec& linear_spec : spec.linears) {
+    const StoredLinear& in = stored_part(stored.linears, linear_spec.name, spec);
+    Linear& linear = block.linears[linear_spec.name];
+    linear.weight = optional_tensor(in.weight);
+    linear.bias = optional_tensor(in.bias);
+    linear.rotation = in.rotation;
+    if (in.quantized) linear.quantized = std::make_shared<const QuantizedLinear>(*in.quantized);
+  }
+  for (const NormSpec& norm_spec : spec.norms) {
+    const StoredNorm& in = stored_part(stored.norms, norm_spec.name, spec);
+    block.norms[norm_spec.name] = {in.kind, in.eps, optional_tensor(in.scale), optional_tensor(in.shift)};
+  }
+  for (const ParamSpec& param : spec.params)
+    block.params[param.name] = to_tensor(stored_part(stored.params, param.name, spec), at::kFloat);
+  return block;
+}
+
+void round_to_stored(Block& block, DType stored) {
+  each_float_tensor(block, [&](at::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.to(scalar_type(stored)).to(at::kFloat).contiguous();
+  });
+}
+
+}  // namespace mquant

@@ -1,0 +1,24 @@
+// order-tokens: AIFS.  Reorder a sample's tokens once so that each class is one run of rows.
+//
+// Every linear then has one segment, and one scale, a class.  Attention keeps its meaning: keys and values lie at
+// original positions, and a query carries its own (see nn/token_order.h and nn/attention.cpp).
+// Source: MQuant, arXiv 2502.00425, section 3.1.
+//
+// keeps  the block's output, row by row, bit for bit
+#include "mquant/pass.h"
+
+namespace mquant {
+namespace {
+
+class OrderTokens final : public Pass {
+ public:
+  void run_tokens(SampleState& sample) override { order_tokens(sample); }
+};
+
+}  // namespace
+
+extern const PassInfo order_tokens_pass = {
+    "order-tokens", Effect::keeps_function, "Reorder tokens once so that each class is one run of rows (AIFS)", {},
+    [](const Config&) -> std::unique_ptr<Pass> { return std::make_unique<OrderTokens>(); }};
+
+}  // namespace mquant

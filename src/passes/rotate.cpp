@@ -1,0 +1,79 @@
+// rotate: turn residual streams (R1) and attention values (R2) by random orthogonal Hadamard matrices.
+//
+// x' = x R needs W' = W R where a linear reads the space and W' = R^T W, b' = b R where it writes it; bare RMSNorms
+// do not notice.  Outlier channels are spread over all channels, so one scale a tensor loses less.
+// Source: QuaRot, arXiv 2404.00456; R1 and R2 as SpinQuant, arXiv 2405.16406, names them; MQuant, section 4.1.
+//
+// needs  fold-norms, and bake-means for towers with LayerNorm
+// keeps  the block's output up to the rotation of the space it is in (Frame::turned)
+#include "mquant/error.h"
+#include "mquant/pass.h"
+#include "passes/facts.h"
+
+namespace mquant {
+namespace {
+
+class Rotate final : public Pass {
+ public:
+  explicit Rotate(const Config& options) {
+    if (options.boolean("vision"))
+      for (const Space space : {Space::vision, Space::kv, Space::query, Space::resampled}) spaces_.push_back(space);
+    if (options.boolean("decoder")) spaces_.push_back(Space::decoder);
+    if (options.boolean("value")) spaces_.push_back(Space::value);
+  }
+
+  void run(Block& block, PassContext& ctx) override {
+    for (const Space space : spaces_)
+      if (touches(block.spec(), space) && !exempted(*ctx.model, "rotate", space)) turn(block, space, ctx);
+  }
+
+ private:
+  static bool touches(const BlockSpec& spec, Space space) {
+    for (const LinearSpec& linear : spec.linears)
+      if (linear.reads == space || linear.writes == space) return true;
+    for (const ParamSpec& param : spec.params)
+      if (param.space == space) return true;
+    return false;
+  }
+
+  static void require_bare_norms(const Block& block, Space space) {
+    for (const NormSpec& spec : block.spec().norms) {
+      const NormWeights& norm = block.norm(spec.name);
+      if (spec.space == space && (norm.kind != NormKind::rms || norm.scale.defined() || norm.shift.defined()))
+        fail(ErrorKind::usage, "rotate: norm '", spec.name, "' of ", block.spec().name,
+             " is no bare RMSNorm; put fold-norms (and bake-means for LayerNorm towers) before rotate in the recipe");
+    }
+  }
+
+  /// This is all of `rotate`, for every family.
+  static void turn(Block& block, Space space, PassContext& ctx) {
+    require_bare_norms(block, space);
+    const Rotation rotation = rotation_of(*ctx.model, block.spec(), space, ctx.seed);
+    for (const LinearSpec& spec : block.spec().linears) {
+      Linear& linear = block.linear(spec.name);
+      if (spec.reads == space) linear.weight = times(linear.weight, rotation);
+      if (spec.writes != space) continue;
+      linear.weight = times(linear.weight.t(), rotation).t().contiguous();
+      if (linear.bias.defined()) linear.bias = times(linear.bias, rotation);
+    }
+    for (const ParamSpec& spec : block.spec().params)
+      if (spec.space == space) block.param(spec.name) = times(block.param(spec.name), rotation);
+    block.frames[space].turned = true;
+    ctx.count("spaces_turned");
+  }
+
+  std::vector<Space> spaces_;
+};
+
+}  // namespace
+
+extern const PassInfo rotate_pass = {
+    "rotate",
+    Effect::keeps_function,
+    "Turn residual streams (R1) and attention values (R2) by random Hadamard matrices",
+    {{"vision", "true", "R1 of the vision tower and of a resampler"},
+     {"decoder", "true", "R1 of the decoder, embeddings, head and the projector's output included"},
+     {"value", "true", "R2 of every attention: values and output projection, per head"}},
+    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Rotate>(options); }};
+
+}  // namespace mquant

@@ -1,0 +1,167 @@
+// THE LOOP: calibrate streams block after block through the passes; nothing holds the whole model.
+//
+// For each block, ends included: load it in float64, let the passes rewrite its weights, round what stays float to its
+// stored type, run all samples through it group by group of linears so that scales and codes are found on inputs that
+// have seen the quantized weights before them, write it, free it.  A block counts once the store has it; --resume goes
+// on behind the last one that does.
+#include "mquant/compile.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include "mquant/artifact.h"
+#include "mquant/error.h"
+#include "mquant/log.h"
+#include "mquant/pass.h"
+#include "mquant/recipe.h"
+#include "nn/stored.h"
+#include "nn/token_order.h"
+#include "pipeline/block_inputs.h"
+#include "pipeline/frames.h"
+#include "pipeline/identity.h"
+#include "pipeline/report.h"
+#include "pipeline/sample_states.h"
+#include "pipeline/source.h"
+#include "support/timer.h"
+
+namespace mquant {
+namespace {
+
+struct NamedPass {
+  const PassInfo* info;
+  std::unique_ptr<Pass> pass;
+};
+
+std::vector<NamedPass> build_passes(const Recipe& recipe) {
+  std::vector<NamedPass> passes;
+  for (const PassConfig& config : recipe.passes) {
+    const PassInfo& info = find_pass(config.name);
+    passes.push_back({&info, info.make(config.options)});
+  }
+  return passes;
+}
+
+class Compiler {
+ public:
+  Compiler(const CalibrateOptions& options, const Source& source, const Recipe& recipe)
+      : options_(options), model_(source.model), recipe_(recipe), checkpoint_(source.checkpoint),
+        stored_(stored_dtype(source)), passes_(build_passes(recipe)) {
+    ctx_.model = &model_;
+    ctx_.seed = options.run.seed;
+    ctx_.scheme = [this](const BlockSpec& spec) { return recipe_.scheme_of(spec.name); };
+  }
+
+  /// One block, from the checkpoint to the form in which it is stored; `states` go from its input to its output.
+  StoredBlock compile(const BlockSpec& spec, std::vector<SampleState>& states, bool last) {
+    Stopwatch watch;
+    Block block = load_block(checkpoint_, model_, spec, at::kDouble);
+    report_.time("load", watch);
+    rewrite(block, states);
+    round_to_stored(block, stored_);
+    report_.time("fold and turn", watch);
+    run_data(block, states, last);
+    if (spec.name == "embed") reorder(states);
+    StoredBlock stored = to_stored(block, stored_);
+    stored.figures = std::exchange(ctx_.figures, {});
+    report_.add(stored);
+    return stored;
+  }
+
+  Report& report() { return report_; }
+  const PassContext& context() const { return ctx_; }
+
+  void reorder(std::vector<SampleState>& states) {
+    for (SampleState& state : states)
+      for (const NamedPass& named : passes_) named.pass->run_tokens(state);
+  }
+
+ private:
+  void rewrite(Block& block, const std::vector<SampleState>& states) {
+    std::vector<Snapshot> snapshots;
+    if (options_.verify_each) snapshots.push_back({"", block});
+    for (const NamedPass& named : passes_) {
+      in_context(cat("pass ", named.info->name), [&] { named.pass->run(block, ctx_); });
+      if (options_.verify_each && named.info->effect == Effect::keeps_function)
+        snapshots.push_back({named.info->name, block});
+    }
+    if (options_.verify_each) report_.kept(verify_function_kept(model_, ctx_.seed, snapshots, states));
+  }
+
+  /// The passes that need data, then the samples on to the next block.
+  void run_data(Block& block, std::vector<SampleState>& states, bool last) {
+    Stopwatch watch;
+    BlockInputs walk(block, states);
+    block.run_float = !recipe_.calibration.quantized;
+    if (!ctx_.scheme(block.spec()).is_float())
+      for (const LinearGroup& group : linear_groups(block.spec())) {
+        const std::unique_ptr<GroupInputs> inputs = walk.inputs_of(group);
+        report_.time("forward", watch);
+        for (const NamedPass& named : passes_) {
+          in_context(cat("pass ", named.info->name, ": ", block.spec().name),
+                     [&] { named.pass->run_group(block, group, *inputs, ctx_); });
+          report_.time(named.info->name, watch);
+        }
+      }
+    if (!last) walk.finish();
+    report_.time("forward", watch);
+  }
+
+  const CalibrateOptions& options_;
+  const ModelSpec& model_;
+  const Recipe& recipe_;
+  const Checkpoint& checkpoint_;
+  DType stored_;
+  std::vector<NamedPass> passes_;
+  PassContext ctx_;
+  Report report_;
+};
+
+}  // namespace
+
+std::string calibrate(const CalibrateOptions& options) {
+  const c10::InferenceMode no_gradients;
+  apply(options.run);
+  const Stopwatch total;
+  const Recipe recipe = load_recipe(options.recipe, options.overrides);
+  const Source source = open_source(options.model);
+  const std::vector<Sample> samples = read_samples(options.data, recipe.calibration.samples);
+  const std::vector<Features> features =
+      all_features(*source.processor, samples, recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no,
+                   recipe.calibration.sink);
+  const RunIdentity identity = identity_of(source, options, recipe, samples, features);
+  CalibrationStore store = options.resume && CalibrationStore::is_calibration(options.output)
+                               ? CalibrationStore::resume(options.output, identity)
+                               : CalibrationStore::create(options.output, identity);
+  if (store.finished()) {
+    info(cat(options.output.string(), " is complete already"));
+    return read_report(options.output);
+  }
+  Compiler compiler(options, source, recipe);
+  const std::size_t done = store.done().size();
+  std::vector<SampleState> states = done == 0 ? initial_states(features) : load_states(store, features);
+  Progress progress("calibrate", static_cast<std::int64_t>(source.model.blocks.size()));
+  progress.advance(static_cast<std::int64_t>(done));
+  for (std::size_t i = done; i < source.model.blocks.size(); ++i) {
+    const BlockSpec& spec = source.model.blocks[i];
+    const bool last = i + 1 == source.model.blocks.size();
+    const StoredBlock block = compiler.compile(spec, states, last);
+    Stopwatch watch;
+    store.add(block, last ? std::vector<std::string>{} : save_states(store, spec.name, states));
+    compiler.report().time("write", watch);
+    progress.advance(1, spec.name);
+  }
+  const std::string report = compiler.report().json(total.seconds(), store, compiler.context().counters);
+  store.finish(report);
+  return report;
+}
+
+void export_artifact(const ExportOptions& options) {
+  const CalibrationStore store = CalibrationStore::open(options.calibration);
+  const RunIdentity& identity = store.identity();
+  const Config config = Config::open(identity.model / "config.json");
+  const ModelSpec model = find_family(config).describe(config);
+  const Checkpoint checkpoint = Checkpoint::open(identity.model, open_bin);
+  const ExportInput input{&store, &model, &checkpoint, token_order_rule(), 0};
+  write_artifact(input, options.format, options.output, options.overwrite);
+}
+
+}  // namespace mquant

@@ -1,0 +1,108 @@
+// Frames: comparing a block before and after a pass that turned or centered its spaces.
+#include "pipeline/frames.h"
+
+#include <algorithm>
+
+#include "mquant/error.h"
+#include "passes/facts.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::size_t kSamples = 2;
+constexpr double kTolerance = 1e-4;
+
+/// The space of a register that enters or leaves a block.
+Space space_of(const BlockSpec& spec, const std::string& name) {
+  for (const Step& step : spec.steps) {
+    if (step.op == Op::linear && step.out == name && spec.linear(step.name).writes != Space::none)
+      return spec.linear(step.name).writes;
+    if (step.op == Op::norm && step.in[0] == name) return spec.norm(step.name).space;
+    if (step.op == Op::embed && step.out == name) return Space::decoder;
+    if (step.op == Op::place_visual && step.in[1] == name) return Space::decoder;
+  }
+  return Space::none;
+}
+
+Block in_float64(Block block) {
+  const auto widen = [](at::Tensor& t) {
+    if (t.defined()) t = t.to(at::kDouble);
+  };
+  for (auto& [name, linear] : block.linears) {
+    widen(linear.weight);
+    widen(linear.bias);
+  }
+  for (auto& [name, norm] : block.norms) {
+    widen(norm.scale);
+    widen(norm.shift);
+  }
+  for (auto& [name, param] : block.params) widen(param);
+  return block;
+}
+
+class Frames {
+ public:
+  Frames(const ModelSpec& model, const BlockSpec& spec, std::uint64_t seed)
+      : model_(model), spec_(spec), seed_(seed) {}
+
+  /// x of the checkpoint, in the frame that `block` has `name` in.
+  at::Tensor into(const Block& block, const std::string& name, const at::Tensor& x) const {
+    const Space space = space_of(spec_, name);
+    const Frame frame = frame_of(block, space);
+    const at::Tensor y = frame.centered ? x - x.mean(-1, true) : x;
+    return frame.turned ? times(y, rotation_of(model_, spec_, space, seed_)) : y;
+  }
+  /// And back; a mean that was taken out stays out.
+  at::Tensor out_of(const Block& block, const std::string& name, const at::Tensor& x) const {
+    const Space space = space_of(spec_, name);
+    return frame_of(block, space).turned ? times_inverse(x, rotation_of(model_, spec_, space, seed_)) : x;
+  }
+
+ private:
+  static Frame frame_of(const Block& block, Space space) {
+    const auto it = block.frames.find(space);
+    return it == block.frames.end() ? Frame{} : it->second;
+  }
+
+  const ModelSpec& model_;
+  const BlockSpec& spec_;
+  std::uint64_t seed_;
+};
+
+}  // namespace
+
+double verify_function_kept(const ModelSpec& model, std::uint64_t seed, const std::vector<Snapshot>& snapshots,
+                            const std::vector<SampleState>& states) {
+  const Block& last = snapshots.back().block;
+  const Block original = in_float64(snapshots.front().block);
+  const Frames frames(model, original.spec(), seed);
+  std::size_t checked = 0;
+  double worst = 0;
+  for (const SampleState& state : states) {
+    if (checked == kSamples) break;
+    if (!takes_part(original.spec(), *state.features)) continue;
+    ++checked;
+    SampleState plain = state;
+    for (auto& [name, x] : plain.registers) x = frames.out_of(last, name, x.to(at::kDouble));
+    SampleState expected = plain;
+    run_block(original, expected);
+    for (std::size_t i = 1; i < snapshots.size(); ++i) {
+      const Block block = in_float64(snapshots[i].block);
+      SampleState found = plain;
+      for (auto& [name, x] : found.registers) x = frames.into(block, name, x);
+      run_block(block, found);
+      for (const auto& [name, x] : expected.registers) {
+        const at::Tensor want = frames.into(block, name, x);
+        const double scale = std::max(want.abs().max().item<double>(), 1e-30);
+        const double difference = (found.registers.at(name) - want).abs().max().item<double>() / scale;
+        if (!(difference <= kTolerance))
+          fail(ErrorKind::verification, "pass '", snapshots[i].pass, "' changed the output of ", original.spec().name,
+               " by ", difference, " of its largest magnitude; at most ", kTolerance, " is rounding");
+        worst = std::max(worst, difference);
+      }
+    }
+  }
+  return worst;
+}
+
+}  // namespace mquant

@@ -1,0 +1,26 @@
+// --verify-each: a pass that keeps the function may change a block's output by its declared frame only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "mquant/block.h"
+
+namespace mquant {
+
+/// A block as it was after a pass ("" for none yet).
+struct Snapshot {
+  std::string pass;
+  Block block;
+};
+
+/// Runs every snapshot, in float64, on the first samples and compares its output with the first's, each brought to the
+/// snapshot's frame.
+/// @param states  samples at the block's input, in the frame of the last snapshot
+/// @returns the largest difference relative to the largest magnitude
+/// @throws Error{verification} naming pass, block and difference, when it is more than 1e-4
+double verify_function_kept(const ModelSpec& model, std::uint64_t seed, const std::vector<Snapshot>& snapshots,
+                            const std::vector<SampleState>& states);
+
+}  // namespace mquant

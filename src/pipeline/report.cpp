@@ -1,0 +1,86 @@
+// Time by phase, counters, figures of every linear.
+#include "pipeline/report.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "mquant/error.h"
+#include "mquant/log.h"
+
+namespace mquant {
+namespace {
+
+std::int64_t peak_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+}
+
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+std::string one_decimal(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f", value);
+  return text;
+}
+
+}  // namespace
+
+void Report::time(const std::string& phase, Stopwatch& watch) {
+  phases_[phase] += watch.seconds();
+  watch.restart();
+}
+
+void Report::kept(double difference) { kept_ = std::max(kept_, difference); }
+
+void Report::add(const StoredBlock& block) {
+  std::string line = block.name + ":";
+  for (const auto& [linear, figures] : block.figures) {
+    const auto sqnr = figures.find("output_sqnr_db");
+    if (sqnr != figures.end()) line += cat(" ", linear, " ", one_decimal(sqnr->second));
+  }
+  if (!block.figures.empty()) debug(line + " dB");
+}
+
+std::string Report::json(double seconds, const CalibrationStore& store,
+                         const std::map<std::string, std::int64_t, std::less<>>& counters) const {
+  nlohmann::ordered_json report;
+  report["seconds"] = seconds;
+  report["cpu_seconds"] = cpu_seconds();
+  report["peak_bytes"] = peak_bytes();
+  report["phases"] = phases_;
+  for (const auto& [name, n] : counters) report["counters"][name] = n;
+  if (kept_ >= 0) report["verified"] = kept_;
+  report["linears"] = nlohmann::ordered_json::object();
+  for (const std::string& name : store.done()) {
+    const StoredBlock block = store.read(name);
+    for (const auto& [linear, stored] : block.linears) {
+      nlohmann::ordered_json& entry = report["linears"][name + "." + linear];
+      entry["scheme"] = stored.quantized ? stored.quantized->scheme.name() : "float";
+      const auto figures = block.figures.find(linear);
+      if (figures == block.figures.end()) continue;
+      for (const auto& [figure, value] : figures->second) entry[figure] = value;
+    }
+  }
+  return report.dump(2) + "\n";
+}
+
+std::string read_report(const std::filesystem::path& calibration) {
+  std::ifstream in(calibration / "report.json");
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) fail(ErrorKind::input, (calibration / "report.json").string(), ": cannot be read");
+  return std::move(text).str();
+}
+
+}  // namespace mquant

@@ -1,0 +1,40 @@
+// A checkpoint opened for work: what it is, and how its inputs are made.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "mquant/checkpoint.h"
+#include "mquant/compile.h"
+#include "mquant/config.h"
+#include "mquant/family.h"
+
+namespace mquant {
+
+struct Source {
+  std::filesystem::path directory;
+  Config config;
+  const Family* family = nullptr;
+  ModelSpec model;
+  Checkpoint checkpoint;
+  std::unique_ptr<Processor> processor;
+};
+
+/// Opens a HuggingFace directory: config.json, weights, tokenizer and processor files.
+Source open_source(const std::filesystem::path& directory);
+
+/// The dtype of most of the checkpoint's bytes that blocks describe: bf16, f16 or f32.
+DType stored_dtype(const Source& source);
+
+/// Threads (0: all cores) and device.  Throws Error{unsupported} for a device other than "cpu".
+void apply(const RunSettings& run);
+
+/// Features of all samples, in order; several at a time.  An error names the sample.
+std::vector<Features> all_features(const Processor& processor, const std::vector<Sample>& samples,
+                                   WithAnswer with_answer, bool sink = false);
+
+/// Tokens by class over all samples, and "visual_rows": rows of the vision tower.
+std::map<std::string, std::int64_t> count_tokens(const std::vector<Features>& features);
+
+}  // namespace mquant
