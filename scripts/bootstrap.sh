@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing and unpacks libtorch to third_party/libtorch.
-# Does nothing, and needs no network, when all is there.
+# Does nothing, and needs no network, when all is there.  With --lint, also what scripts/format.sh and the preset tidy need.
+#
+# libtorch comes out of the PyPI wheel, through pip and its configuration.  Where pip would take a CUDA build, let
+# PIP_INDEX_URL name PyTorch's index of CPU builds, or give CMake a libtorch of your own: -DMQUANT_TORCH_DIR=<folder>.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly torch_version=2.13.0
-readonly packages=(
+packages=(
   g++ cmake ninja-build ccache mold git ca-certificates unzip python3 python3-pip
-  clang-format-19 clang-tidy-19
   libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libeigen3-dev libgtest-dev libgmock-dev
   libjpeg62-turbo-dev libpng-dev libonig-dev libutf8proc-dev libssl-dev libvalijson-dev libsentencepiece-dev
 )
-# clang-*-19 serve format.sh and the tidy preset only: where a system lacks them, the build goes on without.
-readonly optional='^(clang-format-19|clang-tidy-19)$'
+if [[ ${1:-} == --lint ]]; then packages+=(clang-format-19 clang-tidy-19); fi
+readonly packages
 
 as_root() {
   if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
@@ -23,20 +25,12 @@ is_installed() {
 }
 
 install_packages() {
-  local missing=() wanted=() package
+  local missing=() package
   for package in "${packages[@]}"; do is_installed "$package" || missing+=("$package"); done
   (( ${#missing[@]} )) || return 0
   echo "bootstrap: installing ${missing[*]}"
   as_root apt-get update -qq
-  for package in "${missing[@]}"; do
-    if [[ $package =~ $optional ]] && ! apt-cache show "$package" >/dev/null 2>&1; then
-      echo "bootstrap: $package does not exist here; skipped" >&2
-    else
-      wanted+=("$package")
-    fi
-  done
-  (( ${#wanted[@]} )) || return 0
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
 # A wheel holds the same libtorch as the C++ archive; no Python is needed to run it.

@@ -41,7 +41,7 @@ rows = [("full precision", "float", float_time), ("W4A8", "w4a8", w4a8_time)]
 print(f"\ncalibrate {calibrate} s, export {export} s\n")
 print(f"{'model':<16}{'exact match':>12}{'eval':>10}")
 for title, name, seconds in rows:
-    result = json.loads(Path(output, name + ".json").read_text())
-    print(f"{title:<16}{100 * result['exact_match']:>10.1f} %{seconds:>8} s")
+    row = json.loads(Path(output, name + ".json").read_text())["all"]
+    print(f"{title:<16}{100 * row['exact'] / row['samples']:>10.1f} %{seconds:>8} s")
 print(f"\nThe artifact is in {output}/digits-vl-w4a8.")
 PYTHON
