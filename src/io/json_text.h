@@ -1,0 +1,31 @@
+// JSON from untrusted files: bounded size and depth, no key twice, and messages that fit on one line.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+namespace mquant {
+
+using Json = nlohmann::json;
+
+inline constexpr std::size_t kLargestJsonFile = std::size_t{64} << 20;
+/// Destroying and printing a value recurse, so hostile nesting must end somewhere; official files use less than ten.
+inline constexpr int kDeepestJson = 64;
+
+/// @throws Error{input} beginning with `origin`, with line and column, for a syntax error, an object that has a key
+/// twice, more than kDeepestJson levels.
+Json parse_json(std::string_view text, const std::string& origin);
+
+/// @throws Error{input} as parse_json does, or if the file cannot be read or is larger than kLargestJsonFile.
+Json read_json(const std::filesystem::path& file);
+
+/// Text of a file as a message may show it: control characters escaped, the middle of a long one left out.
+std::string printable(std::string_view text);
+
+/// A value as a message may show it: "32", "\"auto\"", "[1, -2]", "a list of 300", "an object".
+std::string describe(const Json& value);
+
+}  // namespace mquant
