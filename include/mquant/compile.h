@@ -28,9 +28,9 @@ struct CalibrateOptions {
   bool verify_each = false;  // run blocks before and after each pass that must not change them
   RunSettings run;
 };
-/// @returns the report, as JSON, which is report.json of the calibration too:
-///   {"seconds": s, "peak_bytes": n, "samples": n, "counters": {name: n}, "phases": {name: s},
-///    "blocks": [{"name", "seconds", "resumed": bool, "linears": {name: {"output_sqnr_db": x, ...}}}]}
+/// @returns the report, as JSON, which is report.json of the calibration too: {"seconds", "peak_bytes",
+///   "phases": {name: s}, "counters": {name: n}, "verified"?: difference, "linears": {"decoder.3.down": {"scheme",
+///   "output_sqnr_db"?, ...}}}.
 /// Interrupted: Error{interrupted}, resumable.
 std::string calibrate(const CalibrateOptions& options);
 

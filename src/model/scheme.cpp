@@ -1,0 +1,31 @@
+#include "mquant/scheme.h"
+
+#include <array>
+#include <vector>
+
+#include "mquant/error.h"
+#include "support/strings.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::array kSchemes = {QuantScheme{4, 8},  QuantScheme{8, 8},  QuantScheme{4, 16},
+                                 QuantScheme{8, 16}, QuantScheme{16, 8}, QuantScheme{16, 16}};
+
+}  // namespace
+
+std::string QuantScheme::name() const {
+  return is_float() ? "float" : cat("w", weight_bits, "a", activation_bits);
+}
+
+QuantScheme parse_scheme(const std::string& text) {
+  std::vector<std::string> names;
+  for (const QuantScheme& scheme : kSchemes) {
+    if (scheme.name() == text) return scheme;
+    names.push_back(scheme.name());
+  }
+  fail(ErrorKind::usage, "no scheme '", text, "'", did_you_mean(text, names), " (known: ", join(names, ", "),
+       ")");
+}
+
+}  // namespace mquant

@@ -1,0 +1,103 @@
+#include "recipe/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "mquant/error.h"
+#include "support/strings.h"
+
+namespace mquant {
+namespace {
+
+[[noreturn]] void wrong_type(const std::string& where, const char* expected, const std::string& found) {
+  fail(ErrorKind::usage, where, ": expected ", expected, ", found ", found);
+}
+
+Json fallback_of(const PassOption& option) {
+  return parse_strict(option.fallback, "default of '" + option.name + "'");
+}
+
+std::string checked_choice(const PassOption& option, const std::string& text, const std::string& where) {
+  const bool known =
+      option.choices.empty() || std::ranges::find(option.choices, text) != option.choices.end();
+  if (!known) {
+    const std::string hint = did_you_mean(text, option.choices);
+    fail(ErrorKind::usage, where, ": expected one of ", join(option.choices, ", "), ", found '", text, "'",
+         hint);
+  }
+  return text;
+}
+
+/// `value` in the type of the default.
+Json checked(const PassOption& option, const Json& value, const std::string& where) {
+  const Json fallback = fallback_of(option);
+  const std::string found = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (fallback.is_boolean()) {
+    if (!value.is_boolean()) wrong_type(where, "true or false", found);
+    return value;
+  }
+  if (fallback.is_number_integer()) {
+    const bool too_large =
+        value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{INT64_MAX};
+    if (!value.is_number_integer() || too_large) wrong_type(where, "an integer", found);
+    return value.get<std::int64_t>();
+  }
+  if (fallback.is_number_float()) {
+    if (!value.is_number()) wrong_type(where, "a number", found);
+    return value.get<double>();
+  }
+  require(fallback.is_string(), where, ": an option is a boolean, a number or a text, not ", option.fallback);
+  if (!value.is_string()) wrong_type(where, "a text", found);
+  return checked_choice(option, value.get<std::string>(), where);
+}
+
+template <class Number>
+Number number_of_text(const std::string& text, const char* expected, const std::string& where) {
+  Number value{};
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  const bool finite = std::isfinite(static_cast<double>(value));
+  if (error != std::errc{} || stop != end || !finite) wrong_type(where, expected, "'" + text + "'");
+  return value;
+}
+
+}  // namespace
+
+std::string suggestion(std::string_view word, std::span<const std::string> known) {
+  const std::string hint = did_you_mean(word, known);
+  if (!hint.empty()) return hint;
+  return known.empty() ? " (there are none)" : " (known: " + join(known, ", ") + ")";
+}
+
+Json completed(const Json& given, std::span<const PassOption> options, const std::string& where) {
+  std::vector<std::string> names;
+  Json complete = Json::object();
+  for (const PassOption& option : options) {
+    names.push_back(option.name);
+    const bool present = given.contains(option.name);
+    complete[option.name] = present ? checked(option, given[option.name], cat(where, ": '", option.name, "'"))
+                                    : fallback_of(option);
+  }
+  for (const auto& [key, value] : given.items()) {
+    if (!complete.contains(key)) {
+      fail(ErrorKind::usage, where, ": no option '", key, "'", suggestion(key, names));
+    }
+  }
+  return complete;
+}
+
+Json value_of_text(const PassOption& option, const std::string& text, const std::string& where) {
+  const Json fallback = fallback_of(option);
+  if (fallback.is_boolean()) {
+    if (text != "true" && text != "false") wrong_type(where, "true or false", "'" + text + "'");
+    return text == "true";
+  }
+  if (fallback.is_number_integer()) return number_of_text<std::int64_t>(text, "an integer", where);
+  if (fallback.is_number_float()) return number_of_text<double>(text, "a number", where);
+  return checked_choice(option, text, where);
+}
+
+}  // namespace mquant

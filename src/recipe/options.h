@@ -1,0 +1,24 @@
+// Options of passes and of calibration: defaults, types, choices, and their text on the command line.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "mquant/pass_table.h"
+#include "recipe/strict_json.h"
+
+namespace mquant {
+
+/// Every option of the table, from `given` or its default; values are converted to the type of the default.
+/// @param where  begins messages: "w4a8.json: pass 'round'"
+/// @throws Error{usage} for an unknown key (with the nearest), a wrong type, a text that is no choice.
+Json completed(const Json& given, std::span<const PassOption> options, const std::string& where);
+
+/// `text` as the value of an option, by the type of its default: true|false, a number, or the text as it is.
+Json value_of_text(const PassOption& option, const std::string& text, const std::string& where);
+
+/// "a, b, c" for messages, and the end of one: "; did you mean 'b'?" or " (known: a, b, c)".
+std::string suggestion(std::string_view word, std::span<const std::string> known);
+
+}  // namespace mquant

@@ -1,0 +1,206 @@
+// Recipes: JSON text, completed by the defaults of the pass table, changed by overrides, checked, and kept as
+// text.
+//
+// Everything is done on one JSON document that has every key; the structs are made from it at the end, so the
+// canonical text in a manifest parses to the same recipe again.
+#include "mquant/recipe.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "mquant/error.h"
+#include "recipe/options.h"
+#include "support/strings.h"
+
+namespace mquant {
+namespace {
+
+Json::object_t object_of(const Json& document, const char* key, const std::string& origin) {
+  if (!document.contains(key)) return {};
+  if (!document[key].is_object()) fail(ErrorKind::usage, origin, ": '", key, "': expected an object {...}");
+  return document[key].get<Json::object_t>();
+}
+
+void check_keys(const Json& document, const std::string& origin) {
+  static const std::vector<std::string> kKeys = {"$schema", "summary", "schemes", "passes", "calibration"};
+  if (!document.is_object()) fail(ErrorKind::usage, origin, ": expected an object {...}");
+  for (const auto& [key, value] : document.items()) {
+    if (std::ranges::find(kKeys, key) == kKeys.end()) {
+      fail(ErrorKind::usage, origin, ": no key '", key, "' in a recipe", suggestion(key, kKeys));
+    }
+  }
+}
+
+std::vector<std::string> names_of(const Json& passes) {
+  std::vector<std::string> names;
+  for (const Json& pass : passes) names.push_back(pass["pass"]);
+  return names;
+}
+
+const PassInfo& pass_info(const std::string& name, const std::string& origin) {
+  std::vector<std::string> known;
+  for (const PassInfo& info : all_passes()) {
+    if (info.name == name) return info;
+    known.push_back(info.name);
+  }
+  fail(ErrorKind::usage, origin, ": no pass '", name, "'", suggestion(name, known));
+}
+
+Json completed_pass(Json pass, const std::string& origin) {
+  if (!pass.is_object() || !pass.contains("pass") || !pass["pass"].is_string()) {
+    fail(ErrorKind::usage, origin, R"(: 'passes': expected objects like {"pass": "rotate"}, found )",
+         pass.dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+  const std::string name = pass["pass"];
+  pass.erase("pass");
+  Json complete = completed(pass, pass_info(name, origin).options, cat(origin, ": pass '", name, "'"));
+  complete["pass"] = name;
+  return complete;
+}
+
+Json completed_passes(const Json& document, const std::string& origin) {
+  Json passes = Json::array();
+  if (!document.contains("passes")) return passes;
+  if (!document["passes"].is_array()) fail(ErrorKind::usage, origin, ": 'passes': expected a list [...]");
+  for (const Json& given : document["passes"]) {
+    Json pass = completed_pass(given, origin);
+    if (std::ranges::count(names_of(passes), pass["pass"].get<std::string>()) != 0) {
+      fail(ErrorKind::usage, origin, ": pass ", pass["pass"].dump(),
+           " is there twice; once is what --set can address");
+    }
+    passes.push_back(std::move(pass));
+  }
+  return passes;
+}
+
+/// The document with every key that a recipe can have, and no other.
+Json completed_document(const Json& document, const std::string& origin) {
+  check_keys(document, origin);
+  const Json summary = document.value("summary", Json(""));
+  if (!summary.is_string()) fail(ErrorKind::usage, origin, ": 'summary': expected a text");
+  return {{"summary", summary},
+          {"schemes",
+           completed(object_of(document, "schemes", origin), scheme_options(), origin + ": 'schemes'")},
+          {"passes", completed_passes(document, origin)},
+          {"calibration", completed(object_of(document, "calibration", origin), calibration_options(),
+                                    origin + ": 'calibration'")}};
+}
+
+struct Override {
+  std::string text, group, option, value;  // "round.damping=0.05": round, damping, 0.05
+};
+
+Override parse_override(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    fail(ErrorKind::usage, "--set '", text,
+         "': expected key=value, such as round.damping=0.05 or drop=suppress");
+  }
+  const std::string key = text.substr(0, equals);
+  const auto dot = key.find('.');
+  return {text, key.substr(0, dot), dot == std::string::npos ? "" : key.substr(dot + 1),
+          text.substr(equals + 1)};
+}
+
+void drop_pass(Json& passes, const Override& set) {
+  const auto found =
+      std::ranges::find_if(passes, [&](const Json& pass) { return pass["pass"] == set.value; });
+  if (found == passes.end()) {
+    fail(ErrorKind::usage, "--set '", set.text, "': the recipe has no pass '", set.value, "'",
+         suggestion(set.value, names_of(passes)));
+  }
+  passes.erase(found);
+}
+
+void set_option(Json& target, std::span<const PassOption> options, const Override& set) {
+  const std::string where = cat("--set '", set.text, "'");
+  const auto option = std::ranges::find(options, set.option, &PassOption::name);
+  if (option == options.end()) {
+    std::vector<std::string> names;
+    for (const PassOption& known : options) names.push_back(known.name);
+    fail(ErrorKind::usage, where, ": no option '", set.option, "' in '", set.group, "'",
+         suggestion(set.option, names));
+  }
+  target[option->name] = value_of_text(*option, set.value, where);
+}
+
+void apply(Json& document, const std::string& text) {
+  const Override set = parse_override(text);
+  Json& passes = document["passes"];
+  if (set.group == "drop" && set.option.empty()) return drop_pass(passes, set);
+  if (set.group == "schemes") return set_option(document["schemes"], scheme_options(), set);
+  if (set.group == "calibration") return set_option(document["calibration"], calibration_options(), set);
+  const auto pass =
+      std::ranges::find_if(passes, [&](const Json& known) { return known["pass"] == set.group; });
+  if (pass == passes.end()) {
+    std::vector<std::string> known = names_of(passes);
+    known.insert(known.end(), {"schemes", "calibration", "drop"});
+    fail(ErrorKind::usage, "--set '", text, "': the recipe has no '", set.group, "'",
+         suggestion(set.group, known));
+  }
+  set_option(*pass, pass_info(set.group, "recipe").options, set);
+}
+
+Recipe recipe_of(const Json& document, const std::string& origin) {
+  Recipe recipe;
+  recipe.name = std::filesystem::path(origin).stem();
+  recipe.summary = document["summary"];
+  for (const auto& [role, scheme] : document["schemes"].items()) recipe.schemes[role] = parse_scheme(scheme);
+  for (Json pass : document["passes"]) {
+    const std::string name = pass["pass"];
+    pass.erase("pass");
+    recipe.passes.push_back({name, Config::parse(pass.dump(), cat(origin, ": pass '", name, "'"))});
+  }
+  const Json& calibration = document["calibration"];
+  recipe.calibration = {.samples = calibration["samples"],
+                        .answers = calibration["answers"],
+                        .sink = calibration["sink"],
+                        .quantized = calibration["propagate"] == "quantized"};
+  if (recipe.calibration.samples < 0) {
+    fail(ErrorKind::usage, origin, ": 'calibration.samples': expected 0 (all) or more, found ",
+         recipe.calibration.samples);
+  }
+  recipe.json = document.dump();
+  return recipe;
+}
+
+}  // namespace
+
+const std::vector<PassOption>& scheme_options() {
+  static const std::vector<std::string> kSchemes = {"w4a8", "w8a8", "w4a16", "w8a16", "w16a8", "float"};
+  static const std::vector<PassOption> kOptions = {
+      {"patch_embed", R"("float")", "the patch embedding of the vision tower", kSchemes},
+      {"vision", R"("float")", "the blocks of the vision tower", kSchemes},
+      {"projector", R"("float")", "the projector, merger or resampler", kSchemes},
+      {"decoder", R"("float")", "the blocks of the language model", kSchemes},
+      {"head", R"("float")", "the output head", kSchemes},
+  };
+  return kOptions;
+}
+
+const std::vector<PassOption>& calibration_options() {
+  static const std::vector<PassOption> kOptions = {
+      {"samples", "0", "the first n samples of the file; 0: all"},
+      {"answers", "true", "the tokens of the answer follow the prompt"},
+      {"sink", "false", "the first token of a sample is a class of its own, with its own scale"},
+      {"propagate",
+       R"("quantized")",
+       "what later blocks see: the output of quantized blocks or of float ones",
+       {"quantized", "float"}},
+  };
+  return kOptions;
+}
+
+QuantScheme Recipe::scheme_of(const std::string& block_name) const {
+  const auto found = schemes.find(block_name.substr(0, block_name.find('.')));
+  return found == schemes.end() ? QuantScheme{} : found->second;
+}
+
+Recipe parse_recipe(const std::string& text, const std::string& origin,
+                    const std::vector<std::string>& overrides) {
+  Json document = completed_document(parse_strict(text, origin), origin);
+  for (const std::string& set : overrides) apply(document, set);
+  return recipe_of(document, origin);
+}
+
+}  // namespace mquant

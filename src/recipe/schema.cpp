@@ -1,0 +1,62 @@
+// The JSON schema of recipes, made from the same tables that the parser reads: for editors, and for other
+// programs.
+#include "mquant/recipe.h"
+#include "recipe/strict_json.h"
+
+namespace mquant {
+namespace {
+
+using Ordered = nlohmann::ordered_json;
+
+Ordered option_schema(const PassOption& option) {
+  const Ordered fallback = Ordered::parse(option.fallback);
+  Ordered schema;
+  if (fallback.is_boolean()) {
+    schema["type"] = "boolean";
+  } else if (fallback.is_number_integer()) {
+    schema["type"] = "integer";
+  } else if (fallback.is_number()) {
+    schema["type"] = "number";
+  } else {
+    schema["type"] = "string";
+  }
+  if (!option.choices.empty()) schema["enum"] = option.choices;
+  schema["default"] = fallback;
+  schema["description"] = option.summary;
+  return schema;
+}
+
+Ordered options_schema(const std::vector<PassOption>& options) {
+  Ordered schema = {{"type", "object"}, {"additionalProperties", false}, {"properties", Ordered::object()}};
+  for (const PassOption& option : options) schema["properties"][option.name] = option_schema(option);
+  return schema;
+}
+
+Ordered pass_schema(const PassInfo& info) {
+  Ordered schema = options_schema(info.options);
+  schema["description"] = info.summary;
+  schema["required"] = {"pass"};
+  schema["properties"]["pass"] = {{"enum", {info.name}}};
+  return schema;
+}
+
+}  // namespace
+
+std::string recipe_schema() {
+  Ordered passes = Ordered::array();
+  for (const PassInfo& info : all_passes()) passes.push_back(pass_schema(info));
+  const Ordered schema = {
+      {"$schema", "http://json-schema.org/draft-07/schema#"},
+      {"title", "A recipe of mquant"},
+      {"type", "object"},
+      {"additionalProperties", false},
+      {"properties",
+       {{"$schema", {{"type", "string"}}},
+        {"summary", {{"type", "string"}, {"description", "one line for mquant list recipes"}}},
+        {"schemes", options_schema(scheme_options())},
+        {"passes", {{"type", "array"}, {"items", {{"oneOf", passes}}}}},
+        {"calibration", options_schema(calibration_options())}}}};
+  return schema.dump(2) + "\n";
+}
+
+}  // namespace mquant
