@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "io/dtype.h"
+#include "io/file_kind.h"
 #include "io/json_text.h"
 #include "io/safetensors.h"
 #include "io/safetensors_limits.h"
@@ -182,6 +183,7 @@ struct SafetensorsFile::Impl {
   std::map<std::string, Entry> entries;
 
   explicit Impl(const std::filesystem::path& path) : file(path), origin(path.string()) {
+    refuse_lfs_pointer(file.bytes(), origin);
     const std::uint64_t length = header_length(file.bytes(), origin);
     data = file.bytes().subspan(kSafetensorsPrefix + length);
     const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()) + kSafetensorsPrefix,
