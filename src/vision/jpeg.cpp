@@ -1,8 +1,4 @@
-// JPEG through libjpeg-turbo.
-//
-// libjpeg leaves through longjmp when it gives up.  That jump may only pass frames without destructors, so each call
-// of the library stands in a small step function that owns nothing, run by guarded(), the only place with a setjmp;
-// memory belongs to JpegReader and to the callers of guarded().
+// JPEG through libjpeg-turbo.  It gives up by longjmp: see guarded().
 #include <array>
 #include <csetjmp>
 #include <cstdio>
@@ -78,13 +74,6 @@ void skip_input(j_decompress_ptr cinfo, long count) {
 }
 
 void do_nothing(j_decompress_ptr) {}
-
-/// Runs a step; false if libjpeg gave up, with its words in reader.error.
-bool guarded(JpegReader& reader, void (*step)(JpegReader&)) {
-  if (setjmp(reader.escape) != 0) return false;
-  step(reader);
-  return true;
-}
 
 void read_header(JpegReader& reader) {
   jpeg_decompress_struct& cinfo = reader.cinfo;

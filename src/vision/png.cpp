@@ -1,7 +1,5 @@
-// PNG through libpng.
-//
-// libpng only unpacks and filters; samples become RGB here, by Pillow's rules.  As with libjpeg, it leaves through
-// longjmp: calls stand in step functions that own nothing, run by guarded().
+// PNG through libpng.  It only unpacks and filters; samples become RGB here, by Pillow's rules.
+// It gives up by longjmp: see guarded().
 #include <png.h>
 
 #include <algorithm>
@@ -35,8 +33,8 @@ struct PngReader {
 
   int color = 0, depth = 0;  // depth of the file; rows hold at least a byte a sample
   bool interlaced = false;
-  std::array<std::uint8_t, 3 * 256> palette{};
-  std::vector<std::uint8_t> rows;  // one, or all of an interlaced picture
+  std::array<std::uint8_t, 3 * 256> palette{};  // black beyond the file's colours, as in Pillow
+  std::vector<std::uint8_t> rows;               // one, or all of an interlaced picture
   std::size_t row_bytes = 0;
   Image* image = nullptr;
 
@@ -72,13 +70,6 @@ void read_input(png_structp png, png_bytep to, std::size_t count) {
   reader.rest = reader.rest.subspan(count);
 }
 
-/// Runs a step; false if libpng gave up, with its words in reader.error.
-bool guarded(PngReader& reader, void (*step)(PngReader&)) {
-  if (setjmp(reader.escape) != 0) return false;
-  step(reader);
-  return true;
-}
-
 void read_header(PngReader& reader) {
   reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_error, on_warning);
   if (reader.png == nullptr) return;
@@ -101,9 +92,6 @@ void prepare_rows(PngReader& reader) {
   png_read_update_info(reader.png, reader.info);
   reader.row_bytes = png_get_rowbytes(reader.png, reader.info);
 
-  // An index beyond the palette is a grey level: Pillow starts from a ramp.
-  for (std::size_t i = 0; i < 256; ++i)
-    for (std::size_t c = 0; c < 3; ++c) reader.palette[3 * i + c] = static_cast<std::uint8_t>(i);
   png_colorp colors = nullptr;
   int count = 0;
   if (png_get_PLTE(reader.png, reader.info, &colors, &count) == 0) return;

@@ -2,88 +2,46 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cmath>
+#include <cstdlib>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <random>
-#include <stdexcept>
 
+#include "io/convert.h"
 #include "mquant/error.h"
 #include "tests/support/files.h"
 
 namespace mquant::test {
 namespace {
 
-float from_half(std::uint16_t half) {
-  const int exponent = half >> 10 & 31, fraction = half & 1023;
-  const float magnitude = exponent == 31  ? (fraction != 0 ? NAN : INFINITY)
-                          : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                          : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-  return (half & 0x8000) != 0 ? -magnitude : magnitude;
-}
-
 template <class T>
-std::vector<T> values(std::span<const char> bytes) {
-  std::vector<T> result(bytes.size() / sizeof(T));
-  std::memcpy(result.data(), bytes.data(), result.size() * sizeof(T));
+std::vector<T> values(const TensorView& tensor, DType dtype, const std::string& name) {
+  require(tensor.dtype == dtype, "golden: ", name, " is ", dtype_name(tensor.dtype));
+  std::vector<T> result(tensor.bytes.size() / sizeof(T));
+  std::memcpy(result.data(), tensor.bytes.data(), tensor.bytes.size());
   return result;
 }
 
 }  // namespace
 
-Golden::Golden(const std::filesystem::path& file) : file_(read_text(file)) {
-  std::uint64_t header = 0;
-  if (file_.size() < sizeof(header)) throw std::runtime_error(file.string() + ": too short");
-  std::memcpy(&header, file_.data(), sizeof(header));
-  const std::span<const char> data = std::span<const char>(file_).subspan(sizeof(header) + header);
-  const auto names = nlohmann::json::parse(file_.substr(sizeof(header), header));
-  for (const auto& [name, tensor] : names.items()) {
-    if (name == "__metadata__") continue;
-    const std::size_t begin = tensor.at("data_offsets").at(0), end = tensor.at("data_offsets").at(1);
-    entries_.push_back({name, tensor.at("dtype"), tensor.at("shape"), data.subspan(begin, end - begin)});
-  }
-}
-
-const Golden::Entry& Golden::find(const std::string& name) const {
-  const auto found =
-      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.name == name; });
-  if (found == entries_.end()) throw std::runtime_error("golden: no tensor " + name);
-  return *found;
-}
-
-bool Golden::has(const std::string& name) const {
-  return std::any_of(entries_.begin(), entries_.end(),
-                     [&](const Entry& entry) { return entry.name == name; });
-}
-
-std::vector<std::int64_t> Golden::shape(const std::string& name) const { return find(name).shape; }
-
 std::vector<std::int64_t> Golden::integers(const std::string& name) const {
-  if (find(name).dtype != "I64") throw std::runtime_error("golden: not I64: " + name);
-  return values<std::int64_t>(find(name).bytes);
+  return values<std::int64_t>(file_.get(name), DType::i64, name);
 }
 
-std::vector<std::int64_t> Golden::bytes(const std::string& name) const {
-  if (find(name).dtype != "U8") throw std::runtime_error("golden: not U8: " + name);
-  const std::vector<std::uint8_t> bytes = values<std::uint8_t>(find(name).bytes);
-  return {bytes.begin(), bytes.end()};
+std::vector<std::uint8_t> Golden::bytes(const std::string& name) const {
+  return values<std::uint8_t>(file_.get(name), DType::u8, name);
 }
-
-bool Golden::is_float32(const std::string& name) const { return find(name).dtype == "F32"; }
 
 std::vector<float> Golden::floats(const std::string& name) const {
-  if (is_float32(name)) return values<float>(find(name).bytes);
-  if (find(name).dtype != "F16") throw std::runtime_error("golden: not F32 or F16: " + name);
-  std::vector<float> result;
-  for (const std::uint16_t half : values<std::uint16_t>(find(name).bytes)) result.push_back(from_half(half));
-  return result;
+  const TensorView tensor = file_.get(name);
+  require(tensor.dtype == DType::f32 || tensor.dtype == DType::f16, "golden: ", name, " is ",
+          dtype_name(tensor.dtype));
+  return to_floats(tensor);
 }
 
 Image Golden::image(const std::string& name) const {
-  const Entry& entry = find(name);
-  if (entry.dtype != "U8" || entry.shape.size() != 3 || entry.shape[2] != 3)
-    throw std::runtime_error("golden: no picture: " + name);
-  return {entry.shape[1], entry.shape[0], values<std::uint8_t>(entry.bytes)};
+  const std::vector<std::int64_t> shape = file_.get(name).shape;
+  require(shape.size() == 3 && shape[2] == 3, "golden: ", name, " is no picture");
+  return {shape[1], shape[0], bytes(name)};
 }
 
 std::string difference(const Image& got, const Image& want) {

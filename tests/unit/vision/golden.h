@@ -3,38 +3,29 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "io/safetensors.h"
 #include "mquant/sample.h"
 
 namespace mquant::test {
 
-/// A golden.safetensors file of tests/data, read whole.
+/// A golden.safetensors file of tests/data, as what tests compare with.
 class Golden {
  public:
-  /// Throws std::runtime_error if the file or a tensor is absent, or has another type than asked for.
-  explicit Golden(const std::filesystem::path& file);
+  explicit Golden(const std::filesystem::path& file) : file_(file) {}
 
-  bool has(const std::string& name) const;
-  std::vector<std::int64_t> shape(const std::string& name) const;
-  std::vector<std::int64_t> integers(const std::string& name) const;  ///< I64
-  std::vector<std::int64_t> bytes(const std::string& name) const;     ///< U8
-  std::vector<float> floats(const std::string& name) const;           ///< F32 or F16
-  bool is_float32(const std::string& name) const;
-  Image image(const std::string& name) const;  ///< U8 [height, width, 3]
+  /// All throw if a tensor is absent or has another type than asked for.
+  bool has(const std::string& name) const { return file_.has(name); }
+  std::vector<std::int64_t> integers(const std::string& name) const;  ///< i64
+  std::vector<std::uint8_t> bytes(const std::string& name) const;     ///< u8
+  std::vector<float> floats(const std::string& name) const;           ///< f32 or f16
+  bool is_float32(const std::string& name) const { return file_.get(name).dtype == DType::f32; }
+  Image image(const std::string& name) const;  ///< u8 [height, width, 3]
 
  private:
-  struct Entry {
-    std::string name, dtype;
-    std::vector<std::int64_t> shape;
-    std::span<const char> bytes;
-  };
-  const Entry& find(const std::string& name) const;
-  std::string file_;
-  std::vector<Entry> entries_;
+  SafetensorsFile file_;
 };
 
 /// "" if two pictures are equal, else where and how much they differ.

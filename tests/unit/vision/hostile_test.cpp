@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -87,6 +89,25 @@ TEST_P(HostilePicture, InsertedRemovedAndRepeatedBytesNeverCrash) {
 
 INSTANTIATE_TEST_SUITE_P(AllPictures, HostilePicture, testing::ValuesIn(test::picture_names()),
                          [](const auto& picture) { return test::test_name(picture.param); });
+
+/// Each scan is a walk over the whole picture, so a small file could keep a decoder busy for hours.
+TEST(HostileJpeg, ThousandsOfScansAreRefused) {
+  std::vector<std::byte> bytes = test::read_bytes(test::data_path("goldens/images/progressive.jpg"));
+  const std::array start_of_scan = {std::byte{0xFF}, std::byte{0xDA}};
+  const auto last = std::find_end(bytes.begin(), bytes.end(), start_of_scan.begin(), start_of_scan.end());
+  ASSERT_NE(last, bytes.end());
+  const std::vector<std::byte> scan(last, bytes.end() - 2), end(bytes.end() - 2, bytes.end());
+  bytes.resize(bytes.size() - end.size());
+  for (int i = 0; i < 3000; ++i) bytes.insert(bytes.end(), scan.begin(), scan.end());
+  bytes.insert(bytes.end(), end.begin(), end.end());
+  try {
+    decode_image(bytes, "picture");
+    FAIL() << "decoded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::input);
+    EXPECT_THAT(error.what(), testing::HasSubstr("more than 500 scans"));
+  }
+}
 
 TEST(HostileExif, AnyBytesGiveAnOrientationOrNone) {
   std::mt19937 generator(3);

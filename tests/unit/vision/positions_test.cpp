@@ -19,7 +19,7 @@ TEST_P(PositionsGolden, AreThoseOfTransformers) {
   constexpr std::int64_t kMerge = 2, kImagePad = 1;
   const test::Golden golden(test::data_path("goldens/qwen2_vl/golden.safetensors"));
   const std::string name = GetParam();
-  const std::vector<std::int64_t> kinds = golden.bytes(name + "/token_kind");
+  const std::vector<std::uint8_t> kinds = golden.bytes(name + "/token_kind");
   const auto tokens = static_cast<std::int64_t>(kinds.size());
 
   std::vector<PictureSpan> pictures;
