@@ -13,8 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kSchemaFile = "recipe.schema";  // stem of configs/recipe.schema.json
-
 /// In order of precedence: of the user, of the installation, of the source tree that the program was built
 /// from.
 std::vector<fs::path> recipe_folders() {
@@ -38,7 +36,7 @@ std::map<std::string, fs::path> recipe_files() {
     std::error_code absent;
     for (const auto& entry : fs::directory_iterator(folder, absent)) {
       const fs::path& file = entry.path();
-      if (file.extension() == ".json" && file.stem() != kSchemaFile) files.try_emplace(file.stem(), file);
+      if (file.extension() == ".json" && file.stem().extension() != ".schema") files.try_emplace(file.stem(), file);
     }
   }
   return files;

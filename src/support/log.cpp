@@ -70,7 +70,7 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
     switch (level) {
       case spdlog::level::debug: return colored ? "\033[2mdebug:\033[m " : "debug: ";
       case spdlog::level::warn: return colored ? "\033[1;33mwarning:\033[m " : "warning: ";
-      case spdlog::level::err: return colored ? "\033[1;31merror:\033[m " : "error: ";
+      case spdlog::level::err: return colored ? "mquant: \033[1;31merror:\033[m " : "mquant: error: ";
       default: return "";
     }
   }

@@ -33,7 +33,7 @@ class Log : public testing::Test {
 TEST_F(Log, SaysWhatIsWrongAndNothingAboutItself) {
   EXPECT_EQ(stderr_of([] { info("7 blocks"); }), "7 blocks\n");
   EXPECT_EQ(stderr_of([] { warn("no sink token"); }), "warning: no sink token\n");
-  EXPECT_EQ(stderr_of([] { log_error("disk full"); }), "error: disk full\n");
+  EXPECT_EQ(stderr_of([] { log_error("disk full"); }), "mquant: error: disk full\n");
 }
 
 TEST_F(Log, LevelsHideWhatIsBelow) {

@@ -1,0 +1,30 @@
+// The command line before and after CLI11: spellings that users try, and messages that say what they meant.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mquant::cli {
+
+using Arguments = std::vector<std::string>;
+
+/// What CLI11 reads: `_` becomes `-` in the names of options that exist, "--json FILE.json" becomes
+/// "--json=FILE.json" (its value is optional, so a word after it may as well be the next argument).
+Arguments normalized(const CLI::App& app, Arguments arguments);
+
+/// One line for a parse error: which argument, what was expected, what was found, and the nearest that
+/// exists.
+std::string explanation(const CLI::App& app, const CLI::ParseError& error);
+
+/// Accepts one of `names`; the error has all of them and the nearest.
+CLI::Validator one_of(std::vector<std::string> names);
+
+/// Accepts an integer from `least` on.
+CLI::Validator at_least(std::int64_t least);
+
+/// A line for a shell; arguments are quoted where they must be.
+std::string command_line(const Arguments& arguments);
+
+}  // namespace mquant::cli

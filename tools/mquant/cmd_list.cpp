@@ -1,0 +1,40 @@
+// mquant list: what there is, from the tables that the program runs by.
+#include <iostream>
+
+#include "arguments.h"
+#include "catalogue.h"
+#include "command.h"
+
+namespace mquant::cli {
+namespace {
+
+struct Options {
+  std::string topic, json;
+  bool markdown = false;
+};
+
+void run_list(const Options& options) {
+  const Catalogue catalogue = catalogue_of(options.topic);
+  if (options.markdown) {
+    std::cout << catalogue.markdown;
+  } else {
+    print(catalogue.screen, catalogue.json, options.json);
+  }
+}
+
+}  // namespace
+
+void add_list(CLI::App& app, Command& command) {
+  auto options = std::make_shared<Options>();
+  CLI::App* cmd = add_command(app, "list", "The families, passes, formats or recipes that there are",
+                              {"list families", "list passes", "list recipes --json"}, "0 done, 2 usage");
+  cmd->add_option("TOPIC", options->topic, "families, passes, formats, recipes or schema (of recipe files)")
+      ->required()
+      ->type_name("")
+      ->check(one_of({"families", "passes", "formats", "recipes", "schema"}));
+  cmd->add_flag("--markdown", options->markdown, "As a page of Markdown, like those in docs/");
+  add_json_option(*cmd, options->json);
+  cmd->callback([options, &command] { command.job = [options] { run_list(*options); }; });
+}
+
+}  // namespace mquant::cli

@@ -1,0 +1,76 @@
+// mquant quantize: calibrate and export in one, for scripts.
+#include "command.h"
+#include "mquant/error.h"
+
+namespace mquant::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options : CalibrateOptions {  // its `output` is the calibration
+  fs::path artifact;
+  std::string format = "auto", json;
+  bool overwrite = false, keep = false, dry_run = false;
+};
+
+void run_quantize(Options options) {
+  const bool own_directory = options.output.empty();
+  if (own_directory) options.output = fs::path(options.artifact.string() + ".calibration");
+  if (options.dry_run) {
+    const Plan plan =
+        plan_model(options.model, options.recipe, options.overrides, options.data, 0, options.run);
+    return print(plan_screen(plan, options.recipe), plan_json(plan), options.json);
+  }
+  if (fs::exists(options.artifact) && !options.overwrite) {  // said now, not after hours
+    fail(ErrorKind::usage, "'", options.artifact.string(),
+         "' exists; --overwrite replaces an artifact of ours");
+  }
+  const Json calibration = Json::parse(calibrate(options));
+  const ExportReport report =
+      export_artifact({options.output, options.artifact, options.format, options.overwrite});
+  if (own_directory && !options.keep) fs::remove_all(options.output);
+  const Json json = {{"calibration", calibration}, {"export", export_json(report, options.artifact)}};
+  print(calibration_screen(calibration) + export_screen(report, options.artifact), json, options.json);
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, Command& command) {
+  auto options = std::make_shared<Options>();
+  CLI::App* cmd =
+      add_command(app, "quantize", "Calibrate and export in one",
+                  {"quantize Qwen2-VL-7B-Instruct --data calib.jsonl --output qwen-w4a8",
+                   "quantize Qwen2-VL-7B-Instruct --data calib.jsonl --output qwen-w4a8 --resume",
+                   "quantize Qwen2-VL-7B-Instruct --data calib.jsonl --output qwen-w8a8 --recipe w8a8 "
+                   "--keep-calibration"},
+                  "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 130 interrupted: the same\n"
+                  "            command with --resume goes on");
+  cmd->add_option("MODEL", options->model, "HuggingFace directory of a model")->required()->type_name("DIR");
+  cmd->add_option("--data", options->data, "Samples, one JSON a line")->required()->type_name("FILE");
+  cmd->add_option("--output", options->artifact, "Artifact directory to write")->required()->type_name("DIR");
+  add_recipe_options(*cmd, options->recipe, options->overrides);
+  cmd->add_option("--format", options->format,
+                  "Name (mquant list formats); auto: the first that holds it exactly")
+      ->type_name("FORMAT")
+      ->capture_default_str();
+  cmd->add_option("--calibration", options->output,
+                  "Calibration directory, kept; default: OUTPUT.calibration")
+      ->type_name("DIR");
+  cmd->add_flag("--keep-calibration", options->keep,
+                "Keep OUTPUT.calibration; else it is removed after the export");
+  cmd->add_flag("--resume", options->resume, "Go on with an interrupted calibration");
+  cmd->add_flag("--verify-each", options->verify_each,
+                "Run each block before and after passes that must not change it");
+  cmd->add_flag("--overwrite", options->overwrite, "Replace an artifact of ours that is there");
+  cmd->add_flag("--dry-run", options->dry_run, "Show what would be done, memory and time; write nothing");
+  add_json_option(*cmd, options->json);
+  cmd->callback([options, &command] {
+    command.resumable = !options->dry_run;
+    command.job = [options, &command] {
+      options->run = command.run;
+      run_quantize(*options);
+    };
+  });
+}
+
+}  // namespace mquant::cli

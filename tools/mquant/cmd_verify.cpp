@@ -1,0 +1,59 @@
+// mquant verify: does an artifact hold what its manifest says?
+#include <filesystem>
+
+#include "command.h"
+#include "mquant/artifact.h"
+#include "mquant/error.h"
+#include "mquant/family.h"
+#include "support/strings.h"
+#include "table.h"
+
+namespace mquant::cli {
+namespace {
+
+void run_verify(const std::filesystem::path& directory, const std::string& json) {
+  if (!Artifact::is_artifact(directory)) {
+    fail(ErrorKind::input, "'", directory.string(),
+         "' is no artifact of mquant: it has no mquant_manifest.json");
+  }
+  const Config config = Config::open(directory / "config.json");
+  const VerifyReport report = verify_artifact(directory, find_family(config).describe(config));
+  std::string screen;
+  for (const std::string& problem : report.problems) screen += problem + "\n";
+  if (report.problems.empty()) {
+    screen = cat("OK: ", counted(report.tensors, "tensor"), ", ", counted(report.linears, "quantized linear"),
+                 ", ", human_bytes(static_cast<std::uint64_t>(report.bytes)), "\n");
+  }
+  print(screen,
+        {{"ok", report.problems.empty()},
+         {"tensors", report.tensors},
+         {"linears", report.linears},
+         {"bytes", report.bytes},
+         {"problems", report.problems}},
+        json);
+  if (!report.problems.empty()) {
+    fail(ErrorKind::verification, "'", directory.string(),
+         "': ", counted(static_cast<std::int64_t>(report.problems.size()), "problem"));
+  }
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app, Command& command) {
+  struct Options {
+    std::string artifact, json;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* cmd =
+      add_command(app, "verify", "Reopen an artifact: every name, shape, range, scale and digest",
+                  {"verify qwen-w4a8", "verify qwen-w4a8 --json problems.json"},
+                  "0 it holds what its manifest says, 2 usage, 3 not an artifact, 6 problems found");
+  cmd->add_option("ARTIFACT", options->artifact, "Directory that `mquant export` wrote")
+      ->required()
+      ->type_name("DIR");
+  add_json_option(*cmd, options->json);
+  cmd->callback(
+      [options, &command] { command.job = [options] { run_verify(options->artifact, options->json); }; });
+}
+
+}  // namespace mquant::cli

@@ -1,0 +1,42 @@
+#include "command.h"
+
+#include <iostream>
+
+#include "support/atomic_file.h"
+
+namespace mquant::cli {
+
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& summary,
+                      const std::vector<std::string>& examples, const std::string& exit_codes) {
+  std::string footer = "Examples:\n";
+  for (const std::string& example : examples) footer += "  mquant " + example + "\n";
+  footer += "\nExit codes: " + exit_codes +
+            "\nGlobal options (--threads, --progress, --log-level, ...): mquant --help";
+  CLI::App* command = app.add_subcommand(name, summary);
+  command->footer(footer);
+  return command;
+}
+
+void add_recipe_options(CLI::App& command, std::string& recipe, std::vector<std::string>& overrides) {
+  command.add_option("--recipe", recipe, "Name (mquant list recipes) or file of a recipe")
+      ->type_name("RECIPE")
+      ->capture_default_str();
+  command
+      .add_option("--set", overrides,
+                  "Change the recipe, e.g. round.damping=0.05, drop=suppress; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+}
+
+void add_json_option(CLI::App& command, std::string& target) {
+  command.add_flag("--json{-}", target, "The result as JSON, to stdout or to FILE.json")->type_name("FILE");
+}
+
+void print(const std::string& screen, const Json& json, const std::string& target) {
+  // Names come from files of others: what is no UTF-8 is replaced, not fatal.
+  const auto text = [&] { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; };
+  std::cout << (target == "-" ? text() : screen) << std::flush;
+  if (!target.empty() && target != "-") write_file_atomically(target, text());
+}
+
+}  // namespace mquant::cli

@@ -1,0 +1,60 @@
+// What the subcommands share.  Each cmd_*.cpp maps options to one library call and prints its result.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "mquant/compile.h"
+
+namespace mquant::cli {
+
+using Json = nlohmann::ordered_json;
+
+/// Filled while the command line is read: the settings of all commands, and the job of the one that was
+/// given.
+struct Command {
+  RunSettings run;
+  std::function<void()> job;
+  bool resumable = false;  // going on with --resume is what to do after an interruption
+};
+
+void add_inspect(CLI::App& app, Command& command);
+void add_calibrate(CLI::App& app, Command& command);
+void add_export(CLI::App& app, Command& command);
+void add_quantize(CLI::App& app, Command& command);
+void add_eval(CLI::App& app, Command& command);
+void add_generate(CLI::App& app, Command& command);
+void add_forward(CLI::App& app, Command& command);
+void add_verify(CLI::App& app, Command& command);
+void add_list(CLI::App& app, Command& command);
+
+/// A subcommand whose help ends with `examples` (one a line, without "mquant ") and its exit codes.
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& summary,
+                      const std::vector<std::string>& examples, const std::string& exit_codes);
+
+/// --recipe and --set.
+void add_recipe_options(CLI::App& command, std::string& recipe, std::vector<std::string>& overrides);
+
+/// --json[=FILE]; `target` is then "-" or the file.
+void add_json_option(CLI::App& command, std::string& target);
+
+/// `screen` to stdout, unless the JSON goes there; the JSON to `target` if there is one.
+void print(const std::string& screen, const Json& json, const std::string& target);
+
+/// What --dry-run and `inspect` show of a plan, and its JSON.
+std::string plan_screen(const Plan& plan, const std::string& recipe);
+Json plan_json(const Plan& plan);
+
+/// What `calibrate` and `quantize` show of a report (compile.h), worst linears first.
+std::string calibration_screen(const Json& report);
+
+std::string eval_screen(const EvalReport& report);
+Json eval_json(const EvalReport& report);
+
+std::string export_screen(const ExportReport& report, const std::string& output);
+Json export_json(const ExportReport& report, const std::string& output);
+
+}  // namespace mquant::cli

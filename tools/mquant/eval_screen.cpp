@@ -1,0 +1,56 @@
+// What an evaluation looks like on a terminal, and as JSON.
+#include "command.h"
+#include "mquant/error.h"
+#include "support/strings.h"
+#include "table.h"
+
+namespace mquant::cli {
+namespace {
+
+using enum Table::Align;
+
+std::string share(const EvalRow& row) {
+  return row.samples == 0
+             ? "-"
+             : fixed(100.0 * static_cast<double>(row.exact) / static_cast<double>(row.samples), 1);
+}
+
+Json row_json(const EvalRow& row) { return {{"samples", row.samples}, {"exact", row.exact}}; }
+
+}  // namespace
+
+std::string eval_screen(const EvalReport& report) {
+  Table exact({{"kind"}, {"exact", right}, {"samples", right}, {"%", right}});
+  const auto add = [&](const std::string& kind, const EvalRow& row) {
+    exact.row({kind, grouped(row.exact), grouped(row.samples), share(row)});
+  };
+  for (const auto& [kind, row] : report.by_kind) add(kind.empty() ? "(none)" : kind, row);
+  add("all", report.all);
+  std::string screen = cat(exact.text(), "\nperplexity ", fixed(report.perplexity, 4), " over ",
+                           counted(report.answer_tokens, "answer token"), "\n");
+  if (!report.agreement.empty()) {
+    Table agreement({{"against the reference"}, {"tokens", right}, {"top-1 %", right}, {"KL, nats", right}});
+    for (const auto& [token_class, row] : report.agreement) {
+      agreement.row({token_class, grouped(row.tokens), fixed(100 * row.top1, 2), fixed(row.kl, 5)});
+    }
+    screen += "\n" + agreement.text();
+  }
+  return screen + "\n" + human_duration(std::chrono::duration<double>(report.seconds)) + "\n";
+}
+
+Json eval_json(const EvalReport& report) {
+  Json json = {{"all", row_json(report.all)},     {"by_kind", Json::object()},
+               {"perplexity", report.perplexity}, {"answer_tokens", report.answer_tokens},
+               {"agreement", Json::object()},     {"shared_with_calibration", report.shared_with_calibration},
+               {"seconds", report.seconds},       {"answers", Json::array()}};
+  for (const auto& [kind, row] : report.by_kind) json["by_kind"][kind] = row_json(row);
+  for (const auto& [token_class, row] : report.agreement) {
+    json["agreement"][token_class] = {{"tokens", row.tokens}, {"kl", row.kl}, {"top1", row.top1}};
+  }
+  for (const auto& [id, kind, expected, found] : report.answers) {
+    json["answers"].push_back({{"id", id}, {"kind", kind}, {"expected", expected}, {"found", found}});
+  }
+  return json;
+}
+
+}  // namespace mquant::cli
