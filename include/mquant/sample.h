@@ -29,14 +29,18 @@ struct Sample {
   std::string id;  // "line-17" where the file gives none
   std::vector<Message> messages;
   std::optional<std::string> answer;
-  std::string kind;    // "" if the file gives none; eval groups by it
-  std::string digest;  // SHA-256 of messages, answer and picture bytes: the same sample in two files has one digest
+  std::string kind;  // "" if the file gives none; eval groups by it
+  std::string
+      digest;  // SHA-256 of messages, answer and picture bytes: the same sample in two files has one digest
 };
 
 /// Reads samples, one JSON object a line: {"id"?, "messages": [...], "answer"?, "kind"?} or the short form
 /// {"image": path or [paths], "prompt": text, "answer"?}.  `content` of a message is a string or a list of parts
-/// {"type": "image", "image": path} / {"type": "text", "text": ...}.  limit 0: all.
-/// @throws Error{input} with file:line for a syntax error, an unknown role or part type, a missing picture.
+/// {"type": "image", "image": path} / {"type": "text", "text": ...}.  A last message of the assistant is the answer
+/// where none is stated; before it stands a user's.  Empty lines are skipped, keys of others too unless one looks
+/// like a slip of the pen.  limit 0: all.
+/// @throws Error{input} with file:line for a syntax error, an unknown role or part type, a missing picture; for a file
+///         without samples.
 std::vector<Sample> read_samples(const std::filesystem::path& file, std::int64_t limit = 0);
 
 /// The class of a token (MSQ): one static scale each.  The values are those of token_kind in files.
@@ -58,17 +62,17 @@ struct Grid {
 
 /// A sample as tensors, ready for a forward pass.  T tokens, P vision rows, C values a patch.
 struct Features {
-  std::vector<std::int64_t> input_ids;                  // [T]
-  std::vector<TokenClass> token_class;                  // [T]; visual: the row is overwritten by a vision embedding
-  std::vector<std::array<std::int64_t, 3>> positions;   // [T] (t, h, w); all three equal for plain positions
-  std::vector<std::int64_t> picture;                    // [T] which picture a visual token belongs to, -1 for others
-  int position_axes = 1;                                // how many of the three a model reads: 1, or 3 for m-rope
-  std::int64_t next_position = 0;                       // of the first decoded token
-  std::vector<float> pixels;                            // [P, C]
-  std::vector<Grid> grids;                              // one a picture or tile; their rows() sum to P
-  std::vector<std::array<std::int64_t, 2>> patches;     // [P] (row, column) of a patch in its picture or tile
-  std::int64_t pixel_columns = 0;                       // C
-  std::int64_t answer_begin = -1;                       // index of the first token of the answer; -1: no answer
+  std::vector<std::int64_t> input_ids;  // [T]
+  std::vector<TokenClass> token_class;  // [T]; visual: the row is overwritten by a vision embedding
+  std::vector<std::array<std::int64_t, 3>> positions;  // [T] (t, h, w); all three equal for plain positions
+  std::vector<std::int64_t> picture;  // [T] which picture a visual token belongs to, -1 for others
+  int position_axes = 1;              // how many of the three a model reads: 1, or 3 for m-rope
+  std::int64_t next_position = 0;     // of the first decoded token
+  std::vector<float> pixels;          // [P, C]
+  std::vector<Grid> grids;            // one a picture or tile; their rows() sum to P
+  std::vector<std::array<std::int64_t, 2>> patches;  // [P] (row, column) of a patch in its picture or tile
+  std::int64_t pixel_columns = 0;                    // C
+  std::int64_t answer_begin = -1;                    // index of the first token of the answer; -1: no answer
 };
 
 /// What a processor adds after the prompt.

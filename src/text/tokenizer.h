@@ -1,0 +1,77 @@
+// Text to token ids and back, as the library that a model was trained with does it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "text/vocabulary.h"
+
+namespace mquant {
+
+class Recognised;
+struct TokenizerParts;
+
+/// Const members may be called from several threads at once.
+class Tokenizer {
+ public:
+  explicit Tokenizer(std::unique_ptr<const TokenizerParts> parts);
+  ~Tokenizer();
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+
+  /// All encoders throw Error{input} for a text that is not UTF-8 or longer than 16 MiB.  Nothing is put around the
+  /// ids.  Cost: O(n log n) at worst.
+
+  /// Added tokens are recognised wherever they stand in the text.
+  TokenIds encode(std::string_view text) const;
+  /// The texts of special tokens are ordinary text.  Added tokens that are not special are still recognised.
+  TokenIds encode_ordinary(std::string_view text) const;
+  /// Of the special tokens only `allowed` are recognised.  Throws Error{input} if one of them is no added token.
+  TokenIds encode(std::string_view text, std::span<const std::string> allowed) const;
+  /// As encode, and what the post-processor of tokenizer.json puts around it, such as <s>.
+  TokenIds encode_with_template(std::string_view text) const;
+
+  /// Ids that no token has stand for nothing (vocabularies are padded), as in the reference.  Bytes that are not
+  /// UTF-8 become U+FFFD.
+  std::string decode(std::span<const std::int64_t> ids, bool skip_special) const;
+
+  /// The id of an added token or of a vocabulary entry as the file writes it.
+  std::optional<std::int64_t> find(std::string_view token) const;
+  /// The same; throws Error{input} if there is none.
+  std::int64_t id_of(std::string_view token) const;
+  /// As the file writes it (token bytes, for tiktoken); "" for an id that no token has.
+  std::string token_of(std::int64_t id) const;
+  bool is_special(std::int64_t id) const;
+  /// The largest id, plus one.
+  std::int64_t vocabulary_size() const;
+
+ private:
+  TokenIds encode_recognising(std::string_view text, const Recognised& recognised) const;
+  std::unique_ptr<const TokenizerParts> parts_;
+};
+
+/// Reads tokenizer.json of `directory`; other files there are not looked at.  "truncation" and "padding" are ignored,
+/// as transformers does unless asked.
+/// @throws Error{input}        the file is absent, broken or contradicts itself
+///         Error{unsupported}  a component that is not known here, naming it
+Tokenizer open_tokenizer(const std::filesystem::path& directory);
+
+struct TiktokenOptions {
+  std::string pattern;  ///< regular expression of words
+  /// Matched in the normalized text; all are special.
+  std::vector<std::pair<std::string, std::int64_t>> special_tokens;
+  bool nfc = false;  ///< texts are normalized to NFC first
+};
+
+/// Reads a rank file: "base64(token) rank" a line.
+/// @throws Error{input} naming file and line.
+Tokenizer open_tiktoken(const std::filesystem::path& file, const TiktokenOptions& options);
+
+}  // namespace mquant

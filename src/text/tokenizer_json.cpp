@@ -1,0 +1,139 @@
+// tokenizer.json of HuggingFace's tokenizers library.
+#include <nlohmann/json.hpp>
+
+#include "mquant/error.h"
+#include "text/bpe.h"
+#include "text/json_part.h"
+#include "text/steps_json.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_parts.h"
+
+namespace mquant {
+namespace {
+
+std::vector<std::pair<std::string, std::int64_t>> read_vocabulary(const JsonPart& part) {
+  if (!part.value().is_object()) part.fail_expecting("an object of token to id");
+  std::vector<std::pair<std::string, std::int64_t>> vocabulary;
+  vocabulary.reserve(part.value().size());
+  for (const auto& [token, id] : part.value().items()) {
+    if (!id.is_number_integer()) part.at(token).fail_expecting("an id");
+    vocabulary.emplace_back(token, JsonPart(id, part.where()).integer());
+  }
+  return vocabulary;
+}
+
+/// "left right", or ["left", "right"].
+std::pair<std::string, std::string> read_merge(const Json& merge, const JsonPart& merges) {
+  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+    return {merge[0].get<std::string>(), merge[1].get<std::string>()};
+  }
+  if (!merge.is_string()) JsonPart(merge, merges.where()).fail_expecting("merges of two tokens");
+  const auto& line = merge.get_ref<const std::string&>();
+  const std::size_t blank = line.find(' ');
+  if (blank == std::string::npos || line.find(' ', blank + 1) != std::string::npos) {
+    JsonPart(merge, merges.where()).fail_expecting("merges of two tokens with one blank between them");
+  }
+  return {line.substr(0, blank), line.substr(blank + 1)};
+}
+
+std::vector<std::pair<std::string, std::string>> read_merges(const JsonPart& part) {
+  if (!part.value().is_array()) part.fail_expecting("a list");
+  std::vector<std::pair<std::string, std::string>> merges;
+  merges.reserve(part.value().size());
+  for (const Json& merge : part.value()) {
+    if (merge.is_string() && merge.get_ref<const std::string&>().starts_with("#version")) continue;
+    merges.push_back(read_merge(merge, part));
+  }
+  return merges;
+}
+
+void refuse_unless_empty(const JsonPart& model, std::string_view key) {
+  if (model.has(key) && !model.at(key).text().empty()) {
+    model.at(key).fail_unsupported("'" + printable(model.at(key).text()) + "'");
+  }
+}
+
+std::unique_ptr<Vocabulary> read_model(const JsonPart& model, bool byte_level) {
+  const bool is_bpe =
+      model.has("type") ? model.type() == "BPE" : model.has("merges");  // old files state no type
+  if (!is_bpe) model.fail_unsupported("model '" + (model.has("type") ? printable(model.type()) : "?") + "'");
+  refuse_unless_empty(model, "continuing_subword_prefix");
+  refuse_unless_empty(model, "end_of_word_suffix");
+  if (model.has("dropout") &&
+      !(model.at("dropout").value().is_number() && model.at("dropout").value() == 0)) {
+    model.at("dropout").fail_unsupported("dropout");
+  }
+  BpeOptions options{.bytes = byte_level,
+                     .ignore_merges = model.flag_or("ignore_merges", false),
+                     .byte_fallback = model.flag_or("byte_fallback", false),
+                     .fuse_unknown = model.flag_or("fuse_unk", false)};
+  if (options.bytes && options.byte_fallback)
+    model.at("byte_fallback").fail_unsupported("byte fallback of bytes");
+  if (model.has("unk_token")) options.unknown = model.at("unk_token").text();
+  auto vocabulary = read_vocabulary(model.at("vocab"));
+  const auto merges = read_merges(model.at("merges"));
+  return in_context(model.where(),
+                    [&] { return std::make_unique<Bpe>(std::move(vocabulary), merges, std::move(options)); });
+}
+
+AddedToken read_added_token(const JsonPart& part) {
+  return {.content = part.at("content").text(),
+          .id = part.at("id").integer(),
+          .special = part.at("special").flag(),
+          .normalized = part.at("normalized").flag(),
+          .lstrip = part.at("lstrip").flag(),
+          .rstrip = part.at("rstrip").flag(),
+          .single_word = part.at("single_word").flag()};
+}
+
+/// The reference numbers added tokens itself and only warns; where that differs from the file, the file is broken.
+void check_agrees(const AddedToken& token, const JsonPart& part, const Vocabulary& vocabulary) {
+  const auto own = vocabulary.id_of(token.content);
+  if (own && *own != token.id) {
+    fail(ErrorKind::input, part.where(), ": '", printable(token.content), "' has id ", token.id,
+         ", but the vocabulary gives it ", *own);
+  }
+  const std::string* entry = vocabulary.entry(token.id);
+  if (!own && entry) {
+    fail(ErrorKind::input, part.where(), ": '", printable(token.content), "' has id ", token.id,
+         ", which belongs to '", printable(*entry), "'");
+  }
+}
+
+std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::string& origin) {
+  const JsonPart root(json, origin);
+  const Json absent;
+  const auto optional = [&](std::string_view key) {
+    return root.has(key) ? root.at(key) : JsonPart(absent, origin);
+  };
+  auto parts = std::make_unique<TokenizerParts>();
+  parts->origin = origin;
+  parts->normalizers = read_normalizers(optional("normalizer"));
+  PreTokenizers pre = read_pre_tokenizers(optional("pre_tokenizer"));
+  parts->pre_tokenizers = std::move(pre.steps);
+  parts->vocabulary = read_model(root.at("model"), pre.byte_level);
+  parts->decoders = read_decoders(optional("decoder"));
+  Template around = read_post_processor(optional("post_processor"));
+  parts->before = std::move(around.before);
+  parts->after = std::move(around.after);
+  std::vector<AddedToken> added;
+  if (root.has("added_tokens")) {
+    for (const JsonPart& part : root.at("added_tokens").items()) {
+      added.push_back(read_added_token(part));
+      check_agrees(added.back(), part, *parts->vocabulary);
+    }
+  }
+  parts->added = in_context(origin, [&] {
+    return AddedTokens(std::move(added), [&](const std::string& text) { return parts->normalize(text); });
+  });
+  return parts;
+}
+
+}  // namespace
+
+Tokenizer open_tokenizer(const std::filesystem::path& directory) {
+  const std::filesystem::path file = directory / "tokenizer.json";
+  return Tokenizer(read_parts(read_json(file), file.string()));
+}
+
+}  // namespace mquant
