@@ -1,0 +1,319 @@
+// Queries are taken a few at a time: scores for all their keys, softmax, then values; keys and values go through small
+// contiguous tiles that those queries share.
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "kernels/cpu.h"
+#include "kernels/exp.h"
+#include "kernels/vector.h"
+#include "mquant/error.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::int64_t kLanes = 8;         // of a dot product: part of what the result is
+constexpr std::int64_t kTile = 64;         // keys in a tile
+constexpr std::int64_t kMostQueries = 32;  // that share the tiles
+constexpr std::int64_t kMostScores = std::int64_t{1} << 19;
+constexpr int kTogether = 4;  // queries in registers
+
+std::int64_t padded(std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+/// One query: a row in one head.  It sees at least one key.
+template <class T>
+struct Query {
+  const T* in = nullptr;
+  T* out = nullptr;
+  KeyRange range;
+};
+
+/// Lane l of the sum takes the products at d = l, l + 8, ...; then halves are added to halves.
+template <class T>
+[[gnu::always_inline]] inline T sum_of_lanes(const Vector<T>* sums) {
+  T lane[kLanes];
+  for (int v = 0; v < kLanes / VectorOf<T>::lanes; ++v) store(lane + v * VectorOf<T>::lanes, sums[v]);
+  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+/// Dot products of Queries queries with Keys keys, all [dim], dim a multiple of kLanes; times scale.
+template <int Queries, int Keys, class T>
+[[gnu::always_inline]] inline void dots(const T* q, const T* k, std::int64_t dim, T scale, T* scores,
+                                        std::int64_t score_stride) {
+  constexpr int kParts = static_cast<int>(kLanes) / VectorOf<T>::lanes;
+  Vector<T> sum[Queries][Keys][kParts] = {};
+  for (std::int64_t d = 0; d < dim; d += kLanes)
+#pragma GCC unroll 2
+    for (int v = 0; v < kParts; ++v) {
+      Vector<T> key[Keys];
+#pragma GCC unroll 2
+      for (int y = 0; y < Keys; ++y) key[y] = load(k + y * dim + d + v * VectorOf<T>::lanes);
+#pragma GCC unroll 4
+      for (int x = 0; x < Queries; ++x) {
+        const Vector<T> query = load(q + x * dim + d + v * VectorOf<T>::lanes);
+#pragma GCC unroll 2
+        for (int y = 0; y < Keys; ++y) sum[x][y][v] += query * key[y];
+      }
+    }
+  for (int x = 0; x < Queries; ++x)
+    for (int y = 0; y < Keys; ++y) scores[x * score_stride + y] = scale * sum_of_lanes<T>(sum[x][y]);
+}
+
+/// acc[x] += weights[x][j] * v[j], j in order, for Queries queries.
+template <int Queries, class T>
+[[gnu::always_inline]] inline void add_values(const T* weights, std::int64_t weight_stride, const T* v,
+                                              std::int64_t count, std::int64_t dim, T* const* acc) {
+  constexpr int kStep = VectorOf<T>::lanes;
+  for (std::int64_t d = 0; d < dim; d += kStep) {
+    Vector<T> sum[Queries];
+#pragma GCC unroll 4
+    for (int x = 0; x < Queries; ++x) sum[x] = load(acc[x] + d);
+    for (std::int64_t j = 0; j < count; ++j) {
+      const Vector<T> value = load(v + j * dim + d);
+#pragma GCC unroll 4
+      for (int x = 0; x < Queries; ++x) sum[x] += weights[x * weight_stride + j] * value;
+    }
+#pragma GCC unroll 4
+    for (int x = 0; x < Queries; ++x) store(acc[x] + d, sum[x]);
+  }
+}
+
+/// The largest value, or NaN if there is one.
+template <class T>
+[[gnu::always_inline]] inline T maximum(const T* x, std::int64_t n) {
+  constexpr int kStep = VectorOf<T>::lanes;
+  T most = x[0];
+  std::int64_t j = 0;
+  if (n >= kStep) {
+    Vector<T> lanes = load(x);
+    for (j = kStep; j + kStep <= n; j += kStep) {
+      const Vector<T> next = load(x + j);
+      lanes = (next > lanes) | (next != next) ? next : lanes;
+    }
+    T lane[kStep];
+    store(lane, lanes);
+    for (const T value : lane) most = value > most || value != value ? value : most;
+  }
+  for (; j < n; ++j) most = x[j] > most || x[j] != x[j] ? x[j] : most;
+  return most;
+}
+
+/// exp(score - max) in place over one interval; returns the sum, in kLanes lanes from the interval's begin.
+template <class T>
+[[gnu::always_inline]] inline T softmax_weights(T* scores, std::int64_t count) {
+  constexpr int kStep = VectorOf<T>::lanes, kParts = static_cast<int>(kLanes) / kStep;
+  const std::int64_t whole = count / kLanes * kLanes;
+  const T most = maximum(scores, count);
+  for (std::int64_t j = 0; j < count; ++j) scores[j] -= most;
+  exp_of_nonpositive(scores, whole);
+  T rest[kLanes];
+  std::fill_n(rest, kLanes, std::numeric_limits<T>::lowest());  // becomes 0
+  std::copy(scores + whole, scores + count, rest);
+  exp_of_nonpositive(rest, kLanes);
+  std::copy_n(rest, count - whole, scores + whole);
+  Vector<T> sum[kParts] = {};
+  for (std::int64_t j = 0; j < whole; j += kLanes)
+    for (int v = 0; v < kParts; ++v) sum[v] += load(scores + j + v * kStep);
+  for (int v = 0; v < kParts; ++v) sum[v] += load(rest + v * kStep);
+  return sum_of_lanes<T>(sum);
+}
+
+KeyRange cut(const KeyRange& a, const KeyRange& b) {
+  const std::int64_t begin = std::max(a.begin, b.begin);
+  return {begin, std::max(begin, std::min(a.end, b.end))};
+}
+
+/// Scratch of one part, and where its tiles are.
+template <class T>
+struct Work {
+  std::int64_t head_dim = 0, dim = 0;  // dim: padded with zeros
+  std::vector<T> queries, sums, tile, scores;
+  std::int64_t first_key = 0, score_stride = 0;  // scores[query][key - first_key]
+
+  T* score(std::int64_t query, std::int64_t key) {
+    return scores.data() + query * score_stride + key - first_key;
+  }
+  void fill_tile(const T* rows, std::int64_t stride, const KeyRange& keys) {
+    for (std::int64_t j = keys.begin; j < keys.end; ++j)
+      std::copy_n(rows + j * stride, head_dim, tile.data() + (j - keys.begin) * dim);
+  }
+};
+
+template <class T>
+[[gnu::always_inline]] inline void score_tile(Work<T>& work, std::span<const Query<T>> queries,
+                                              const KeyRange& tile, T scale) {
+  const std::int64_t n = std::ssize(queries), dim = work.dim;
+  for (std::int64_t i = 0; i < n; i += kTogether) {
+    const std::int64_t count = std::min<std::int64_t>(kTogether, n - i);
+    KeyRange all = {tile.end, tile.begin};
+    for (std::int64_t x = i; x < i + count; ++x) {
+      const KeyRange own = cut(queries[static_cast<std::size_t>(x)].range, tile);
+      if (own.begin == own.end) continue;
+      all = {std::min(all.begin, own.begin), std::max(all.end, own.end)};
+    }
+    const T* q = work.queries.data() + i * dim;
+    std::int64_t j = all.begin;
+    for (; j + 2 <= all.end; j += 2) {
+      const T* k = work.tile.data() + (j - tile.begin) * dim;
+      if (count == kTogether)
+        dots<kTogether, 2>(q, k, dim, scale, work.score(i, j), work.score_stride);
+      else
+        for (std::int64_t x = 0; x < count; ++x)
+          dots<1, 2>(q + x * dim, k, dim, scale, work.score(i + x, j), work.score_stride);
+    }
+    if (j < all.end)
+      for (std::int64_t x = 0; x < count; ++x)
+        dots<1, 1>(q + x * dim, work.tile.data() + (j - tile.begin) * dim, dim, scale, work.score(i + x, j),
+                   work.score_stride);
+  }
+}
+
+/// Keys of one query, all of them in the tile.
+template <class T>
+[[gnu::always_inline]] inline void value_keys(Work<T>& work, std::int64_t query, const KeyRange& keys,
+                                              std::int64_t tile_begin) {
+  if (keys.begin >= keys.end) return;
+  T* const acc[1] = {work.sums.data() + query * work.dim};
+  add_values<1>(work.score(query, keys.begin), 0, work.tile.data() + (keys.begin - tile_begin) * work.dim,
+                keys.end - keys.begin, work.dim, acc);
+}
+
+template <class T>
+[[gnu::always_inline]] inline void value_tile(Work<T>& work, std::span<const Query<T>> queries,
+                                              const KeyRange& tile) {
+  const std::int64_t n = std::ssize(queries), dim = work.dim;
+  for (std::int64_t i = 0; i < n; i += kTogether) {
+    const std::int64_t count = std::min<std::int64_t>(kTogether, n - i);
+    KeyRange common = tile;
+    for (std::int64_t x = i; x < i + count; ++x)
+      common = cut(common, queries[static_cast<std::size_t>(x)].range);
+    const bool together = count == kTogether && common.begin < common.end;
+    // Each query's own keys before the common ones, the common ones, its own after: in order for each of them.
+    for (std::int64_t x = i; x < i + count; ++x) {
+      const KeyRange own = cut(queries[static_cast<std::size_t>(x)].range, tile);
+      value_keys(work, x, {own.begin, together ? common.begin : own.end}, tile.begin);
+    }
+    if (!together) continue;
+    T* acc[kTogether];
+    for (int x = 0; x < kTogether; ++x) acc[x] = work.sums.data() + (i + x) * dim;
+    add_values<kTogether>(work.score(i, common.begin), work.score_stride,
+                          work.tile.data() + (common.begin - tile.begin) * dim, common.end - common.begin,
+                          dim, acc);
+    for (std::int64_t x = i; x < i + count; ++x)
+      value_keys(work, x, {common.end, cut(queries[static_cast<std::size_t>(x)].range, tile).end},
+                 tile.begin);
+  }
+}
+
+/// Queries that read the same key and value head; `seen` covers all of their intervals.
+template <class T>
+[[gnu::always_inline]] inline void attend_queries(const AttentionRows<T>& p, std::int64_t kv_head,
+                                                  std::span<const Query<T>> queries, const KeyRange& seen,
+                                                  Work<T>& work) {
+  const std::int64_t n = std::ssize(queries), dim = work.dim, head_dim = p.head_dim;
+  std::fill(work.sums.begin(), work.sums.end(), T{0});
+  for (std::int64_t x = 0; x < n; ++x)
+    std::copy_n(queries[static_cast<std::size_t>(x)].in, head_dim, work.queries.data() + x * dim);
+  work.first_key = seen.begin;
+  work.score_stride = seen.end - seen.begin;
+  work.scores.resize(static_cast<std::size_t>(n * work.score_stride));
+  for (std::int64_t at = seen.begin; at < seen.end; at += kTile) {
+    const KeyRange tile = {at, std::min(at + kTile, seen.end)};
+    work.fill_tile(p.keys + kv_head * head_dim, p.key_stride, tile);
+    score_tile(work, queries, tile, p.scale);
+  }
+  T total[kMostQueries] = {};
+  for (std::int64_t x = 0; x < n; ++x) {
+    const KeyRange& range = queries[static_cast<std::size_t>(x)].range;
+    total[x] = softmax_weights(work.score(x, range.begin), range.end - range.begin);
+  }
+  for (std::int64_t at = seen.begin; at < seen.end; at += kTile) {
+    const KeyRange tile = {at, std::min(at + kTile, seen.end)};
+    work.fill_tile(p.values + kv_head * head_dim, p.value_stride, tile);
+    value_tile(work, queries, tile);
+  }
+  for (std::int64_t x = 0; x < n; ++x) {
+    T* out = queries[static_cast<std::size_t>(x)].out;
+    for (std::int64_t d = 0; d < head_dim; ++d)
+      out[d] = work.sums[static_cast<std::size_t>(x * dim + d)] / total[x];
+  }
+}
+
+/// Rows in order, the heads of the group for each row; a batch ends when its scores would take too much room.
+template <class T>
+[[gnu::always_inline]] inline void attend_part(const AttentionRows<T>& p, const AttentionPart& part) {
+  const std::int64_t group = p.heads / p.kv_heads, dim = padded(p.head_dim);
+  Work<T> work;
+  work.head_dim = p.head_dim;
+  work.dim = dim;
+  work.queries.resize(static_cast<std::size_t>(kMostQueries * dim));
+  work.sums.resize(static_cast<std::size_t>(kMostQueries * dim));
+  work.tile.resize(static_cast<std::size_t>(kTile * dim));
+  std::vector<Query<T>> batch;
+  for (std::int64_t kv = part.kv_head_begin; kv < part.kv_head_end; ++kv) {
+    batch.clear();
+    KeyRange seen;
+    const std::int64_t end = part.row_end * group;
+    for (std::int64_t i = part.row_begin * group; i < end; ++i) {
+      const std::int64_t row = i / group, head = kv * group + i % group;
+      const KeyRange range = p.ranges[static_cast<std::size_t>(row)];
+      T* out = p.out + row * p.out_stride + head * p.head_dim;
+      if (range.begin == range.end) {
+        std::fill_n(out, p.head_dim, T{0});
+        continue;
+      }
+      KeyRange both =
+          batch.empty() ? range : KeyRange{std::min(seen.begin, range.begin), std::max(seen.end, range.end)};
+      const bool full = std::ssize(batch) == kMostQueries ||
+                        (!batch.empty() && (std::ssize(batch) + 1) * (both.end - both.begin) > kMostScores);
+      if (full) {
+        attend_queries<T>(p, kv, batch, seen, work);
+        batch.clear();
+        both = range;
+      }
+      seen = both;
+      batch.push_back({p.queries + row * p.query_stride + head * p.head_dim, out, range});
+    }
+    if (!batch.empty()) attend_queries<T>(p, kv, batch, seen, work);
+  }
+}
+
+template <class T>
+void attend_portable(const AttentionRows<T>& p, const AttentionPart& part) {
+  attend_part(p, part);
+}
+
+#if defined(__x86_64__)
+template <class T>
+[[gnu::target("avx2")]] void attend_avx2(const AttentionRows<T>& p, const AttentionPart& part) {
+  attend_part(p, part);
+}
+#endif
+
+template <class T>
+void attend(const AttentionRows<T>& p, const AttentionPart& part) {
+  const std::int64_t rows = std::ssize(p.ranges);
+  require(p.kv_heads > 0 && p.heads % p.kv_heads == 0 && p.head_dim > 0, "attention of ", p.heads,
+          " heads over ", p.kv_heads, " of ", p.head_dim);
+  require(0 <= part.kv_head_begin && part.kv_head_end <= p.kv_heads && 0 <= part.row_begin &&
+              part.row_end <= rows,
+          "attention: a part beyond ", p.kv_heads, " heads or ", rows, " rows");
+  for (std::int64_t row = part.row_begin; row < part.row_end; ++row) {
+    const KeyRange& range = p.ranges[static_cast<std::size_t>(row)];
+    require(range.begin >= 0 && range.begin <= range.end && range.end <= p.key_count, "attention: row ", row,
+            " sees keys [", range.begin, ", ", range.end, ") of ", p.key_count);
+  }
+#if defined(__x86_64__)
+  if (cpu_level() >= CpuLevel::avx2) return attend_avx2(p, part);
+#endif
+  attend_portable(p, part);
+}
+
+}  // namespace
+
+void attend_rows(const AttentionRows<float>& problem, const AttentionPart& part) { attend(problem, part); }
+void attend_rows(const AttentionRows<double>& problem, const AttentionPart& part) { attend(problem, part); }
+
+}  // namespace mquant

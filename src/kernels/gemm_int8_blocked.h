@@ -1,0 +1,126 @@
+// The loops around an int8 micro-kernel, for gemm_int8_*.cpp.  A panel of b is widened once and met by all rows of a.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/pack_int4.h"
+
+namespace mquant::int8 {
+
+/// Rows of b, as int8 or unpacked on the way from int4.
+struct Rows {
+  const std::int8_t* codes = nullptr;
+  const std::int32_t* words = nullptr;  // instead of codes
+  std::int64_t columns = 0;
+
+  /// Columns [begin, begin + count) of a row; `scratch` has room for them.  begin is even.
+  const std::int8_t* run(std::int64_t row, std::int64_t begin, std::int64_t count,
+                         std::int8_t* scratch) const {
+    if (!words) return codes + row * columns + begin;
+    unpack_int4_run(words + row * packed_words(columns, 4), begin,
+                    {scratch, static_cast<std::size_t>(count)});
+    return scratch;
+  }
+};
+
+struct Problem {
+  const std::int8_t* a = nullptr;
+  Rows b;
+  std::int32_t* c = nullptr;
+  std::int64_t m = 0, n = 0, k = 0, c_stride = 0;
+};
+
+void gemm_portable(const Problem& problem);
+void gemm_avx2(const Problem& problem);
+void gemm_avx512(const Problem& problem);
+
+/// Kernel gives: kRows and kColumns of a tile of c; kDepth, the terms that one step of it takes; Wide, the type that
+/// codes are widened to; kOffset, added to a when widened, the loops take it out again; and
+///   tile(a, b, steps, out): out[kRows][kColumns] = sums of a[steps][kRows][kDepth] * b[steps][kColumns][kDepth].
+template <class Kernel>
+class Blocked {
+  using A = typename Kernel::WideA;
+  using B = typename Kernel::WideB;
+  static constexpr std::int64_t kRows = Kernel::kRows, kColumns = Kernel::kColumns, kDepth = Kernel::kDepth;
+  static constexpr std::int64_t kTerms = 256;  // of a panel: columns of a and b at a time
+  static constexpr std::int64_t kBlock =
+      120 * kRows;  // rows of a at a time: their panel stays in the L2 cache
+
+ public:
+  explicit Blocked(const Problem& p)
+      : p_(p),
+        a_(static_cast<std::size_t>(std::min(kBlock, p.m + kRows) * kTerms)),
+        b_(static_cast<std::size_t>(kColumns * kTerms)) {}
+
+  void run() {
+    for (std::int64_t i = 0; i < p_.m; i += kBlock)
+      for (std::int64_t k = 0; k < p_.k; k += kTerms) {
+        const std::int64_t rows = std::min(kBlock, p_.m - i), terms = std::min(kTerms, p_.k - k);
+        pack_a(i, rows, k, terms);
+        for (std::int64_t j = 0; j < p_.n; j += kColumns) {
+          pack_b(j, std::min(kColumns, p_.n - j), k, terms);
+          for (std::int64_t r = 0; r < rows; r += kRows) add_tile(i + r, r, j, terms, k == 0);
+        }
+      }
+  }
+
+ private:
+  static std::int64_t steps_of(std::int64_t terms) { return (terms + kDepth - 1) / kDepth; }
+
+  /// [rows / kRows][steps][kRows][kDepth]; what lies beyond the matrix is code 0.
+  void pack_a(std::int64_t first, std::int64_t rows, std::int64_t k, std::int64_t terms) {
+    const std::int64_t steps = steps_of(terms);
+    for (std::int64_t r = 0; r < (rows + kRows - 1) / kRows * kRows; ++r) {
+      A* out = a_.data() + r / kRows * kRows * steps * kDepth + r % kRows * kDepth;
+      const std::int8_t* in = p_.a + (first + r) * p_.k + k;
+      for (std::int64_t s = 0; s < steps; ++s)
+        for (std::int64_t d = 0; d < kDepth; ++d) {
+          const std::int64_t t = s * kDepth + d;
+          out[s * kRows * kDepth + d] = static_cast<A>((r < rows && t < terms ? in[t] : 0) + Kernel::kOffset);
+        }
+    }
+  }
+
+  /// [steps][kColumns][kDepth], and what kOffset will add to each column.
+  void pack_b(std::int64_t first, std::int64_t columns, std::int64_t k, std::int64_t terms) {
+    const std::int64_t steps = steps_of(terms), whole = terms / kDepth;
+    std::int8_t scratch[kTerms];
+    if (columns < kColumns || whole < steps) std::fill(b_.begin(), b_.end(), B{0});
+    for (std::int64_t j = 0; j < columns; ++j) {
+      const std::int8_t* in = p_.b.run(first + j, k, terms, scratch);
+      B* out = b_.data() + j * kDepth;
+      for (std::int64_t s = 0; s < whole; ++s)
+        for (std::int64_t d = 0; d < kDepth; ++d) out[s * kColumns * kDepth + d] = in[s * kDepth + d];
+      for (std::int64_t t = whole * kDepth; t < terms; ++t)
+        out[whole * kColumns * kDepth + t % kDepth] = in[t];
+      offset_[j] = 0;
+      if constexpr (Kernel::kOffset != 0) {
+        std::int32_t sum = 0;
+        for (std::int64_t t = 0; t < terms; ++t) sum += in[t];
+        offset_[j] = Kernel::kOffset * sum;
+      }
+    }
+  }
+
+  void add_tile(std::int64_t row, std::int64_t r, std::int64_t j, std::int64_t terms, bool first) {
+    const std::int64_t steps = steps_of(terms);
+    alignas(64) std::int32_t tile[kRows * kColumns];
+    Kernel::tile(a_.data() + r * steps * kDepth, b_.data(), steps, tile);
+    const std::int64_t rows = std::min(kRows, p_.m - row), columns = std::min(kColumns, p_.n - j);
+    for (std::int64_t x = 0; x < rows; ++x) {
+      std::int32_t* c = p_.c + (row + x) * p_.c_stride + j;
+      for (std::int64_t y = 0; y < columns; ++y)
+        c[y] = (first ? 0 : c[y]) + tile[x * kColumns + y] - offset_[y];
+    }
+  }
+
+  const Problem& p_;
+  std::vector<A> a_;
+  std::vector<B> b_;
+  std::int32_t offset_[kColumns] = {};
+};
+
+}  // namespace mquant::int8

@@ -1,0 +1,98 @@
+#include "kernels/pack_int4.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "mquant/error.h"
+
+namespace mquant {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "unpack_int4_run reads words byte by byte");
+
+/// Largest rows * columns that can be asked for: keeps all index arithmetic far from overflow.
+constexpr std::int64_t kMostCodes = std::int64_t{1} << 48;
+
+void check_shape(std::int64_t rows, std::int64_t columns, int bits) {
+  require(bits == 4 || bits == 8, "codes of ", bits, " bits: expected 4 or 8");
+  require(rows >= 0 && columns >= 0 && (columns == 0 || rows <= kMostCodes / columns), "no matrix has ", rows,
+          " x ", columns, " codes");
+}
+
+/// Two codes of each possible byte.
+constexpr std::array<std::array<std::int8_t, 2>, 256> make_pairs() {
+  std::array<std::array<std::int8_t, 2>, 256> pairs{};
+  for (int byte = 0; byte < 256; ++byte)
+    pairs[static_cast<std::size_t>(byte)] = {static_cast<std::int8_t>((byte & 15) - 8),
+                                             static_cast<std::int8_t>((byte >> 4) - 8)};
+  return pairs;
+}
+constexpr auto kPairs = make_pairs();
+
+}  // namespace
+
+std::int64_t packed_words(std::int64_t columns, int bits) {
+  const std::int64_t in_word = 32 / bits;
+  return (columns + in_word - 1) / in_word;
+}
+
+void pack_codes(std::span<const std::int8_t> codes, std::int64_t rows, std::int64_t columns, int bits,
+                std::span<std::int32_t> words) {
+  check_shape(rows, columns, bits);
+  const std::int64_t width = packed_words(columns, bits), in_word = 32 / bits;
+  require(std::ssize(codes) == rows * columns && std::ssize(words) == rows * width,
+          "pack_codes: ", codes.size(), " codes into ", words.size(), " words for ", rows, " x ", columns);
+  const int offset = 1 << (bits - 1);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::int8_t* row = codes.data() + r * columns;
+    for (std::int64_t w = 0; w < width; ++w) {
+      std::uint32_t word = 0;
+      const std::int64_t count = std::min(in_word, columns - w * in_word);
+      for (std::int64_t j = 0; j < count; ++j) {
+        const int value = row[w * in_word + j] + offset;
+        require(value >= 0 && value < 2 * offset, "code ", int{row[w * in_word + j]}, " in row ", r,
+                ", column ", w * in_word + j, " is none of ", bits, " bits");
+        word |= static_cast<std::uint32_t>(value) << (bits * j);
+      }
+      words[static_cast<std::size_t>(r * width + w)] = static_cast<std::int32_t>(word);
+    }
+  }
+}
+
+void unpack_codes(std::span<const std::int32_t> words, std::int64_t rows, std::int64_t columns, int bits,
+                  std::span<std::int8_t> codes) {
+  check_shape(rows, columns, bits);
+  const std::int64_t width = packed_words(columns, bits), in_word = 32 / bits;
+  require(std::ssize(codes) == rows * columns, "unpack_codes: room for ", codes.size(), " codes of ", rows,
+          " x ", columns);
+  if (std::ssize(words) != rows * width)
+    fail(ErrorKind::input, "packed int", bits, " codes: expected ", rows, " x ", width, " words for ", rows,
+         " x ", columns, " codes, got ", words.size());
+  const std::uint32_t mask = (1U << bits) - 1;
+  const int offset = 1 << (bits - 1);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::int32_t* row = words.data() + r * width;
+    for (std::int64_t j = 0; j < columns; ++j) {
+      const std::uint32_t word = static_cast<std::uint32_t>(row[j / in_word]) >> (bits * (j % in_word));
+      codes[static_cast<std::size_t>(r * columns + j)] =
+          static_cast<std::int8_t>(static_cast<int>(word & mask) - offset);
+    }
+    const std::int64_t used = columns % in_word;
+    if (used != 0 && static_cast<std::uint32_t>(row[width - 1]) >> (bits * used) != 0)
+      fail(ErrorKind::input, "packed int", bits, " codes: row ", r, " has bits set after its ", columns,
+           " columns");
+  }
+}
+
+void unpack_int4_run(const std::int32_t* row, std::int64_t begin, std::span<std::int8_t> out) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(row) + begin / 2;
+  const std::size_t whole = out.size() / 2;
+  for (std::size_t i = 0; i < whole; ++i) {
+    out[2 * i] = kPairs[bytes[i]][0];
+    out[2 * i + 1] = kPairs[bytes[i]][1];
+  }
+  if (out.size() % 2 != 0) out.back() = kPairs[bytes[whole]][0];
+}
+
+}  // namespace mquant

@@ -1,0 +1,62 @@
+#include "kernels/quantize_rows.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu.h"
+#include "mquant/error.h"
+
+namespace mquant {
+namespace {
+
+/// Adding and taking away 1.5 * 2^23 leaves the nearest integer, ties to even, for |x| < 2^22.
+constexpr float kRounder = 12582912.0F;
+
+/// Returns whether every value was finite: x - x is 0 for just those.
+[[gnu::always_inline]] inline bool quantize_row_body(const float* x, std::int64_t columns, float scale,
+                                                     std::int8_t* codes) {
+  int bad = 0;
+  for (std::int64_t i = 0; i < columns; ++i) {
+    float q = x[i] / scale;
+    bad |= static_cast<int>(x[i] - x[i] != 0.0F);
+    q = q < 127.0F ? q : 127.0F;
+    q = q > -127.0F ? q : -127.0F;
+    codes[i] = static_cast<std::int8_t>(static_cast<int>((q + kRounder) - kRounder));
+  }
+  return bad == 0;
+}
+
+bool quantize_row_portable(const float* x, std::int64_t columns, float scale, std::int8_t* codes) {
+  return quantize_row_body(x, columns, scale, codes);
+}
+
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] bool quantize_row_avx2(const float* x, std::int64_t columns, float scale,
+                                               std::int8_t* codes) {
+  return quantize_row_body(x, columns, scale, codes);
+}
+#endif
+
+}  // namespace
+
+void quantize_rows(const float* x, std::int64_t rows, std::int64_t columns, std::int64_t stride,
+                   std::span<const float> scales, std::int8_t* codes) {
+  require(rows >= 0 && columns >= 0 && std::ssize(scales) == rows, "quantize_rows: ", scales.size(),
+          " scales for ", rows, " rows");
+  auto* quantize_row = quantize_row_portable;
+#if defined(__x86_64__)
+  if (cpu_level() >= CpuLevel::avx2) quantize_row = quantize_row_avx2;
+#endif
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float scale = scales[static_cast<std::size_t>(r)];
+    if (!(scale > 0.0F) || !std::isfinite(scale))
+      fail(ErrorKind::input, "row ", r, " has the activation scale ", scale, "; expected a positive number");
+    const float* row = x + r * stride;
+    if (quantize_row(row, columns, scale, codes + r * columns)) continue;
+    const auto at = std::find_if(row, row + columns, [](float v) { return !std::isfinite(v); }) - row;
+    fail(ErrorKind::input, "activation in row ", r, ", column ", at, " is ", row[at],
+         "; expected a finite number");
+  }
+}
+
+}  // namespace mquant

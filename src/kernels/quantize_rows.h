@@ -1,0 +1,18 @@
+// Static activation quantization: float rows to int8 codes, one scale a row.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace mquant {
+
+/// q = clamp(x / scale rounded to nearest, ties to even; -127, 127).
+///
+/// @param x       [rows, columns], rows `stride` apart
+/// @param scales  [rows]: of each row's token class, real units a step
+/// @param codes   [rows, columns], contiguous
+/// @throws Error{input} naming row and column of a NaN or infinity, naming the row for a scale that is not positive and finite
+void quantize_rows(const float* x, std::int64_t rows, std::int64_t columns, std::int64_t stride,
+                   std::span<const float> scales, std::int8_t* codes);
+
+}  // namespace mquant

@@ -1,0 +1,67 @@
+#include "kernels/quantize_rows.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "mquant/error.h"
+#include "support/rng.h"
+#include "tests/unit/kernels/cpu_levels.h"
+
+namespace mquant {
+namespace {
+
+TEST(QuantizeRows, RoundsToNearestEvenAndClamps) {
+  const std::vector<float> x = {0.5F, 1.5F, 2.5F, -0.5F, -1.5F, 126.5F, 127.5F, 1e30F, -1e30F, -127.6F, 0.0F};
+  std::vector<std::int8_t> codes(x.size());
+  quantize_rows(x.data(), 1, 11, 11, std::vector<float>{1.0F}, codes.data());
+  EXPECT_THAT(codes, testing::ElementsAre(0, 2, 2, 0, -2, 126, 127, 127, -127, -127, 0));
+}
+
+TEST(QuantizeRows, IsTheSameAsTheNaiveLoopOnEveryProcessor) {
+  constexpr std::int64_t kRows = 7, kColumns = 67, kStride = 71;
+  Rng rng(5);
+  std::vector<float> x(kRows * kStride);
+  for (float& value : x) value = static_cast<float>(rng.uniform() * 8 - 4);
+  const std::vector<float> scales = {0.01F, 0.02F, 0.03F, 0.031F, 0.5F, 1.0F, 0.025F};
+  const auto got = test::same_on_all_levels([&] {
+    std::vector<std::int8_t> codes(kRows * kColumns);
+    quantize_rows(x.data(), kRows, kColumns, kStride, scales, codes.data());
+    return codes;
+  });
+  for (std::size_t r = 0; r < kRows; ++r)
+    for (std::size_t i = 0; i < kColumns; ++i) {
+      const float naive = std::clamp(std::nearbyint(x[r * kStride + i] / scales[r]), -127.0F, 127.0F);
+      ASSERT_EQ(got[r * kColumns + i], static_cast<std::int8_t>(naive)) << r << ", " << i;
+    }
+}
+
+std::string message_of(std::vector<float> x, float scale) {
+  std::vector<std::int8_t> codes(x.size());
+  try {
+    quantize_rows(x.data(), 1, std::ssize(x), std::ssize(x), std::vector<float>{scale}, codes.data());
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::input);
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(QuantizeRows, NanAndBadScalesAreErrorsThatSayWhere) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
+                  kInf = std::numeric_limits<float>::infinity();
+  std::vector<float> x(40, 1.0F);
+  x[33] = kNan;
+  EXPECT_THAT(message_of(x, 1.0F), testing::HasSubstr("row 0, column 33"));
+  x[33] = -kInf;
+  EXPECT_THAT(message_of(x, 1.0F), testing::HasSubstr("row 0, column 33"));
+  for (const float scale : {0.0F, -1.0F, kNan, kInf})
+    EXPECT_THAT(message_of({1.0F}, scale), testing::HasSubstr("activation scale"));
+}
+
+}  // namespace
+}  // namespace mquant
