@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <nlohmann/json.hpp>
 
 #include "mquant/error.h"
 #include "support/strings.h"
@@ -17,7 +17,7 @@ namespace {
 }
 
 Json fallback_of(const PassOption& option) {
-  return parse_strict(option.fallback, "default of '" + option.name + "'");
+  return parse_json(option.fallback, "default of '" + option.name + "'");
 }
 
 std::string checked_choice(const PassOption& option, const std::string& text, const std::string& where) {
@@ -34,7 +34,7 @@ std::string checked_choice(const PassOption& option, const std::string& text, co
 /// `value` in the type of the default.
 Json checked(const PassOption& option, const Json& value, const std::string& where) {
   const Json fallback = fallback_of(option);
-  const std::string found = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string found = describe(value);
   if (fallback.is_boolean()) {
     if (!value.is_boolean()) wrong_type(where, "true or false", found);
     return value;

@@ -4,9 +4,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "mquant/pass_table.h"
-#include "recipe/strict_json.h"
+#include "io/json_text.h"
+#include "mquant/recipe.h"
 
 namespace mquant {
 
@@ -20,5 +21,9 @@ Json value_of_text(const PassOption& option, const std::string& text, const std:
 
 /// "a, b, c" for messages, and the end of one: "; did you mean 'b'?" or " (known: a, b, c)".
 std::string suggestion(std::string_view word, std::span<const std::string> known);
+
+/// parse_recipe of a parsed document.
+Recipe recipe_of_document(const Json& document, const std::string& origin,
+                          const std::vector<std::string>& overrides);
 
 }  // namespace mquant

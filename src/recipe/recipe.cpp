@@ -6,6 +6,7 @@
 #include "mquant/recipe.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "mquant/error.h"
@@ -49,7 +50,7 @@ const PassInfo& pass_info(const std::string& name, const std::string& origin) {
 Json completed_pass(Json pass, const std::string& origin) {
   if (!pass.is_object() || !pass.contains("pass") || !pass["pass"].is_string()) {
     fail(ErrorKind::usage, origin, R"(: 'passes': expected objects like {"pass": "rotate"}, found )",
-         pass.dump(-1, ' ', false, Json::error_handler_t::replace));
+         describe(pass));
   }
   const std::string name = pass["pass"];
   pass.erase("pass");
@@ -196,11 +197,16 @@ QuantScheme Recipe::scheme_of(const std::string& block_name) const {
   return found == schemes.end() ? QuantScheme{} : found->second;
 }
 
+Recipe recipe_of_document(const Json& document, const std::string& origin,
+                          const std::vector<std::string>& overrides) {
+  Json complete = completed_document(document, origin);
+  for (const std::string& set : overrides) apply(complete, set);
+  return recipe_of(complete, origin);
+}
+
 Recipe parse_recipe(const std::string& text, const std::string& origin,
                     const std::vector<std::string>& overrides) {
-  Json document = completed_document(parse_strict(text, origin), origin);
-  for (const std::string& set : overrides) apply(document, set);
-  return recipe_of(document, origin);
+  return recipe_of_document(parse_json(text, origin), origin, overrides);
 }
 
 }  // namespace mquant

@@ -1,7 +1,8 @@
 // The JSON schema of recipes, made from the same tables that the parser reads: for editors, and for other
 // programs.
+#include <nlohmann/json.hpp>
+
 #include "mquant/recipe.h"
-#include "recipe/strict_json.h"
 
 namespace mquant {
 namespace {

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "mquant/error.h"
 #include "mquant/recipe.h"
 #include "recipe/options.h"
-#include "recipe/strict_json.h"
 
 namespace mquant {
 namespace {
@@ -36,7 +36,8 @@ std::map<std::string, fs::path> recipe_files() {
     std::error_code absent;
     for (const auto& entry : fs::directory_iterator(folder, absent)) {
       const fs::path& file = entry.path();
-      if (file.extension() == ".json" && file.stem().extension() != ".schema") files.try_emplace(file.stem(), file);
+      if (file.extension() == ".json" && file.stem().extension() != ".schema")
+        files.try_emplace(file.stem(), file);
     }
   }
   return files;
@@ -61,13 +62,13 @@ fs::path find_recipe(const std::string& name_or_path) {
 
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& overrides) {
   const fs::path file = find_recipe(name_or_path);
-  return parse_recipe(read_small_file(file), file.string(), overrides);
+  return recipe_of_document(read_json(file), file.string(), overrides);
 }
 
 std::vector<RecipeInfo> all_recipes() {
   std::vector<RecipeInfo> recipes;
   for (const auto& [name, file] : recipe_files()) {
-    recipes.push_back({name, parse_recipe(read_small_file(file), file.string()).summary, file});
+    recipes.push_back({name, recipe_of_document(read_json(file), file.string(), {}).summary, file});
   }
   return recipes;
 }

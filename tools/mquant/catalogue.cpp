@@ -1,5 +1,7 @@
 #include "catalogue.h"
 
+#include <nlohmann/json.hpp>
+
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
@@ -57,7 +59,7 @@ class Listing {
     json_.push_back(std::move(json));
   }
   Catalogue catalogue(const std::string& title) const {
-    return {table_.text(), kGenerated + cat("# ", title, "\n\n", table_.markdown()), json_};
+    return {table_.text(), kGenerated + cat("# ", title, "\n\n", table_.markdown()), json_.dump()};
   }
 
  private:
@@ -85,7 +87,8 @@ Catalogue passes() {
       kGenerated + std::string("# Passes\n\nIn the order in which recipes usually have them.  A pass that "
                                "keeps the function changes no output but by\nrounding; `--verify-each` "
                                "checks it.\n"),
-      Json::array()};
+      ""};
+  Json json = Json::array();
   for (const PassInfo& pass : all_passes()) {
     const std::string effect = effect_name(pass.effect);
     Table options({{"option"}, {"default"}, {"meaning"}});
@@ -95,12 +98,12 @@ Catalogue passes() {
     result.screen += "\n";
     result.markdown += cat("\n## ", pass.name, "\n\n", pass.summary, " (", effect, ").\n");
     if (!options.empty()) result.markdown += "\n" + options_markdown(pass.options);
-    result.json.push_back(
-        {{"name", pass.name},
-         {"effect", pass.effect == Effect::keeps_function ? "keeps_function" : "approximates"},
-         {"summary", pass.summary},
-         {"options", options_json(pass.options)}});
+    json.push_back({{"name", pass.name},
+                    {"effect", pass.effect == Effect::keeps_function ? "keeps_function" : "approximates"},
+                    {"summary", pass.summary},
+                    {"options", options_json(pass.options)}});
   }
+  result.json = json.dump();
   return result;
 }
 
@@ -133,7 +136,7 @@ Catalogue catalogue_of(const std::string& topic) {
   if (topic == "passes") return passes();
   if (topic == "recipes") return recipes();
   const std::string schema = recipe_schema();
-  return {schema, "```json\n" + schema + "```\n", Json::parse(schema)};
+  return {schema, "```json\n" + schema + "```\n", schema};
 }
 
 }  // namespace mquant::cli

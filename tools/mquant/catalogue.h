@@ -1,14 +1,12 @@
 // The tables of the program as text: families, passes, formats, recipes, the schema of recipes.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
 namespace mquant::cli {
 
 struct Catalogue {
-  std::string screen, markdown;
-  nlohmann::ordered_json json;
+  std::string screen, markdown, json;
 };
 
 /// "families", "passes", "formats", "recipes" or "schema".

@@ -1,4 +1,6 @@
 // mquant calibrate: everything that needs data, into a calibration directory that can be gone on with.
+#include <nlohmann/json.hpp>
+
 #include "arguments.h"
 #include "command.h"
 #include "mquant/error.h"

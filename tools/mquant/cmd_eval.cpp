@@ -1,4 +1,6 @@
 // mquant eval: how well a model, a calibration or an artifact answers.
+#include <nlohmann/json.hpp>
+
 #include "arguments.h"
 #include "command.h"
 #include "mquant/error.h"

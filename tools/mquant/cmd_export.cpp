@@ -1,4 +1,6 @@
 // mquant export: a calibration as an artifact that a runtime loads.
+#include <nlohmann/json.hpp>
+
 #include "command.h"
 #include "mquant/artifact.h"
 

@@ -1,4 +1,6 @@
 // mquant forward: the tensors of a forward pass, to compare with those of other programs.
+#include <nlohmann/json.hpp>
+
 #include "arguments.h"
 #include "command.h"
 #include "mquant/error.h"

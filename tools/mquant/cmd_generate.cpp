@@ -1,4 +1,6 @@
 // mquant generate: one answer.
+#include <nlohmann/json.hpp>
+
 #include "arguments.h"
 #include "command.h"
 #include "mquant/error.h"

@@ -1,4 +1,6 @@
 // mquant inspect: what a model is, what would be quantized, and what that takes.
+#include <nlohmann/json.hpp>
+
 #include "arguments.h"
 #include "command.h"
 

@@ -1,5 +1,6 @@
 // mquant list: what there is, from the tables that the program runs by.
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "arguments.h"
 #include "catalogue.h"
@@ -18,7 +19,7 @@ void run_list(const Options& options) {
   if (options.markdown) {
     std::cout << catalogue.markdown;
   } else {
-    print(catalogue.screen, catalogue.json, options.json);
+    print(catalogue.screen, Json::parse(catalogue.json), options.json);
   }
 }
 

@@ -1,4 +1,6 @@
 // mquant quantize: calibrate and export in one, for scripts.
+#include <nlohmann/json.hpp>
+
 #include "command.h"
 #include "mquant/error.h"
 

@@ -1,5 +1,6 @@
 // mquant verify: does an artifact hold what its manifest says?
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "command.h"
 #include "mquant/artifact.h"

@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "support/atomic_file.h"
 

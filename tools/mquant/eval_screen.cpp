@@ -1,4 +1,6 @@
 // What an evaluation looks like on a terminal, and as JSON.
+#include <nlohmann/json.hpp>
+
 #include "command.h"
 #include "mquant/error.h"
 #include "support/strings.h"

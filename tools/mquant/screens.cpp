@@ -1,6 +1,7 @@
 // What plans, calibrations and exports look like on a terminal, and as JSON.
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "command.h"
 #include "mquant/error.h"
