@@ -51,6 +51,7 @@ struct StoredBlock {
 /// What a calibration belongs to; --resume refuses to go on when any of it differs.
 struct RunIdentity {
   std::string tool_version;
+  std::map<std::string, std::string> libraries;  // versions of those that decide the numbers, by name: "libtorch"
   std::filesystem::path model;              // absolute
   std::map<std::string, std::string> files; // SHA-256 of every weight and config file, by name
   std::string family;
@@ -65,10 +66,12 @@ struct RunIdentity {
 /// A calibration directory: run.json, journal.jsonl, blocks/NNNN-NAME.{safetensors,json}, and state/ while it runs.
 ///
 /// A block counts once its line stands in the journal: shard and record are written beside, synced and renamed
-/// first.  Any file that the journal does not name is left over from a kill and may be overwritten.
+/// first.  Any file that the journal does not name is left over from a kill; resume removes it.  One process at a time
+/// holds a calibration for writing: create and resume throw Error{usage} while another one does.
 class CalibrationStore {
  public:
-  /// A new one.  Throws Error{usage} if `directory` holds a calibration already (say --resume or another name).
+  /// A new one.  Throws Error{usage} if `directory` holds a calibration already (say --resume or another name), or
+  /// files that are none of ours.
   static CalibrationStore create(const std::filesystem::path& directory, const RunIdentity& identity);
   /// An existing one, to go on with; throws Error{usage} naming what differs from `identity`.
   static CalibrationStore resume(const std::filesystem::path& directory, const RunIdentity& identity);
@@ -84,6 +87,7 @@ class CalibrationStore {
   /// Names of the durable blocks, in order.
   const std::vector<std::string>& done() const;
   /// Makes `block` durable.  `state`: file names (in state_directory) to keep for resuming; older ones are removed.
+  /// They must not be the names of the block before: those are still needed until this returns.
   void add(const StoredBlock& block, const std::vector<std::string>& state);
   std::filesystem::path state_directory() const;
   StoredBlock read(const std::string& block) const;

@@ -1,0 +1,46 @@
+#include "mquant/artifact.h"
+
+#include "artifact/manifest.h"
+#include "artifact/open_artifact.h"
+#include "mquant/error.h"
+
+namespace mquant {
+namespace fs = std::filesystem;
+
+struct Artifact::Impl {
+  OpenArtifact opened;
+  Config manifest;
+};
+
+Artifact::Artifact(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Artifact::~Artifact() = default;
+Artifact::Artifact(Artifact&&) noexcept = default;
+
+bool Artifact::is_artifact(const fs::path& directory) {
+  return fs::is_regular_file(directory / kManifestFile);
+}
+
+Artifact Artifact::open(const fs::path& directory, const ModelSpec& model) {
+  if (!is_artifact(directory))
+    fail(ErrorKind::input, "'", directory.string(), "' is no artifact of mquant: it has no ", kManifestFile);
+  return Artifact(std::unique_ptr<Impl>(
+      new Impl{OpenArtifact(directory, model), Config::open(directory / kManifestFile)}));
+}
+
+StoredBlock Artifact::read(const std::string& block) const {
+  const BlockSpec& spec = impl_->opened.block(block);
+  StoredBlock stored;
+  stored.name = block;
+  for (const Matrix& matrix : impl_->opened.matrices(spec)) impl_->opened.read_matrix(matrix, spec, stored);
+  for (const NormSpec& norm : spec.norms) impl_->opened.read_norm(norm, stored);
+  for (const ParamSpec& param : spec.params) impl_->opened.read_param(param, stored);
+  return stored;
+}
+
+const Config& Artifact::manifest() const { return impl_->manifest; }
+
+std::vector<std::string> Artifact::sample_digests() const {
+  return impl_->opened.manifest()["calibration"]["sample_digests"].get<std::vector<std::string>>();
+}
+
+}  // namespace mquant

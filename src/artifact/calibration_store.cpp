@@ -1,0 +1,230 @@
+// A calibration directory.  What order of writes makes it safe against a kill at any moment:
+//
+//   1. blocks/NNNN-NAME.safetensors and .json are written beside, synced, renamed
+//   2. the caller's state files are synced
+//   3. the journal's line with the digests of all of them is appended and synced: from here on the block counts
+//   4. state files that the line does not name are removed
+//
+// A kill before 3 leaves files that no line names, a kill before 4 state that the last line does not name; resume
+// removes both, so a resumed run ends with the same bytes as one that was never killed.
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "artifact/calibration_files.h"
+#include "artifact/journal.h"
+#include "artifact/run_identity.h"
+#include "mquant/artifact.h"
+#include "mquant/error.h"
+#include "mquant/log.h"
+#include "support/atomic_file.h"
+#include "support/sha256.h"
+
+namespace mquant {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kRun = "run.json";
+constexpr const char* kJournal = "journal.jsonl";
+constexpr const char* kReport = "report.json";
+
+/// Makes the directory `path` if it is not there.
+void make_directory(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) fail(ErrorKind::resources, "cannot make the directory '", path.string(), "': ", error.message());
+}
+
+/// Removes what is in `directory` but not in `keep`.
+void remove_others(const fs::path& directory, const std::set<std::string>& keep) {
+  std::vector<fs::path> others;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory))
+    if (!keep.contains(entry.path().filename().string())) others.push_back(entry.path());
+  for (const fs::path& path : others) fs::remove_all(path);
+}
+
+void expect_digest(const fs::path& file, const std::string& digest) {
+  if (sha256_file(file) != digest)
+    fail(ErrorKind::input, "'", file.string(), "': its SHA-256 is not the one in ", kJournal,
+         "; the file was changed or damaged: calibrate again into a new directory");
+}
+
+RunIdentity read_identity(const fs::path& directory) {
+  const Json json = read_json(directory / kRun);
+  return identity_from(Fields(json, (directory / kRun).string()));
+}
+
+void expect_calibration(const fs::path& directory) {
+  if (!CalibrationStore::is_calibration(directory))
+    fail(ErrorKind::usage, "'", directory.string(), "' is no calibration: it has no ", kRun);
+}
+
+}  // namespace
+
+BlockFiles block_files(const fs::path& directory, std::size_t index, const std::string& block) {
+  std::string number = std::to_string(index);
+  if (number.size() < 4) number.insert(0, 4 - number.size(), '0');
+  const std::string stem = cat(number, "-", block);
+  return {directory / "blocks" / (stem + ".safetensors"), directory / "blocks" / (stem + ".json")};
+}
+
+struct CalibrationStore::Impl {
+  fs::path directory;
+  RunIdentity identity;
+  std::unique_ptr<Journal> journal;  // null: opened to read
+  JournalContents contents;
+  std::vector<std::string> done;
+
+  fs::path state() const { return directory / "state"; }
+
+  void take(JournalContents journal_contents) {
+    contents = std::move(journal_contents);
+    done.clear();
+    for (const JournalEntry& entry : contents.entries) done.push_back(entry.block);
+  }
+
+  void check_digests() const {
+    for (std::size_t i = 0; i < done.size(); ++i) {
+      const BlockFiles files = block_files(directory, i, done[i]);
+      expect_digest(files.shard, contents.entries[i].digests.shard);
+      expect_digest(files.record, contents.entries[i].digests.record);
+    }
+    if (!contents.finished.empty()) expect_digest(directory / kReport, contents.finished);
+  }
+
+  /// Removes what a kill left behind.
+  void sweep() const {
+    std::set<std::string> blocks, states;
+    for (std::size_t i = 0; i < done.size(); ++i) {
+      const BlockFiles files = block_files(directory, i, done[i]);
+      blocks.insert({files.shard.filename().string(), files.record.filename().string()});
+    }
+    remove_others(directory / "blocks", blocks);
+    if (!contents.finished.empty()) {
+      fs::remove_all(state());
+      return;
+    }
+    if (!contents.entries.empty())
+      for (const auto& [name, digest] : contents.entries.back().state) states.insert(name);
+    make_directory(state());
+    remove_others(state(), states);
+  }
+};
+
+CalibrationStore::CalibrationStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CalibrationStore::~CalibrationStore() = default;
+CalibrationStore::CalibrationStore(CalibrationStore&&) noexcept = default;
+
+bool CalibrationStore::is_calibration(const fs::path& directory) {
+  return fs::is_regular_file(directory / kRun);
+}
+
+CalibrationStore CalibrationStore::create(const fs::path& directory, const RunIdentity& identity) {
+  if (is_calibration(directory))
+    fail(ErrorKind::usage, "'", directory.string(),
+         "' holds a calibration already; go on with it by --resume, or give another directory");
+  if (fs::exists(directory)) {
+    if (!fs::is_directory(directory)) fail(ErrorKind::usage, "'", directory.string(), "' is no directory");
+    const std::set<std::string> ours = {"blocks", "state", kJournal,
+                                        cat(kRun, ".partial")};  // of a run killed here
+    for (const fs::directory_entry& entry : fs::directory_iterator(directory))
+      if (!ours.contains(entry.path().filename().string()))
+        fail(ErrorKind::usage, "'", directory.string(), "' is no calibration and not empty: it has '",
+             entry.path().filename().string(), "'; give a new directory");
+  }
+  make_directory(directory / "blocks");
+  make_directory(directory / "state");
+  auto impl = std::make_unique<Impl>();
+  impl->directory = directory;
+  impl->identity = identity;
+  impl->journal = std::make_unique<Journal>(directory / kJournal);
+  impl->sweep();
+  write_file_atomically(directory / kRun, identity_json(identity).dump(1) + "\n");
+  return CalibrationStore(std::move(impl));
+}
+
+CalibrationStore CalibrationStore::resume(const fs::path& directory, const RunIdentity& identity) {
+  expect_calibration(directory);
+  auto impl = std::make_unique<Impl>();
+  impl->directory = directory;
+  impl->identity = read_identity(directory);
+  if (const std::string text = difference(impl->identity, identity); !text.empty())
+    fail(ErrorKind::usage, "cannot resume '", directory.string(), "': ", text,
+         "; run as before, or calibrate into a new directory");
+  impl->journal = std::make_unique<Journal>(directory / kJournal);
+  impl->take(impl->journal->contents());
+  impl->check_digests();
+  if (impl->contents.finished.empty() && !impl->contents.entries.empty())
+    for (const auto& [name, digest] : impl->contents.entries.back().state)
+      expect_digest(impl->state() / name, digest);
+  impl->sweep();
+  return CalibrationStore(std::move(impl));
+}
+
+CalibrationStore CalibrationStore::open(const fs::path& directory) {
+  expect_calibration(directory);
+  auto impl = std::make_unique<Impl>();
+  impl->directory = directory;
+  impl->identity = read_identity(directory);
+  impl->take(read_journal(directory / kJournal));
+  if (impl->contents.finished.empty())
+    fail(ErrorKind::input, "'", directory.string(), "' is not finished: ", impl->done.size(),
+         " blocks are done; go on with calibrate --resume");
+  impl->check_digests();
+  return CalibrationStore(std::move(impl));
+}
+
+const RunIdentity& CalibrationStore::identity() const { return impl_->identity; }
+const fs::path& CalibrationStore::directory() const { return impl_->directory; }
+const std::vector<std::string>& CalibrationStore::done() const { return impl_->done; }
+fs::path CalibrationStore::state_directory() const { return impl_->state(); }
+bool CalibrationStore::finished() const { return !impl_->contents.finished.empty(); }
+
+void CalibrationStore::add(const StoredBlock& block, const std::vector<std::string>& state) {
+  require(impl_->journal != nullptr && !finished(), "block '", block.name,
+          "' comes to a calibration that is closed");
+  require(is_plain_name(block.name), "a block cannot be named '", block.name, "'");
+  for (const std::string& done : impl_->done)
+    require(done != block.name, "block '", block.name, "' comes twice");
+  const BlockFiles files = block_files(impl_->directory, impl_->done.size(), block.name);
+  JournalEntry entry{block.name, write_stored_block(block, files.shard, files.record), {}};
+  std::set<std::string> keep;
+  for (const std::string& name : state) {
+    require(is_plain_name(name), "a state file cannot be named '", name, "'");
+    require(impl_->contents.entries.empty() || !impl_->contents.entries.back().state.contains(name),
+            "state file '", name, "' has the name of one of the block before");
+    sync_path(impl_->state() / name);
+    entry.state[name] = sha256_file(impl_->state() / name);
+    keep.insert(name);
+  }
+  if (!state.empty()) sync_path(impl_->state());
+  impl_->journal->append(entry);
+  impl_->take(impl_->journal->contents());
+  remove_others(impl_->state(), keep);
+}
+
+StoredBlock CalibrationStore::read(const std::string& block) const {
+  return read_calibrated(*this, block, Detail::whole);
+}
+
+StoredBlock read_calibrated(const CalibrationStore& store, const std::string& block, Detail detail) {
+  for (std::size_t i = 0; i < store.done().size(); ++i) {
+    if (store.done()[i] != block) continue;
+    const BlockFiles files = block_files(store.directory(), i, block);
+    StoredBlock stored = read_stored_block(files.shard, files.record, detail);
+    if (stored.name != block)
+      fail(ErrorKind::input, "'", files.record.string(), "': expected block '", block, "', found '",
+           printable(stored.name), "'");
+    return stored;
+  }
+  fail(ErrorKind::input, "'", store.directory().string(), "': no block '", block, "' has been calibrated");
+}
+
+void CalibrationStore::finish(const std::string& report) {
+  require(impl_->journal != nullptr && !finished(), "a calibration finishes once");
+  write_file_atomically(impl_->directory / kReport, report);
+  impl_->journal->finish(sha256_hex(report));
+  impl_->take(impl_->journal->contents());
+  fs::remove_all(impl_->state());
+}
+
+}  // namespace mquant

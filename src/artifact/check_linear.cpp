@@ -1,0 +1,157 @@
+#include "artifact/check_linear.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include "artifact/tensor_data.h"
+#include "support/strings.h"
+
+namespace mquant {
+namespace {
+
+/// Where something is stored, and whose fault it is when it is wrong.
+struct Place {
+  const std::string& where;
+  ErrorKind kind;
+
+  template <class... Parts>
+  void expect(bool holds, const Parts&... parts) const {
+    if (!holds) fail(kind, where, ": ", parts...);
+  }
+};
+
+bool is_scale(float scale) { return std::isfinite(scale) && scale > 0; }
+
+void check_scales(const std::vector<float>& scales, std::int64_t count, std::string_view what,
+                  const Place& at) {
+  at.expect(static_cast<std::int64_t>(scales.size()) == count, "expected ", count, " ", what, ", found ",
+            scales.size());
+  const auto bad = std::find_if_not(scales.begin(), scales.end(), is_scale);
+  at.expect(bad == scales.end(), what, ": expected finite positive numbers, found ",
+            bad == scales.end() ? 0.0F : *bad, " at ", bad - scales.begin());
+}
+
+void check_codes(const std::vector<std::int8_t>& codes, std::int64_t count, int bits, std::string_view what,
+                 const Place& at) {
+  at.expect(static_cast<std::int64_t>(codes.size()) == count, "expected ", count, " ", what, ", found ",
+            codes.size());
+  const int least = bits == 4 ? -8 : -127, most = bits == 4 ? 7 : 127;
+  const auto bad =
+      std::find_if(codes.begin(), codes.end(), [&](int code) { return code < least || code > most; });
+  at.expect(bad == codes.end(), what, ": expected [", least, ", ", most, "], found ",
+            bad == codes.end() ? 0 : int{*bad}, " at ", bad - codes.begin());
+}
+
+void check_class_scales(const ClassScales& scales, std::string_view what, const Place& at) {
+  for (const std::optional<float>& scale : scales.scale)
+    at.expect(!scale || is_scale(*scale), what, ": expected finite positive numbers, found ",
+              scale.value_or(0));
+}
+
+void check_split(const SplitColumns& split, std::int64_t out, std::int64_t in, const Place& at) {
+  const auto k = static_cast<std::int64_t>(split.channels.size());
+  std::int64_t before = -1;
+  for (const std::int64_t channel : split.channels) {
+    at.expect(channel > before && channel < in, "split channels: expected an ascending list below ", in,
+              ", found ", channel, " after ", before);
+    before = channel;
+  }
+  at.expect(
+      split.quantized || (split.codes.empty() && split.weight_scale.empty() && split.input_scales.empty()),
+      "split columns: expected codes or floats, found both");
+  if (!split.quantized) {
+    at.expect(static_cast<std::int64_t>(split.values.size()) == k * out, "split columns: expected ", k * out,
+              " values, found ", split.values.size());
+    at.expect(std::all_of(split.values.begin(), split.values.end(), [](float x) { return std::isfinite(x); }),
+              "split columns: expected finite numbers");
+    return;
+  }
+  at.expect(split.values.empty(), "split columns: expected codes or floats, found both");
+  check_codes(split.codes, k * out, 8, "split codes", at);
+  check_scales(split.weight_scale, k, "split weight scales", at);
+  at.expect(static_cast<std::int64_t>(split.input_scales.size()) == k, "expected ", k,
+            " split input scales, found ", split.input_scales.size());
+  for (const ClassScales& scales : split.input_scales) check_class_scales(scales, "split input scales", at);
+}
+
+void check_quantized(const QuantizedLinear& q, const Place& at) {
+  const int w = q.scheme.weight_bits, a = q.scheme.activation_bits;
+  at.expect((w == 4 || w == 8 || w == 16) && (a == 8 || a == 16) && !q.scheme.is_float(), "no scheme has ", w,
+            "-bit weights and ", a, "-bit activations");
+  std::int64_t count = 0;
+  at.expect(q.out > 0 && q.in > 0 && !__builtin_mul_overflow(q.out, q.in, &count),
+            "expected positive sizes, found ", q.out, " x ", q.in);
+  check_codes(q.codes, w == 16 ? 0 : count, w, "codes", at);
+  check_scales(q.weight_scale, w == 16 ? 0 : q.out, "weight scales", at);
+  check_class_scales(q.input_scales, "input scales", at);
+  at.expect(a == 8 || !largest(q.input_scales), "expected no input scales beside float activations");
+  check_split(q.split, q.out, q.in, at);
+}
+
+void check_rotation(const OnlineRotation& r, std::int64_t in, const Place& at) {
+  if (!r) {
+    at.expect(r.block == 0 && r.signs.empty(), "expected no block and no signs without a rotation");
+    return;
+  }
+  at.expect(r.size == in, "input rotation: expected size ", in, ", found ", r.size);
+  at.expect(r.block > 0 && r.size % r.block == 0, "input rotation: blocks of ", r.block, " do not divide ",
+            r.size);
+  at.expect(r.signs.empty() || static_cast<std::int64_t>(r.signs.size()) == r.size,
+            "input rotation: expected ", r.size, " signs, found ", r.signs.size());
+  at.expect(std::all_of(r.signs.begin(), r.signs.end(), [](int s) { return s == 1 || s == -1; }),
+            "input rotation: expected signs of +1 and -1");
+}
+
+void check_floats(const TensorData& data, const std::vector<std::int64_t>& shape, std::string_view what,
+                  const Place& at) {
+  at.expect(is_float(data.dtype) && data.shape == shape, what, ": expected floats ", shape_text(shape),
+            ", found ", dtype_name(data.dtype), " ", shape_text(data.shape));
+  at.expect(all_finite(view_of(data)), what, ": expected finite numbers, found an infinity or a NaN");
+}
+
+}  // namespace
+
+std::optional<float> largest(const ClassScales& scales) {
+  std::optional<float> most;
+  for (const std::optional<float>& scale : scales.scale)
+    if (scale && (!most || *scale > *most)) most = scale;
+  return most;
+}
+
+void check_linear(const StoredLinear& linear, std::int64_t out, std::int64_t in, const std::string& where,
+                  ErrorKind kind) {
+  const Place at{where, kind};
+  const bool coded = linear.quantized && linear.quantized->scheme.weight_bits != 16;
+  if (linear.quantized) {
+    const QuantizedLinear& q = *linear.quantized;
+    at.expect(q.out == out && q.in == in, "expected ", out, " x ", in, ", found ", q.out, " x ", q.in);
+    check_quantized(q, at);
+  }
+  at.expect(coded != static_cast<bool>(linear.weight),
+            coded ? "expected codes or a float weight, found both" : "expected a float weight, found none");
+  if (!coded) check_floats(linear.weight, {out, in}, "weight", at);
+  if (linear.bias) check_floats(linear.bias, {out}, "bias", at);
+  check_rotation(linear.rotation, in, at);
+}
+
+void check_linear(const StoredLinear& linear, const std::string& where, ErrorKind kind) {
+  const Place at{where, kind};
+  if (linear.quantized) return check_linear(linear, linear.quantized->out, linear.quantized->in, where, kind);
+  at.expect(linear.weight.shape.size() == 2, "weight: expected two axes, found ",
+            shape_text(linear.weight.shape));
+  check_linear(linear, linear.weight.shape[0], linear.weight.shape[1], where, kind);
+}
+
+void check_norm(const StoredNorm& norm, const std::string& where, ErrorKind kind) {
+  const Place at{where, kind};
+  at.expect(std::isfinite(norm.eps) && norm.eps >= 0, "eps: expected a small positive number, found ",
+            norm.eps);
+  for (const TensorData* data : {&norm.scale, &norm.shift})
+    if (*data) {
+      at.expect(data->shape.size() == 1, "expected one axis, found ", shape_text(data->shape));
+      check_floats(*data, data->shape, "scale or shift", at);
+    }
+}
+
+}  // namespace mquant

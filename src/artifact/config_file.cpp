@@ -1,0 +1,48 @@
+#include "artifact/config_file.h"
+
+#include <nlohmann/json.hpp>
+
+#include "mquant/error.h"
+#include "support/mapped_file.h"
+#include "support/strings.h"
+
+namespace mquant {
+namespace {
+
+constexpr const char* kQuantization = "quantization_config";
+
+/// Sets the last word of a dotted path to false.  The objects before it are there or are made.
+void set_false(OrderedJson& config, const std::string& path) {
+  OrderedJson* at = &config;
+  for (const std::string& word : split(path, '.')) {
+    if (at->is_null()) *at = OrderedJson::object();
+    if (!at->is_object()) fail(ErrorKind::input, "config.json: '", path, "': expected objects on the way");
+    at = &(*at)[word];
+  }
+  *at = false;
+}
+
+}  // namespace
+
+std::string edited_config(const std::filesystem::path& source, const OrderedJson& quantization_config,
+                          const std::string& untied_key) {
+  read_json(source);  // size, depth and keys
+  const MappedFile file(source);
+  OrderedJson config = OrderedJson::parse(
+      std::string_view(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()));
+  if (!config.is_object()) fail(ErrorKind::input, source.string(), ": expected an object");
+  if (config.contains(kQuantization))
+    fail(ErrorKind::unsupported, source.string(), ": '", kQuantization,
+         "' is there: the model is quantized already; start from the float checkpoint");
+  if (!untied_key.empty()) {
+    set_false(config, untied_key);
+    // Nested configs of the language model may repeat the key; the vision tower's is another matter.
+    for (const char* part : {"text_config", "llm_config", "language_config"})
+      if (config.contains(part) && config[part].is_object() && config[part].contains(untied_key))
+        config[part][untied_key] = false;
+  }
+  config[kQuantization] = quantization_config;
+  return config.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
+}  // namespace mquant

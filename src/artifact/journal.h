@@ -1,0 +1,59 @@
+// journal.jsonl of a calibration: one line for each durable block, and a last one when all is done.
+//
+//   {"block": "decoder.3", "shard": SHA-256, "record": SHA-256, "state": {file name: SHA-256}}
+//   {"finished": SHA-256 of report.json}
+//
+// A line counts once it ends with a newline.  A kill may leave the last one torn: it is as if never written.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "artifact/stored_block.h"
+
+namespace mquant {
+
+struct JournalEntry {
+  std::string block;
+  BlockDigests digests;
+  std::map<std::string, std::string> state;
+};
+
+/// What a journal says.
+struct JournalContents {
+  std::vector<JournalEntry> entries;
+  std::string finished;     // SHA-256 of the report; "" while the calibration runs
+  std::uint64_t bytes = 0;  // of the lines that count
+};
+
+/// An absent file is an empty journal.  @throws Error{input} with file:line for a line that is none of ours.
+JournalContents read_journal(const std::filesystem::path& path);
+
+/// A journal to go on with, held by one process at a time.
+class Journal {
+ public:
+  /// Creates the file if there is none; cuts off a torn last line.  @throws Error{usage} if another process holds it.
+  explicit Journal(std::filesystem::path path);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  const JournalContents& contents() const { return contents_; }
+  /// Both are durable when they return.
+  void append(const JournalEntry& entry);
+  void finish(const std::string& report_digest);
+
+ private:
+  void append_line(const std::string& line);
+
+  std::filesystem::path path_;
+  int file_ = -1;
+  JournalContents contents_;
+};
+
+/// fsync of a file or directory that is there.  @throws Error{resources}
+void sync_path(const std::filesystem::path& path);
+
+}  // namespace mquant

@@ -1,0 +1,189 @@
+#include "artifact/matrices.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "artifact/tensor_data.h"
+#include "mquant/error.h"
+
+namespace mquant {
+namespace {
+
+/// Rows of the joined tensor that belong to `part`.
+std::vector<std::int64_t> rows_of(const Matrix& matrix, const LinearSpec& part, const BlockSpec& spec) {
+  return fused_rows(part.weight, spec.attention, matrix.out);
+}
+
+void expect_partition(const Matrix& matrix, const BlockSpec& spec) {
+  std::vector<std::int64_t> all;
+  for (const LinearSpec* part : matrix.parts) {
+    const std::vector<std::int64_t> rows = rows_of(matrix, *part, spec);
+    require(static_cast<std::int64_t>(rows.size()) == part->out, "block '", spec.name, "': '", part->name,
+            "' has ", rows.size(), " rows of '", matrix.tensor, "', not ", part->out);
+    all.insert(all.end(), rows.begin(), rows.end());
+  }
+  std::sort(all.begin(), all.end());
+  for (std::size_t i = 0; i < all.size(); ++i)
+    require(all[i] == static_cast<std::int64_t>(i), "block '", spec.name, "': its linears do not fill '",
+            matrix.tensor, "': row ", i, " is missing or there twice");
+}
+
+/// whole[rows[i]] = part[i], rows of `size` elements.
+template <class T>
+void put_rows(std::vector<T>& whole, const std::vector<T>& part, const std::vector<std::int64_t>& rows,
+              std::size_t size) {
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::memcpy(&whole[static_cast<std::size_t>(rows[i]) * size], &part[i * size], size * sizeof(T));
+}
+
+/// part[i] = whole[rows[i]].
+template <class T>
+std::vector<T> take_rows(const std::vector<T>& whole, const std::vector<std::int64_t>& rows,
+                         std::size_t size) {
+  std::vector<T> part(rows.size() * size);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::memcpy(&part[i * size], &whole[static_cast<std::size_t>(rows[i]) * size], size * sizeof(T));
+  return part;
+}
+
+TensorData take_rows(const TensorData& whole, const std::vector<std::int64_t>& rows) {
+  if (!whole) return {};
+  TensorData part{whole.dtype, whole.shape, {}};
+  part.shape[0] = static_cast<std::int64_t>(rows.size());
+  part.bytes = take_rows(whole.bytes, rows, whole.bytes.size() / static_cast<std::size_t>(whole.shape[0]));
+  return part;
+}
+
+bool same_scales(const ClassScales& a, const ClassScales& b) { return a.scale == b.scale; }
+
+void expect_alike(const StoredLinear& a, const StoredLinear& b, const std::string& where) {
+  require(a.quantized.has_value() == b.quantized.has_value(), where, "quantized and float linears");
+  require(a.rotation.size == b.rotation.size && a.rotation.block == b.rotation.block &&
+              a.rotation.signs == b.rotation.signs,
+          where, "linears with different input rotations");
+  require(a.weight.dtype == b.weight.dtype, where, "weights of different types");
+  require(!a.bias || !b.bias || a.bias.dtype == b.bias.dtype, where, "biases of different types");
+  if (!a.quantized) return;
+  const QuantizedLinear &p = *a.quantized, &q = *b.quantized;
+  require(
+      p.scheme.weight_bits == q.scheme.weight_bits && p.scheme.activation_bits == q.scheme.activation_bits,
+      where, "linears of different schemes");
+  require(same_scales(p.input_scales, q.input_scales), where, "linears with different input scales");
+  require(p.split.empty() && q.split.empty(), where, "linears with split columns");
+}
+
+void join_tensor(TensorData& whole, const TensorData& part, const std::vector<std::int64_t>& rows,
+                 std::int64_t out) {
+  if (!part) return;  // a bias that this part does not have: zeros
+  const std::size_t size = part.bytes.size() / rows.size();
+  if (!whole) {
+    whole = {part.dtype, part.shape, std::vector<std::byte>(static_cast<std::size_t>(out) * size)};
+    whole.shape[0] = out;
+  }
+  put_rows(whole.bytes, part.bytes, rows, size);
+}
+
+StoredLinear take(StoredBlock& block, const std::string& name) {
+  const auto it = block.linears.find(name);
+  if (it == block.linears.end())
+    fail(ErrorKind::input, "block '", block.name, "': no linear '", name, "' is stored");
+  return std::move(it->second);
+}
+
+}  // namespace
+
+std::string module_of(const std::string& tensor) {
+  constexpr std::string_view kEnding = ".weight";
+  return tensor.ends_with(kEnding) ? tensor.substr(0, tensor.size() - kEnding.size()) : tensor;
+}
+
+std::vector<Matrix> matrices_of(const BlockSpec& block, const OfficialNames& names) {
+  std::vector<Matrix> matrices;
+  for (const LinearSpec& linear : block.linears) {
+    const std::string tensor = names.of(linear.weight.name);
+    auto it =
+        std::find_if(matrices.begin(), matrices.end(), [&](const Matrix& m) { return m.tensor == tensor; });
+    if (it == matrices.end()) {
+      Matrix matrix;
+      matrix.tensor = tensor;
+      matrix.module = module_of(tensor);
+      matrix.describes_bias = static_cast<bool>(linear.bias);
+      matrix.bias = linear.bias ? names.of(linear.bias.name) : matrix.module + ".bias";
+      if (!linear.weight.otherwise.empty()) matrix.tied_to = names.of(linear.weight.otherwise);
+      matrix.in = linear.in;
+      matrix.transposed = linear.weight.transposed;
+      matrix.stored_shape = linear.weight.stored_shape;
+      it = matrices.insert(it, std::move(matrix));
+    }
+    it->parts.push_back(&linear);
+    it->out += linear.out;
+    require(it->in == linear.in, "block '", block.name, "': linears of different widths share '", tensor,
+            "'");
+  }
+  for (const Matrix& matrix : matrices) expect_partition(matrix, block);
+  return matrices;
+}
+
+StoredLinear join(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block) {
+  StoredLinear whole = take(block, matrix.parts[0]->name);
+  if (matrix.parts.size() == 1) return whole;
+  std::vector<StoredLinear> parts;
+  parts.push_back(std::move(whole));
+  for (std::size_t i = 1; i < matrix.parts.size(); ++i) {
+    parts.push_back(take(block, matrix.parts[i]->name));
+    expect_alike(parts[0], parts[i], cat("block '", spec.name, "': '", matrix.tensor, "' cannot hold "));
+  }
+  StoredLinear joined;
+  joined.rotation = parts[0].rotation;
+  if (parts[0].quantized) {
+    QuantizedLinear& q = joined.quantized.emplace();
+    q.scheme = parts[0].quantized->scheme;
+    q.input_scales = parts[0].quantized->input_scales;
+    q.out = matrix.out;
+    q.in = matrix.in;
+    if (q.scheme.weight_bits != 16) {
+      q.codes.resize(static_cast<std::size_t>(q.out * q.in));
+      q.weight_scale.resize(static_cast<std::size_t>(q.out));
+    }
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::vector<std::int64_t> rows = rows_of(matrix, *matrix.parts[i], spec);
+    if (joined.quantized && !joined.quantized->codes.empty()) {
+      put_rows(joined.quantized->codes, parts[i].quantized->codes, rows, static_cast<std::size_t>(matrix.in));
+      put_rows(joined.quantized->weight_scale, parts[i].quantized->weight_scale, rows, 1);
+    }
+    join_tensor(joined.weight, parts[i].weight, rows, matrix.out);
+    join_tensor(joined.bias, parts[i].bias, rows, matrix.out);
+    parts[i] = {};
+  }
+  return joined;
+}
+
+void separate(const Matrix& matrix, const BlockSpec& spec, StoredLinear whole, StoredBlock& block) {
+  if (matrix.parts.size() == 1) {
+    if (whole.bias && all_equal(view_of(whole.bias), 0)) whole.bias = {};
+    block.linears[matrix.parts[0]->name] = std::move(whole);
+    return;
+  }
+  for (const LinearSpec* spec_of_part : matrix.parts) {
+    const std::vector<std::int64_t> rows = rows_of(matrix, *spec_of_part, spec);
+    StoredLinear& part = block.linears[spec_of_part->name];
+    part.rotation = whole.rotation;
+    part.weight = take_rows(whole.weight, rows);
+    part.bias = take_rows(whole.bias, rows);
+    if (part.bias && all_equal(view_of(part.bias), 0)) part.bias = {};
+    if (!whole.quantized) continue;
+    QuantizedLinear& q = part.quantized.emplace();
+    q.scheme = whole.quantized->scheme;
+    q.input_scales = whole.quantized->input_scales;
+    q.out = spec_of_part->out;
+    q.in = matrix.in;
+    if (q.scheme.weight_bits == 16) continue;
+    q.codes = take_rows(whole.quantized->codes, rows, static_cast<std::size_t>(matrix.in));
+    q.weight_scale = take_rows(whole.quantized->weight_scale, rows, 1);
+  }
+}
+
+}  // namespace mquant

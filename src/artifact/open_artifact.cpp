@@ -1,0 +1,91 @@
+#include "artifact/open_artifact.h"
+
+#include "artifact/formats.h"
+#include "artifact/manifest.h"
+#include "mquant/error.h"
+#include "support/strings.h"
+
+namespace mquant {
+namespace {
+
+/// Is there a tensor of that name, plain or quantized?
+bool holds(const Checkpoint& tensors, const std::string& name) {
+  return tensors.has(name) || tensors.has(module_of(name) + ".weight_packed");
+}
+
+/// As the manifest names it; every matrix of one artifact has the same.
+DType scale_dtype(const Json& manifest) {
+  for (const auto& [name, entry] : manifest["linears"].items()) {
+    if (!entry.contains("weight_scale_dtype")) continue;
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16, DType::f64})
+      if (entry["weight_scale_dtype"] == dtype_name(dtype)) return dtype;
+    fail(ErrorKind::input, kManifestFile, ": '", printable(name),
+         "': 'weight_scale_dtype': ", describe(entry["weight_scale_dtype"]), " is no float type");
+  }
+  return DType::f32;
+}
+
+}  // namespace
+
+OpenArtifact::OpenArtifact(const std::filesystem::path& directory, const ModelSpec& model)
+    : model_(model),
+      directory_(directory),
+      manifest_(read_manifest(directory)),
+      tensors_(Checkpoint::open(directory)),
+      names_(model_, [this](const std::string& name) { return holds(tensors_, name); }) {
+  dialect_.ours = manifest_["format"]["name"] == "mquant";
+  dialect_.scale_dtype = scale_dtype(manifest_);
+  if (manifest_["source"]["family"] != model.family)
+    fail(ErrorKind::input, directory.string(), ": an artifact of the family ",
+         describe(manifest_["source"]["family"]), ", read as \"", model.family, '"');
+}
+
+const BlockSpec& OpenArtifact::block(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const BlockSpec& spec : model_.blocks) {
+    if (spec.name == name) return spec;
+    names.push_back(spec.name);
+  }
+  fail(ErrorKind::usage, "no block '", name, "'", did_you_mean(name, names));
+}
+
+void OpenArtifact::read_matrix(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block) const {
+  const Fields linears(manifest_["linears"], kManifestFile);
+  if (!linears.has(matrix.module))
+    fail(ErrorKind::input, directory_.string(), ": ", kManifestFile, " has no linear '", matrix.module, "'");
+  const Fields entry = linears.object(matrix.module);
+  in_context(directory_.string(),
+             [&] { separate(matrix, spec, decode_matrix(tensors_, matrix, entry, dialect_), block); });
+  for (const Json& part : entry.at("parts")) {
+    const Fields fields(part, entry.where());
+    const Fields figures = fields.object("figures");
+    const std::string linear = fields.text("linear");
+    for (const auto& [figure, value] : figures.json().items())
+      block.figures[linear][figure] = figures.number(figure);
+  }
+}
+
+NormNames OpenArtifact::names_of(const NormSpec& norm) const {
+  return {norm.weight ? names_.of(norm.weight.name) : "", norm.bias ? names_.of(norm.bias.name) : "",
+          DType::f32};
+}
+
+void OpenArtifact::read_norm(const NormSpec& norm, StoredBlock& block) const {
+  const NormNames names = names_of(norm);
+  const Json& norms = manifest_["norms"];
+  const auto entry = norms.find(module_of(names.weight));
+  block.norms[norm.name] = in_context(directory_.string(), [&] {
+    return decode_norm(tensors_, norm, names, entry == norms.end() ? Json() : *entry);
+  });
+}
+
+void OpenArtifact::read_param(const ParamSpec& param, StoredBlock& block) const {
+  const std::string name = names_.of(param.source.name);
+  const TensorView view = tensors_.get(name);
+  expect_tensor(view, view.dtype, param.shape, cat(directory_.string(), ": tensor '", name, "'"));
+  if (!is_float(view.dtype) || !all_finite(view))
+    fail(ErrorKind::input, directory_.string(), ": tensor '", name, "': expected finite numbers");
+  block.params[param.name] = copy_of(view);
+}
+
+}  // namespace mquant

@@ -1,0 +1,28 @@
+// A directory that is there in full or not at all.
+#pragma once
+
+#include <filesystem>
+
+namespace mquant {
+
+/// A new, empty ".NAME.partial" beside `target`.  publish() gives it the name; without it the destructor removes it.
+/// What a killed run left under that name is removed first.
+class PartialDirectory {
+ public:
+  /// @throws Error{usage} if another process is writing the same target; Error{resources} if the disk refuses
+  explicit PartialDirectory(std::filesystem::path target);
+  ~PartialDirectory();
+  PartialDirectory(const PartialDirectory&) = delete;
+  PartialDirectory& operator=(const PartialDirectory&) = delete;
+
+  const std::filesystem::path& path() const { return partial_; }
+  /// Replaces `target` in one step if it is there.  Files must be synced already; the directories are synced here.
+  void publish();
+
+ private:
+  std::filesystem::path target_, partial_;
+  int lock_ = -1;
+  bool published_ = false;
+};
+
+}  // namespace mquant

@@ -1,0 +1,136 @@
+// verify: does an artifact hold what its manifest says?  Every problem is a line; none stops the others.
+#include <set>
+#include <tuple>
+
+#include "artifact/manifest.h"
+#include "artifact/open_artifact.h"
+#include "mquant/artifact.h"
+#include "mquant/error.h"
+#include "mquant/log.h"
+#include "support/mapped_file.h"
+#include "support/sha256.h"
+
+namespace mquant {
+namespace fs = std::filesystem;
+namespace {
+
+class Verifier {
+ public:
+  Verifier(const fs::path& directory, const ModelSpec& model) : directory_(directory), model_(model) {}
+
+  VerifyReport run() {
+    attempt([&] { manifest_ = read_manifest(directory_); });
+    if (manifest_.is_null()) return std::move(report_);
+    attempt([&] { check_seal(); });
+    check_files();
+    attempt([&] { check_config(); });
+    attempt([&] { check_blocks(); });
+    return std::move(report_);
+  }
+
+ private:
+  template <class... Parts>
+  void problem(const Parts&... parts) {
+    report_.problems.push_back(cat(parts...));
+  }
+
+  /// Errors of the artifact are problems; Ctrl-C, a full memory or a bug of ours are not.
+  template <class Work>
+  void attempt(const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::interrupted || error.kind() == ErrorKind::internal) throw;
+      report_.problems.emplace_back(error.what());
+    }
+  }
+
+  void check_seal() {
+    const MappedFile file(directory_ / kManifestFile);
+    if (!is_sealed({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}))
+      problem(kManifestFile, ": its text is not the one that was written (digest)");
+  }
+
+  void check_files() {
+    for (const auto& [name, told] : manifest_["files"].items()) {
+      check_interrupt();
+      attempt([&, &file = name, &entry = told] {
+        if (!is_local_name(file)) return problem(kManifestFile, ": '", printable(file), "' is no file name");
+        const auto size = static_cast<std::int64_t>(MappedFile(directory_ / file).bytes().size());
+        report_.bytes += size;
+        if (size != entry["bytes"])
+          return problem(file, ": expected ", entry["bytes"].dump(), " bytes, found ", size);
+        if (sha256_file(directory_ / file) != entry["sha256"])
+          problem(file, ": its SHA-256 is not the one in the manifest");
+      });
+    }
+    for (const char* name : {"config.json"})
+      if (!manifest_["files"].contains(name)) problem(kManifestFile, ": no file '", name, "'");
+    for (const fs::directory_entry& entry : fs::directory_iterator(directory_)) {
+      const std::string name = entry.path().filename().string();
+      const bool weights = name.ends_with(".safetensors") || name.ends_with(".index.json");
+      if (weights && !manifest_["files"].contains(name)) problem(name, ": the manifest does not name it");
+    }
+  }
+
+  /// Sidecars may have any name that stays in the directory.
+  static bool is_local_name(const std::string& name) {
+    return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
+           name.find('\0') == std::string::npos;
+  }
+
+  void check_config() {
+    const Json config = read_json(directory_ / "config.json");
+    const Fields quantization = Fields(config, "config.json").object("quantization_config");
+    const std::string method = quantization.text("quant_method");
+    if (method != manifest_["format"]["name"])
+      problem("config.json: quant_method is '", printable(method), "', the manifest says ",
+              describe(manifest_["format"]["name"]));
+  }
+
+  void check_blocks() {
+    const OpenArtifact artifact(directory_, model_);
+    std::set<std::string> modules;
+    for (const BlockSpec& spec : model_.blocks) {
+      check_interrupt();
+      for (const Matrix& matrix : artifact.matrices(spec)) {
+        modules.insert(matrix.module);
+        ++report_.linears;
+        attempt([&] { check_parts(artifact, matrix, spec); });
+      }
+      StoredBlock block;
+      for (const NormSpec& norm : spec.norms) attempt([&] { artifact.read_norm(norm, block); });
+      for (const ParamSpec& param : spec.params) attempt([&] { artifact.read_param(param, block); });
+    }
+    for (const auto& [name, entry] : manifest_["linears"].items())
+      if (!modules.contains(name))
+        problem(kManifestFile, ": '", printable(name), "' is no linear of the model");
+    const std::vector<std::string> names = artifact.tensors().names();
+    report_.tensors = static_cast<std::int64_t>(names.size());
+    if (report_.tensors != manifest_["totals"]["tensors"])
+      problem("expected ", manifest_["totals"]["tensors"].dump(), " tensors, found ", report_.tensors);
+    for (const std::string& name : names) attempt([&] { std::ignore = artifact.tensors().get(name); });
+  }
+
+  static void check_parts(const OpenArtifact& artifact, const Matrix& matrix, const BlockSpec& spec) {
+    StoredBlock block;
+    artifact.read_matrix(matrix, spec, block);
+    for (const auto& [linear, figures] : block.figures)
+      if (!block.linears.contains(linear))
+        fail(ErrorKind::input, kManifestFile, ": '", matrix.module, "' has no part '", printable(linear),
+             "'");
+  }
+
+  const fs::path& directory_;
+  const ModelSpec& model_;
+  Json manifest_;
+  VerifyReport report_;
+};
+
+}  // namespace
+
+VerifyReport verify_artifact(const fs::path& directory, const ModelSpec& model) {
+  return Verifier(directory, model).run();
+}
+
+}  // namespace mquant
