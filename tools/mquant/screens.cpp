@@ -64,8 +64,11 @@ std::string block_table(const Plan& plan) {
 std::string data_text(const Plan& plan) {
   if (plan.samples == 0) return "";
   std::vector<std::string> counts;
-  for (const auto& [token_class, count] : plan.tokens) counts.push_back(grouped(count) + " " + token_class);
-  std::string text = cat("data: ", counted(plan.samples, "sample"), "; tokens: ", join(counts, ", "), "\n");
+  for (auto [token_class, count] : plan.tokens) {
+    std::ranges::replace(token_class, '_', ' ');
+    counts.push_back(grouped(count) + " " + token_class);
+  }
+  std::string text = cat("data: ", counted(plan.samples, "sample"), ": ", join(counts, ", "), "\n");
   for (const std::string& prompt : plan.prompts) text += "\nprompt, as the model sees it:\n" + prompt + "\n";
   return text;
 }
@@ -102,13 +105,9 @@ std::string plan_screen(const Plan& plan, const std::string& recipe) {
     screen +=
         cat("not in the ", tower_name(exemption.tower), ": ", exemption.pass, " (", exemption.reason, ")\n");
   }
-  if (plan.seconds > 0) {
-    const std::string time = human_duration(std::chrono::duration<double>(plan.seconds));
-    screen += cat("calibration: about ", time, " here, ", size_text(plan.peak_bytes), " of memory\n");
-  } else {
-    screen += cat("calibration: about ", size_text(plan.peak_bytes),
-                  " of memory; give --data to estimate the time\n");
-  }
+  screen += cat("calibration: about ", human_duration(std::chrono::duration<double>(plan.seconds)), " here, ",
+                size_text(plan.peak_bytes), " of memory",
+                plan.samples == 0 ? ", guessed; with --data it is estimated" : "", "\n");
   return screen + data_text(plan);
 }
 
