@@ -55,11 +55,6 @@ std::optional<std::int64_t> as_integer(const Json& value) {
   return value.is_number_integer() ? std::optional(value.get<std::int64_t>()) : std::nullopt;
 }
 
-std::optional<std::int64_t> as_positive(const Json& value) {
-  const std::optional<std::int64_t> number = as_integer(value);
-  return number && *number >= 1 && *number <= kLargestPositive ? number : std::nullopt;
-}
-
 std::optional<double> as_number(const Json& value) {
   return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
 }
@@ -192,7 +187,12 @@ std::int64_t Config::integer(std::string_view path) const {
   return impl_->required(path, as_integer, kInteger);
 }
 std::int64_t Config::positive(std::string_view path) const {
-  return impl_->required(path, as_positive, kPositive);
+  const std::int64_t value = impl_->required(path, as_integer, kPositive);
+  if (value < 1 || value > kLargestPositive) {
+    fail(ErrorKind::input, impl_->origin, ": '", path, "': expected ", kPositive,
+         value < 1 ? "" : cat(" up to ", kLargestPositive), ", found ", value);
+  }
+  return value;
 }
 double Config::number(std::string_view path) const { return impl_->required(path, as_number, kNumber); }
 bool Config::boolean(std::string_view path) const { return impl_->required(path, as_boolean, kBoolean); }
@@ -211,7 +211,7 @@ std::int64_t Config::integer_or(std::string_view path, std::int64_t otherwise) c
 }
 
 std::int64_t Config::positive_or(std::string_view path, std::int64_t otherwise) const {
-  return impl_->when_set(path, otherwise, as_positive, kPositive);
+  return has(path) ? positive(path) : otherwise;
 }
 
 double Config::number_or(std::string_view path, double otherwise) const {

@@ -30,7 +30,9 @@ bool continues_utf8(char byte) { return (static_cast<unsigned char>(byte) & 0xC0
 Json parse_json(std::string_view text, const std::string& origin) {
   std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth >= kDeepestJson) {
+    const bool opens =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (opens && depth >= kDeepestJson) {
       fail(ErrorKind::input, origin, ": nested more than ", kDeepestJson, " levels deep");
     }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();

@@ -120,9 +120,14 @@ class EntryReader {
   void check_size(const Entry& entry) const {
     const std::optional<std::int64_t> bits = checked_bits(entry.shape, entry.type->bits);
     if (!bits) broken("shape ", shape_text(entry.shape), " is too large for any memory");
-    if (*bits % 8 != 0 || static_cast<std::uint64_t>(*bits / 8) != entry.end - entry.begin) {
+    const std::uint64_t held = entry.end - entry.begin;
+    if (*bits % 8 != 0) {
+      broken("shape ", shape_text(entry.shape), " of ", entry.type->name, " is ", *bits,
+             " bits, but its data_offsets hold ", held, " bytes");
+    }
+    if (static_cast<std::uint64_t>(*bits / 8) != held) {
       broken("shape ", shape_text(entry.shape), " of ", entry.type->name, " is ", *bits / 8,
-             " bytes, but its data_offsets hold ", entry.end - entry.begin);
+             " bytes, but its data_offsets hold ", held);
     }
   }
 

@@ -1,7 +1,10 @@
 #include "io/sharded_writer.h"
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -50,7 +53,9 @@ void prepare(const fs::path& directory) {
   std::vector<fs::path> leftovers;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory, problem)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(kUnfinished)) leftovers.push_back(entry.path());
+    if (name.starts_with(kUnfinished) || (name.starts_with("model") && name.ends_with(".partial"))) {
+      leftovers.push_back(entry.path());
+    }
     if (name == kIndex || (name.starts_with("model") && name.ends_with(".safetensors"))) {
       fail(ErrorKind::usage, "'", directory.string(), "' holds '", name,
            "' already; name an empty directory");
@@ -61,13 +66,33 @@ void prepare(const fs::path& directory) {
   for (const fs::path& file : leftovers) fs::remove(file, problem);
 }
 
-/// A shard that is still taking tensors: their bytes one after another in a file without a header.
+/// A shard that is still taking tensors: their bytes one after another in a file without a header.  That file is read
+/// back at once and never synced, so a shard that fits into memory reaches the disk only once.
 struct OpenShard {
+  fs::path path;
+  std::ofstream data;
+  std::uint64_t size = 0;
   std::vector<TensorPlan> tensors;
   std::vector<std::uint64_t> begins;
-  AtomicFile data;
 
-  explicit OpenShard(const fs::path& path) : data(path) {}
+  explicit OpenShard(fs::path at) : path(std::move(at)), data(path, std::ios::binary | std::ios::trunc) {
+    check();
+  }
+
+  void write(std::span<const std::byte> bytes) {
+    data.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    check();
+    size += bytes.size();
+  }
+
+  void close() {
+    data.close();
+    check();
+  }
+
+  void check() const {
+    if (!data) fail(ErrorKind::resources, "cannot write '", path.string(), "': ", std::strerror(errno));
+  }
 };
 
 }  // namespace
@@ -92,6 +117,7 @@ struct ShardedWriter::Impl {
   ~Impl() {
     if (finished) return;
     std::error_code ignored;
+    fs::remove(spill_path(), ignored);
     for (std::size_t i = 0; i < shards.size(); ++i) fs::remove(directory / unfinished_name(i + 1), ignored);
   }
 
@@ -101,7 +127,7 @@ struct ShardedWriter::Impl {
   void close(const std::string& name) {
     const fs::path spill = spill_path();
     if (!open) open.emplace(spill);  // no tensor at all: a valid file without any
-    open->data.commit();
+    open->close();
     {
       const MappedFile data(spill);
       std::map<std::string_view, std::uint64_t> begins;
@@ -149,13 +175,13 @@ void ShardedWriter::add(const std::string& name, const TensorView& tensor) {
           dtype_name(tensor.dtype));
   std::optional<OpenShard>& open = impl_->open;
   const auto size = static_cast<std::int64_t>(tensor.bytes.size());
-  if (open && size > impl_->max_shard_bytes - static_cast<std::int64_t>(open->data.size())) {
+  if (open && size > impl_->max_shard_bytes - static_cast<std::int64_t>(open->size)) {
     impl_->close(unfinished_name(impl_->shards.size() + 1));
   }
   if (!open) open.emplace(impl_->spill_path());
-  open->begins.push_back(open->data.size());
+  open->begins.push_back(open->size);
   open->tensors.push_back({name, tensor.dtype, tensor.shape});
-  open->data.write(tensor.bytes);
+  open->write(tensor.bytes);
   impl_->total_size += size;
 }
 
