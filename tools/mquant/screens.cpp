@@ -64,9 +64,10 @@ std::string block_table(const Plan& plan) {
 std::string data_text(const Plan& plan) {
   if (plan.samples == 0) return "";
   std::vector<std::string> counts;
-  for (auto [token_class, count] : plan.tokens) {
-    std::ranges::replace(token_class, '_', ' ');
-    counts.push_back(grouped(count) + " " + token_class);
+  for (const auto& [token_class, count] : plan.tokens) {
+    std::string noun = token_class;  // "visual_rows" is one of them
+    std::ranges::replace(noun, '_', ' ');
+    counts.push_back(grouped(count) + " " + noun);
   }
   std::string text = cat("data: ", counted(plan.samples, "sample"), ": ", join(counts, ", "), "\n");
   for (const std::string& prompt : plan.prompts) text += "\nprompt, as the model sees it:\n" + prompt + "\n";
