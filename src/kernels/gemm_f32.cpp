@@ -65,6 +65,12 @@ Tile tile_in_use() {
 /// [terms][kRows], rows beyond the matrix 0.
 void pack_a(const MatrixView& a, std::int64_t first, std::int64_t rows, std::int64_t k, std::int64_t terms,
             float sign, float* out) {
+  if (a.row_stride == 1 && rows == kRows) {
+    const float* in = a.data + first + k * a.column_stride;
+    for (std::int64_t t = 0; t < terms; ++t, in += a.column_stride)
+      for (std::int64_t r = 0; r < kRows; ++r) out[t * kRows + r] = sign * in[r];
+    return;
+  }
   for (std::int64_t r = 0; r < kRows; ++r) {
     const float* in = a.data + (first + r) * a.row_stride + k * a.column_stride;
     for (std::int64_t t = 0; t < terms; ++t)
