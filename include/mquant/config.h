@@ -37,8 +37,9 @@ class Config {
   bool boolean_or(std::string_view path, bool otherwise) const;
   std::string string_or(std::string_view path, std::string_view otherwise) const;
 
-  /// The text of a key's value as JSON; "" if absent.  For passing parts through.
+  /// The text of a key's value as JSON; "" if absent.  For passing parts through.  The path "" is the whole file.
   std::string raw(std::string_view path) const;
+  /// The keys of an object, sorted; none if it is absent.
   std::vector<std::string> keys(std::string_view path) const;
 
   std::string model_type() const;  ///< string("model_type")

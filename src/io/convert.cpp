@@ -92,8 +92,9 @@ float float_from_f16(std::uint16_t bits) {
 std::uint16_t bf16_from_float(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   if (std::isnan(value))
-    return static_cast<std::uint16_t>((bits >> 16) | 0x40);       // quiet, never rounded to infinity
-  return static_cast<std::uint16_t>(shift_round_even(bits, 16));  // may carry up to infinity
+    return static_cast<std::uint16_t>((bits >> 16) | 0x40);  // quiet, never rounded to infinity
+  // Half a unit, less one bit for an even number: a tie carries only from an odd one.  May carry up to infinity.
+  return static_cast<std::uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
 std::uint16_t f16_from_float(float value) {

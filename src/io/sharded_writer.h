@@ -26,8 +26,8 @@ class ShardedWriter {
   /// `directory` exists and holds no weights; what a killed run left there is removed.
   /// @param max_shard_bytes  of data; a larger tensor gets a shard of its own
   /// @throws Error{usage} if there are weights already; Error{resources} if the disk refuses
-  ShardedWriter(std::filesystem::path directory, std::int64_t max_shard_bytes = kDefaultShardBytes,
-                TensorFileMetadata metadata = {{"format", "pt"}});
+  explicit ShardedWriter(std::filesystem::path directory, std::int64_t max_shard_bytes = kDefaultShardBytes,
+                         TensorFileMetadata metadata = {{"format", "pt"}});
   /// Without finish(), what was written is removed.
   ~ShardedWriter();
   ShardedWriter(ShardedWriter&&) noexcept;
