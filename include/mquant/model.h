@@ -117,6 +117,9 @@ enum class Op {
   add,           ///< out = in[0] + in[1]
   attention,     ///< out = attention over q = in[0], k = in[1], v = in[2], rotary embedding included
   merge_rows,    ///< out = each run of `count` rows of in[0] as one row
+  prepend,       ///< out = parameter `name` [1, width] before the rows of each picture: a class token
+  add_table,     ///< out = in[0] + parameter `name` [rows of a picture, width]: learned positions
+  drop_first,    ///< out = in[0] without the first `count` rows of each picture
   embed,         ///< out = rows of parameter `name` by input id
   place_visual,  ///< out = in[0] with the rows of visual tokens replaced by those of in[1]
 };

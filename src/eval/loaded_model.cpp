@@ -48,7 +48,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path) {
     for (const BlockSpec& spec : model.spec_->blocks)
       model.blocks_.push_back(from_stored(artifact.read(spec.name), spec));
   } else {
-    Source source = open_source(path);
+    SourceModel source = open_source(path);
     model.spec_ = std::make_unique<const ModelSpec>(std::move(source.model));
     model.processor_ = std::move(source.processor);
     for (const BlockSpec& spec : model.spec_->blocks)

@@ -28,4 +28,13 @@ QuantScheme parse_scheme(const std::string& text) {
        ")");
 }
 
+std::string_view token_class_name(TokenClass token_class) {
+  switch (token_class) {
+    case TokenClass::text: return "text";
+    case TokenClass::visual: return "visual";
+    case TokenClass::sink: return "sink";
+  }
+  return "text";
+}
+
 }  // namespace mquant

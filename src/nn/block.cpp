@@ -1,6 +1,7 @@
 // The block runner: executes the steps of a description over the registers of one sample.
 #include "mquant/block.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
@@ -58,6 +59,23 @@ at::Tensor placed(const SampleState& sample, const at::Tensor& x, const at::Tens
   return x.index_copy(0, index_tensor(rows), visual);
 }
 
+/// x [rows, width] as [pictures, rows of one, width].
+/// Throws Error{unsupported} unless all pictures (tiles) have as many rows, which learned positions ask for anyway.
+at::Tensor by_picture(const SampleState& sample, const at::Tensor& x) {
+  const auto pictures = static_cast<std::int64_t>(sample.features->grids.size());
+  for (const Grid& grid : sample.features->grids)
+    if (grid.rows() != sample.features->grids[0].rows())
+      fail(ErrorKind::unsupported, "pictures of ", grid.rows(), " and ", sample.features->grids[0].rows(),
+           " patches in one sample; a tower with learned positions takes one size");
+  return x.view({pictures, -1, x.size(1)});
+}
+
+at::Tensor prepended(const SampleState& sample, const at::Tensor& x, const at::Tensor& row) {
+  const at::Tensor pictures = by_picture(sample, x);
+  const at::Tensor first = row.view({1, 1, -1}).expand({pictures.size(0), 1, x.size(1)});
+  return at::cat({first, pictures}, 1).reshape({-1, x.size(1)});
+}
+
 class Runner {
  public:
   Runner(const Block& block, SampleState& sample) : block_(block), spec_(block.spec()), sample_(sample) {}
@@ -86,6 +104,13 @@ class Runner {
       case Op::add: return in(step, 0) + in(step, 1);
       case Op::attention: return attend(spec_, sample_, in(step, 0), in(step, 1), in(step, 2));
       case Op::merge_rows: return in(step, 0).reshape({-1, step.count * in(step, 0).size(1)});
+      case Op::prepend: return prepended(sample_, in(step, 0), block_.param(step.name));
+      case Op::add_table:
+        return (by_picture(sample_, in(step, 0)) + block_.param(step.name)).reshape(in(step, 0).sizes());
+      case Op::drop_first: {
+        const at::Tensor pictures = by_picture(sample_, in(step, 0));
+        return pictures.slice(1, step.count).reshape({-1, pictures.size(2)});
+      }
       case Op::embed: return block_.param(step.name).index_select(0, index_tensor(sample_.features->input_ids));
       case Op::place_visual:
         return sample_.registers.contains(step.in[1]) ? placed(sample_, in(step, 0), in(step, 1)) : in(step, 0);

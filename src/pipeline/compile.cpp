@@ -16,6 +16,7 @@
 #include "nn/stored.h"
 #include "nn/token_order.h"
 #include "pipeline/block_inputs.h"
+#include "pipeline/export_report.h"
 #include "pipeline/frames.h"
 #include "pipeline/identity.h"
 #include "pipeline/report.h"
@@ -42,7 +43,7 @@ std::vector<NamedPass> build_passes(const Recipe& recipe) {
 
 class Compiler {
  public:
-  Compiler(const CalibrateOptions& options, const Source& source, const Recipe& recipe)
+  Compiler(const CalibrateOptions& options, const SourceModel& source, const Recipe& recipe)
       : options_(options), model_(source.model), recipe_(recipe), checkpoint_(source.checkpoint),
         stored_(stored_dtype(source)), passes_(build_passes(recipe)) {
     ctx_.model = &model_;
@@ -122,7 +123,7 @@ std::string calibrate(const CalibrateOptions& options) {
   apply(options.run);
   const Stopwatch total;
   const Recipe recipe = load_recipe(options.recipe, options.overrides);
-  const Source source = open_source(options.model);
+  const SourceModel source = open_source(options.model);
   const std::vector<Sample> samples = read_samples(options.data, recipe.calibration.samples);
   const std::vector<Features> features =
       all_features(*source.processor, samples, recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no,
@@ -154,7 +155,7 @@ std::string calibrate(const CalibrateOptions& options) {
   return report;
 }
 
-void export_artifact(const ExportOptions& options) {
+ExportReport export_artifact(const ExportOptions& options) {
   const CalibrationStore store = CalibrationStore::open(options.calibration);
   const RunIdentity& identity = store.identity();
   const Config config = Config::open(identity.model / "config.json");
@@ -162,6 +163,7 @@ void export_artifact(const ExportOptions& options) {
   const Checkpoint checkpoint = Checkpoint::open(identity.model, open_bin);
   const ExportInput input{&store, &model, &checkpoint, token_order_rule(), 0};
   write_artifact(input, options.format, options.output, options.overwrite);
+  return report_of_export(input, options.format, options.output);
 }
 
 }  // namespace mquant

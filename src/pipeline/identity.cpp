@@ -1,15 +1,18 @@
 // What a calibration belongs to: digests of everything that decides its bytes.
 #include "pipeline/identity.h"
 
+#include <torch/headeronly/version.h>
+
 #include "mquant/version.h"
 #include "support/sha256.h"
 
 namespace mquant {
 
-RunIdentity identity_of(const Source& source, const CalibrateOptions& options, const Recipe& recipe,
+RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& options, const Recipe& recipe,
                         const std::vector<Sample>& samples, const std::vector<Features>& features) {
   RunIdentity identity;
   identity.tool_version = std::string(version());
+  identity.libraries["libtorch"] = TORCH_VERSION;
   identity.model = std::filesystem::absolute(source.directory).lexically_normal();
   for (const std::filesystem::path& file : source.checkpoint.files())
     identity.files[file.filename().string()] = sha256_file(file);

@@ -10,7 +10,7 @@
 
 namespace mquant {
 
-Source open_source(const std::filesystem::path& directory) {
+SourceModel open_source(const std::filesystem::path& directory) {
   if (!std::filesystem::is_directory(directory))
     fail(ErrorKind::input, directory.string(), ": no such directory; expected a HuggingFace model directory");
   Config config = Config::open(directory / "config.json");
@@ -20,7 +20,7 @@ Source open_source(const std::filesystem::path& directory) {
           family.make_processor(directory, config)};
 }
 
-DType stored_dtype(const Source& source) {
+DType stored_dtype(const SourceModel& source) {
   std::map<DType, std::int64_t> bytes;
   for (const std::string& name : source.checkpoint.names()) {
     const TensorView view = source.checkpoint.get(name);

@@ -12,7 +12,7 @@
 
 namespace mquant {
 
-struct Source {
+struct SourceModel {
   std::filesystem::path directory;
   Config config;
   const Family* family = nullptr;
@@ -22,10 +22,10 @@ struct Source {
 };
 
 /// Opens a HuggingFace directory: config.json, weights, tokenizer and processor files.
-Source open_source(const std::filesystem::path& directory);
+SourceModel open_source(const std::filesystem::path& directory);
 
 /// The dtype of most of the checkpoint's bytes that blocks describe: bf16, f16 or f32.
-DType stored_dtype(const Source& source);
+DType stored_dtype(const SourceModel& source);
 
 /// Threads (0: all cores) and device.  Throws Error{unsupported} for a device other than "cpu".
 void apply(const RunSettings& run);

@@ -1,0 +1,101 @@
+// The tensors of a forward pass, under the names by which other programs compare them.
+#include <ATen/core/grad_mode.h>
+
+#include "eval/greedy.h"
+#include "io/safetensors.h"
+#include "mquant/compile.h"
+#include "mquant/error.h"
+#include "mquant/log.h"
+#include "nn/tensors.h"
+#include "pipeline/source.h"
+
+namespace mquant {
+namespace {
+
+/// Tensors by name, and the file of them at the end.
+class TensorBag {
+ public:
+  void put(const std::string& name, const at::Tensor& tensor) {
+    const at::Tensor kept = tensor.contiguous();
+    tensors_[name] = to_data(kept, dtype_of(kept.scalar_type()));
+  }
+
+  std::int64_t write(const std::filesystem::path& path) const {
+    std::map<std::string, TensorView> views;
+    for (const auto& [name, data] : tensors_) views[name] = {data.dtype, data.shape, data.bytes};
+    write_safetensors(path, views);
+    return static_cast<std::int64_t>(views.size());
+  }
+
+ private:
+  std::map<std::string, TensorData> tensors_;
+};
+
+at::Tensor positions_of(const Features& features) {
+  std::vector<std::int64_t> flat;
+  for (int axis = 0; axis < features.position_axes; ++axis)
+    for (const auto& position : features.positions) flat.push_back(position[static_cast<std::size_t>(axis)]);
+  const at::Tensor positions = index_tensor(flat);
+  return features.position_axes == 1 ? positions : positions.view({features.position_axes, -1});
+}
+
+void put_inputs(const std::string& id, const Features& features, const SampleState& begin, TensorBag& bag) {
+  bag.put(id + "/input_ids", index_tensor(features.input_ids));
+  std::vector<std::int64_t> kinds, grids;
+  for (const TokenClass c : features.token_class) kinds.push_back(c == TokenClass::visual ? 1 : 0);
+  bag.put(id + "/token_kind", index_tensor(kinds).to(at::kByte));
+  bag.put(id + "/position_ids", positions_of(features));
+  if (!begin.registers.contains("pixels")) return;
+  bag.put(id + "/pixel_values", begin.registers.at("pixels"));
+  for (const Grid& grid : features.grids) grids.insert(grids.end(), {grid.t, grid.h, grid.w});
+  bag.put(id + "/image_grid_thw", index_tensor(grids).view({-1, 3}));
+}
+
+/// Register "x" in the original order of tokens.
+at::Tensor in_order(const SampleState& state) {
+  SampleState copy = state;
+  restore_order(copy);
+  return copy.registers.at("x");
+}
+
+void forward_one(const LoadedModel& model, const std::string& id, const Features& features,
+                 const ForwardOptions& options, TensorBag& bag) {
+  put_inputs(id, features, start(features, at::kFloat), bag);
+  std::int64_t vision = 0, tokens = 0;
+  const auto after = [&](const BlockSpec& spec, const SampleState& state) {
+    if (state.registers.contains("visual")) bag.put(id + "/vision_embeds", state.registers.at("visual"));
+    if (!state.registers.contains("x")) return;
+    if (spec.on_tokens)
+      bag.put(cat(id, "/hidden.", tokens++), in_order(state));
+    else
+      bag.put(cat(id, "/vision.hidden.", vision++), state.registers.at("x"));
+  };
+  std::vector<KvCache> caches;
+  if (options.cache) caches = model.make_caches(static_cast<std::int64_t>(features.input_ids.size()));
+  bag.put(id + "/logits", model.logits(features, caches, 0, LogitRows::all, after));
+  if (options.greedy == 0) return;
+  const GreedyOptions greedy_options{.max_new_tokens = options.greedy, .stop = false, .cache = options.cache};
+  bag.put(id + "/greedy", index_tensor(greedy(model, features, greedy_options)));
+}
+
+}  // namespace
+
+std::int64_t forward(const ForwardOptions& options) {
+  const c10::InferenceMode no_gradients;
+  apply(options.run);
+  const LoadedModel model = LoadedModel::open(options.model);
+  const std::vector<Sample> samples = read_samples(options.data, options.limit);
+  TensorBag bag;
+  Progress progress("forward", static_cast<std::int64_t>(samples.size()));
+  for (const Sample& sample : samples) {
+    check_interrupt();
+    in_context(cat("sample '", sample.id, "'"), [&] {
+      const Features features = model.features({sample}, WithAnswer::no).front();
+      forward_one(model, sample.id, features, options, bag);
+    });
+    progress.advance(1, sample.id);
+  }
+  return bag.write(options.output);
+}
+
+}  // namespace mquant

@@ -1,0 +1,122 @@
+// round: weights to integer codes, to nearest or with the errors of earlier columns made good (GPTQ).
+//
+// GPTQ's Hessian is that of the inputs as the runtime will see them: where scales are known already (calibrate-scales
+// stands before round), of the quantized inputs.  Linears of one group share it.
+// Source: GPTQ, arXiv 2210.17323; Hessians of quantized activations: Qronos, arXiv 2505.11695, among others.
+//
+// needs  scales from calibrate-scales, for schemes with 8-bit activations
+// writes codes and scales of every linear of the group
+#include <cmath>
+
+#include "kernels/quantize_rows.h"
+#include "mquant/error.h"
+#include "mquant/pass.h"
+#include "nn/tensors.h"
+#include "passes/group_inputs.h"
+#include "quant/error.h"
+#include "quant/gptq.h"
+#include "quant/hessian.h"
+#include "quant/round_to_nearest.h"
+
+namespace mquant {
+namespace {
+
+/// x as the integer product sees it: codes times the scale of the row's class; split channels stay as they are.
+at::Tensor seen_by_codes(const at::Tensor& x, const std::vector<TokenClass>& classes, const ClassScales& scales) {
+  at::Tensor seen = x.clone();
+  std::vector<std::int8_t> codes(static_cast<std::size_t>(x.size(1)));
+  for (std::int64_t r = 0; r < x.size(0); ++r) {
+    const float scale = scales.of(classes[static_cast<std::size_t>(r)]).value();
+    float* row = seen.data_ptr<float>() + r * x.size(1);
+    quantize_rows(row, 1, x.size(1), x.size(1), {&scale, 1}, codes.data());
+    for (std::size_t i = 0; i < codes.size(); ++i) row[i] = static_cast<float>(codes[i]) * scale;
+  }
+  return seen;
+}
+
+/// The columns that suppress keeps apart are zeros among the codes.
+at::Tensor without_columns(const at::Tensor& weight, const std::vector<std::int64_t>& columns) {
+  return columns.empty() ? weight : weight.index_fill(1, index_tensor(columns), 0);
+}
+
+class Round final : public Pass {
+ public:
+  explicit Round(const Config& options)
+      : gptq_(options.string("method") == "gptq"),
+        quantized_inputs_(options.string("inputs") == "quantized"),
+        factor_options_{options.number("damping"), options.boolean("act_order")},
+        rounding_{options.boolean("clip"), options.string("scale_dtype") == "bf16" ? 16 : 32} {
+    if (factor_options_.damping <= 0 || factor_options_.damping > 1)
+      fail(ErrorKind::usage, "round.damping is ", factor_options_.damping, ": expected 0 < damping <= 1");
+  }
+
+  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {
+    const QuantScheme scheme = ctx.scheme(block.spec());
+    if (scheme.is_float()) return;
+    if (scheme.activation_bits == 8 && !inputs.has_scales)
+      fail(ErrorKind::usage, "round: ", block.spec().name,
+           " has 8-bit activations and no scales; put calibrate-scales before round in the recipe");
+    at::Tensor hessian;
+    GptqFactor factor;
+    if (gptq_ && scheme.weight_bits < 16) {
+      hessian = hessian_of(inputs);
+      factor = prepare_hessian(hessian.clone(), factor_options_, inputs.split_channels);
+    }
+    for (const std::string& name : group.linears) {
+      Linear& linear = block.linear(name);
+      const at::Tensor weight = without_columns(linear.weight, inputs.split_channels);
+      auto quantized = std::make_shared<QuantizedLinear>(rounded(weight, scheme, factor));
+      quantized->scheme = scheme;
+      quantized->input_scales = inputs.scales;
+      note_errors(name, weight, *quantized, hessian, ctx);
+      if (const auto split = inputs.splits.find(name); split != inputs.splits.end()) {
+        quantized->split = split->second;
+        quantized->split.input_scales = inputs.split_scales;
+      }
+      if (gptq_ && scheme.weight_bits < 16) ctx.note(name, "damping", factor.damping);
+      linear.quantized = quantized;
+    }
+  }
+
+ private:
+  QuantizedLinear rounded(const at::Tensor& weight, const QuantScheme& scheme, const GptqFactor& factor) const {
+    if (scheme.weight_bits == 16) return {.out = weight.size(0), .in = weight.size(1)};
+    return gptq_ ? gptq(weight, factor, scheme, rounding_).linear : round_to_nearest(weight, scheme, rounding_);
+  }
+
+  at::Tensor hessian_of(GroupInputs& inputs) const {
+    HessianAccumulator hessian(inputs.width());
+    inputs.in_order([&](std::size_t, const at::Tensor& x, const std::vector<TokenClass>& classes) {
+      hessian.add(inputs.has_scales && quantized_inputs_ ? seen_by_codes(x, classes, inputs.scales) : x);
+    });
+    return hessian.take();
+  }
+
+  static void note_errors(const std::string& name, const at::Tensor& weight, const QuantizedLinear& quantized,
+                          const at::Tensor& hessian, PassContext& ctx) {
+    if (quantized.codes.empty()) return;
+    ctx.note(name, "weight_sqnr_db", weight_sqnr_db(weight, quantized));
+    if (hessian.defined()) ctx.note(name, "output_sqnr_db", output_sqnr_db(weight, quantized, hessian));
+  }
+
+  bool gptq_, quantized_inputs_;
+  GptqOptions factor_options_;
+  RoundingOptions rounding_;
+};
+
+}  // namespace
+
+extern const PassInfo round_pass = {
+    "round",
+    Effect::approximates,
+    "Round weights to integer codes, to nearest or by GPTQ",
+    {{"method", "\"gptq\"", "to nearest, or with errors made good by later columns", {"rtn", "gptq"}},
+     {"clip", "true", "search the row's scale for the least error of 2.4th power; else max|w|"},
+     {"inputs", "\"quantized\"", "GPTQ's Hessian: of inputs with or without their 8-bit rounding",
+      {"quantized", "float"}},
+     {"damping", "0.01", "part of the mean of the Hessian's diagonal that is added to it"},
+     {"act_order", "true", "columns with the largest inputs first"},
+     {"scale_dtype", "\"bf16\"", "weight scales are rounded to it before codes are computed", {"bf16", "f32"}}},
+    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Round>(options); }};
+
+}  // namespace mquant

@@ -1,0 +1,72 @@
+// smooth: move activation outliers of a group's input channels into its weights (SmoothQuant).
+//
+// x_j / s_j and W_j * s_j keep the product; s_j = max|x_j|^alpha / max|W_j|^(1 - alpha) balances the two.  1 / s goes
+// into the norm before the group, so only groups behind a norm are smoothed.
+// Source: SmoothQuant, arXiv 2211.10438, equation 4.  A baseline here: rotations do better on W4A8.
+//
+// needs  the norm's scale still where it is (no fold-norms), or bare
+// keeps  the group's output
+#include <ATen/ops/full.h>
+
+#include <mutex>
+
+#include "mquant/error.h"
+#include "mquant/pass.h"
+#include "passes/group_inputs.h"
+
+namespace mquant {
+namespace {
+
+constexpr double kFloor = 1e-5;
+
+class Smooth final : public Pass {
+ public:
+  explicit Smooth(const Config& options) : alpha_(options.number("alpha")) {
+    if (alpha_ <= 0 || alpha_ >= 1) fail(ErrorKind::usage, "smooth.alpha is ", alpha_, ": expected 0 < alpha < 1");
+  }
+
+  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {
+    const BlockSpec& spec = block.spec();
+    const LinearSpec& first = spec.linear(group.linears.front());
+    if (first.norm.empty() || ctx.scheme(spec).activation_bits != 8) return;
+    if (first.in != spec.norm(first.norm).width) return;  // several patches share one norm scale
+    at::Tensor weight_max = at::full({first.in}, kFloor, at::kFloat);
+    for (const std::string& name : group.linears)
+      weight_max = weight_max.maximum(block.linear(name).weight.abs().amax(0));
+    const at::Tensor factors = (input_max(inputs).pow(alpha_) / weight_max.pow(1 - alpha_)).clamp_min(kFloor);
+    for (const std::string& name : group.linears) {
+      at::Tensor& weight = block.linear(name).weight;
+      weight = weight * factors;
+    }
+    NormWeights& norm = block.norm(first.norm);
+    norm.scale = norm.scale.defined() ? norm.scale / factors : factors.reciprocal();
+    if (norm.shift.defined()) norm.shift = norm.shift / factors;
+    inputs.scale_columns(factors.reciprocal());
+    ctx.count("groups_smoothed");
+  }
+
+ private:
+  static at::Tensor input_max(GroupInputs& inputs) {
+    at::Tensor largest = at::full({inputs.width()}, kFloor, at::kFloat);
+    std::mutex mutex;
+    inputs.in_parallel([&](std::size_t, const at::Tensor& x, const std::vector<TokenClass>&) {
+      const at::Tensor of_sample = x.abs().amax(0);
+      const std::lock_guard lock(mutex);
+      largest = largest.maximum(of_sample);  // a maximum does not depend on the order
+    });
+    return largest;
+  }
+
+  double alpha_;
+};
+
+}  // namespace
+
+extern const PassInfo smooth_pass = {
+    "smooth",
+    Effect::approximates,
+    "Move outliers of input channels into the weights (SmoothQuant), a baseline",
+    {{"alpha", "0.5", "how much of an outlier goes into the weight: 0 < alpha < 1"}},
+    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Smooth>(options); }};
+
+}  // namespace mquant

@@ -1,0 +1,60 @@
+// Sample states between two blocks, in memory and on disk.
+#include "pipeline/sample_states.h"
+
+#include "io/safetensors.h"
+#include "mquant/error.h"
+#include "nn/tensors.h"
+
+namespace mquant {
+namespace {
+
+constexpr const char* kOrder = "order";  // beside the registers
+
+TensorView view_of(const at::Tensor& tensor) {
+  return {dtype_of(tensor.scalar_type()), tensor.sizes().vec(),
+          {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()}};
+}
+
+std::string file_of(const std::string& block) { return block + ".safetensors"; }
+
+}  // namespace
+
+std::vector<SampleState> initial_states(const std::vector<Features>& features) {
+  std::vector<SampleState> states;
+  for (const Features& f : features) states.push_back(start(f, at::kFloat));
+  return states;
+}
+
+std::vector<std::string> save_states(const CalibrationStore& store, const std::string& block,
+                                     const std::vector<SampleState>& states) {
+  std::map<std::string, at::Tensor> tensors;  // owns what the views show
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    for (const auto& [name, x] : states[i].registers) tensors[cat(i, "/", name)] = x.contiguous();
+    if (!states[i].order.empty()) tensors[cat(i, "/", kOrder)] = index_tensor(states[i].order);
+  }
+  std::map<std::string, TensorView> views;
+  for (const auto& [name, tensor] : tensors) views[name] = view_of(tensor);
+  write_safetensors(store.state_directory() / file_of(block), views);
+  return {file_of(block)};
+}
+
+std::vector<SampleState> load_states(const CalibrationStore& store, const std::vector<Features>& features) {
+  const SafetensorsFile file(store.state_directory() / file_of(store.done().back()));
+  std::vector<SampleState> states(features.size());
+  for (std::size_t i = 0; i < features.size(); ++i) states[i].features = &features[i];
+  for (const std::string& name : file.names()) {
+    const std::size_t slash = name.find('/');
+    const std::size_t sample = std::stoul(name.substr(0, slash));
+    const std::string part = name.substr(slash + 1);
+    SampleState& state = states.at(sample);
+    if (part == kOrder) {
+      const at::Tensor order = to_tensor(file.get(name), at::kLong);
+      state.order.assign(order.data_ptr<std::int64_t>(), order.data_ptr<std::int64_t>() + order.numel());
+    } else {
+      state.registers[part] = to_tensor(file.get(name), at::kFloat);
+    }
+  }
+  return states;
+}
+
+}  // namespace mquant

@@ -1,0 +1,141 @@
+// Every family's forward pass equals the official code's: inputs, hidden states, logits, greedy tokens.
+#include <ATen/ops/full_like.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "eval/greedy.h"
+#include "eval/loaded_model.h"
+#include "io/safetensors.h"
+#include "mquant/error.h"
+#include "nn/tensors.h"
+#include "tests/support/files.h"
+
+namespace mquant::test {
+namespace {
+
+constexpr double kHiddenBound = 1e-4;  // of the reference's largest magnitude
+constexpr double kPixelBound = 2e-6;
+
+class Golden {
+ public:
+  explicit Golden(const std::string& name)
+      : directory(data_path("goldens/" + name)), tensors(directory / "golden.safetensors"),
+        json(nlohmann::json::parse(std::ifstream(directory / "golden.json"))),
+        samples(read_samples(directory / "cases.jsonl")) {}
+
+  bool has(const std::string& name) const { return tensors.has(name); }
+  at::Tensor get(const std::string& name, at::ScalarType dtype) const { return to_tensor(tensors.get(name), dtype); }
+
+  std::filesystem::path directory;
+  SafetensorsFile tensors;
+  nlohmann::json json;
+  std::vector<Sample> samples;
+};
+
+/// Folders of tests/data/goldens that hold a model.
+std::vector<std::string> golden_families() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(data_path("goldens")))
+    if (std::filesystem::exists(entry.path() / "model" / "config.json"))
+      names.push_back(entry.path().filename().string());
+  std::ranges::sort(names);
+  return names;
+}
+
+void expect_close(const at::Tensor& found, const at::Tensor& wanted, const std::string& what) {
+  ASSERT_EQ(found.sizes(), wanted.sizes()) << what;
+  const double difference =
+      ((found.to(at::kDouble) - wanted.to(at::kDouble)).abs().max() / wanted.to(at::kDouble).abs().max()).item<double>();
+  EXPECT_LT(difference, kHiddenBound) << what;
+}
+
+void expect_same_ids(const at::Tensor& found, const at::Tensor& wanted, const std::string& what) {
+  ASSERT_EQ(found.sizes(), wanted.sizes()) << what;
+  EXPECT_TRUE(found.equal(wanted)) << what;
+}
+
+class FamilyGolden : public testing::TestWithParam<std::string> {
+ protected:
+  FamilyGolden() : golden_(GetParam()), model_(LoadedModel::open(golden_.directory / "model")) {}
+
+  Features features(const Sample& sample) const { return model_.features({sample}, WithAnswer::no).front(); }
+
+  Golden golden_;
+  LoadedModel model_;
+};
+
+TEST_P(FamilyGolden, PromptsAndInputs) {
+  ASSERT_EQ(golden_.samples.size(), golden_.json["cases"].size());
+  for (const Sample& sample : golden_.samples) {
+    const Features f = features(sample);
+    EXPECT_EQ(model_.processor().prompt(sample), golden_.json["cases"][sample.id]["prompt"].get<std::string>());
+    expect_same_ids(index_tensor(f.input_ids), golden_.get(sample.id + "/input_ids", at::kLong), sample.id + " ids");
+    std::vector<std::int64_t> kinds, positions;
+    for (const TokenClass c : f.token_class) kinds.push_back(c == TokenClass::visual ? 1 : 0);
+    for (int axis = 0; axis < f.position_axes; ++axis)
+      for (const auto& p : f.positions) positions.push_back(p[static_cast<std::size_t>(axis)]);
+    expect_same_ids(index_tensor(kinds), golden_.get(sample.id + "/token_kind", at::kLong), sample.id + " kinds");
+    const at::Tensor wanted = golden_.get(sample.id + "/position_ids", at::kLong);
+    expect_same_ids(index_tensor(positions), wanted.flatten(), sample.id + " positions");
+  }
+}
+
+TEST_P(FamilyGolden, PixelValues) {
+  std::size_t compared = 0;
+  for (const Sample& sample : golden_.samples) {
+    const std::string name = sample.id + "/pixel_values";
+    if (!golden_.has(name)) continue;
+    const at::Tensor found = start(features(sample), at::kFloat).registers.at("pixels");
+    const at::Tensor wanted = golden_.get(name, at::kFloat);
+    ASSERT_EQ(found.numel(), wanted.numel()) << sample.id;
+    const bool half = golden_.tensors.get(name).dtype == DType::f16;  // 11 significant bits
+    const at::Tensor bound = half ? wanted.abs() * 0x1p-11 + kPixelBound : at::full_like(wanted, kPixelBound);
+    EXPECT_TRUE(((found.reshape(wanted.sizes()) - wanted).abs() <= bound).all().item<bool>()) << sample.id;
+    ++compared;
+  }
+  EXPECT_GT(compared, 0U);
+}
+
+TEST_P(FamilyGolden, HiddenStatesAndLogits) {
+  std::size_t compared = 0;
+  for (const bool cached : {false, true})
+    for (const Sample& sample : golden_.samples) {
+      const Features f = features(sample);
+      std::int64_t vision = 0, tokens = 0;
+      const auto compare = [&](const std::string& name, const at::Tensor& found) {
+        if (!golden_.has(sample.id + "/" + name)) return;
+        const at::Tensor wanted = golden_.get(sample.id + "/" + name, at::kFloat);
+        expect_close(found.reshape(wanted.sizes()), wanted, sample.id + " " + name);
+        ++compared;
+      };
+      const auto after = [&](const BlockSpec& spec, const SampleState& state) {
+        if (state.registers.contains("visual")) compare("vision_embeds", state.registers.at("visual"));
+        if (!state.registers.contains("x")) return;
+        compare(spec.on_tokens ? cat("hidden.", tokens++) : cat("vision.hidden.", vision++), state.registers.at("x"));
+      };
+      std::vector<KvCache> caches;
+      if (cached) caches = model_.make_caches(static_cast<std::int64_t>(f.input_ids.size()));
+      const at::Tensor logits = model_.logits(f, caches, 0, LogitRows::all, after);
+      compare("logits", logits);
+      compare("logits_last", logits.select(0, logits.size(0) - 1));
+    }
+  EXPECT_GT(compared, 3 * golden_.samples.size());
+}
+
+TEST_P(FamilyGolden, GreedyTokensWithAndWithoutCache) {
+  for (const bool cache : {true, false})
+    for (const Sample& sample : golden_.samples) {
+      const auto wanted = golden_.json["cases"][sample.id]["greedy"].get<std::vector<std::int64_t>>();
+      const GreedyOptions options{.max_new_tokens = static_cast<std::int64_t>(wanted.size()), .stop = false, .cache = cache};
+      EXPECT_EQ(greedy(model_, features(sample), options), wanted) << sample.id << " cache " << cache;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllFamilies, FamilyGolden, testing::ValuesIn(golden_families()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace mquant::test
