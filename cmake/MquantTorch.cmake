@@ -1,4 +1,7 @@
-# The target mquant_torch: the headers of libtorch as system headers, libtorch_cpu and libc10.
+# The target mquant_torch: the headers of libtorch as system headers, libtorch_cpu and libc10, and OpenMP.
+#
+# OpenMP is for at::parallel_for, a template that runs on one thread, without a word, in a file compiled without it.
+# The runtime is libtorch's own where it brings one: two in a process would each have their threads.
 #
 # find_package(Torch) is not used: it adds distributed defines, kineto warnings and search paths of the machine that
 # built the wheel.  A libtorch is taken from, in this order: MQUANT_TORCH_DIR, Torch_DIR, CMAKE_PREFIX_PATH (a libtorch,
@@ -35,5 +38,13 @@ set_target_properties(mquant_c10 PROPERTIES IMPORTED_LOCATION ${torch}/lib/libc1
 add_library(mquant_torch SHARED IMPORTED)
 set_target_properties(mquant_torch PROPERTIES IMPORTED_LOCATION ${torch}/lib/libtorch_cpu.so)
 target_link_libraries(mquant_torch INTERFACE mquant_c10 Threads::Threads)
+if(EXISTS ${torch}/lib/libgomp.so.1)
+  add_library(mquant_gomp SHARED IMPORTED)
+  set_target_properties(mquant_gomp PROPERTIES IMPORTED_LOCATION ${torch}/lib/libgomp.so.1)
+  target_compile_options(mquant_torch INTERFACE ${OpenMP_CXX_FLAGS})
+  target_link_libraries(mquant_torch INTERFACE mquant_gomp)
+else()
+  target_link_libraries(mquant_torch INTERFACE OpenMP::OpenMP_CXX)
+endif()
 target_include_directories(mquant_torch SYSTEM INTERFACE ${torch}/include ${torch}/include/torch/csrc/api/include)
 target_compile_definitions(mquant_torch INTERFACE AT_PER_OPERATOR_HEADERS)

@@ -13,6 +13,7 @@
 #include "mquant/log.h"
 #include "mquant/pass.h"
 #include "mquant/recipe.h"
+#include "nn/pytorch_bin.h"
 #include "nn/stored.h"
 #include "nn/token_order.h"
 #include "pipeline/block_inputs.h"
@@ -160,7 +161,7 @@ ExportReport export_artifact(const ExportOptions& options) {
   const RunIdentity& identity = store.identity();
   const Config config = Config::open(identity.model / "config.json");
   const ModelSpec model = find_family(config).describe(config);
-  const Checkpoint checkpoint = Checkpoint::open(identity.model, open_bin);
+  const Checkpoint checkpoint = Checkpoint::open(identity.model, open_pytorch_bin);
   const ExportInput input{&store, &model, &checkpoint, token_order_rule(), 0};
   write_artifact(input, options.format, options.output, options.overwrite);
   return report_of_export(input, options.format, options.output);

@@ -93,7 +93,7 @@ TEST_P(FamilyGolden, PixelValues) {
     ASSERT_EQ(found.numel(), wanted.numel()) << sample.id;
     const bool half = golden_.tensors.get(name).dtype == DType::f16;  // 11 significant bits
     const at::Tensor bound = half ? wanted.abs() * 0x1p-11 + kPixelBound : at::full_like(wanted, kPixelBound);
-    EXPECT_TRUE(((found.reshape(wanted.sizes()) - wanted).abs() <= bound).all().item<bool>()) << sample.id;
+    EXPECT_TRUE((found.reshape(wanted.sizes()) - wanted).abs().le(bound).all().item<bool>()) << sample.id;
     ++compared;
   }
   EXPECT_GT(compared, 0U);
@@ -135,7 +135,7 @@ TEST_P(FamilyGolden, GreedyTokensWithAndWithoutCache) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AllFamilies, FamilyGolden, testing::ValuesIn(golden_families()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& family) { return family.param; });
 
 }  // namespace
 }  // namespace mquant::test
