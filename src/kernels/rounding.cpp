@@ -31,7 +31,7 @@ constexpr std::int64_t kLanes = VectorOf<float>::lanes;
 /// |e|^2.4 = e^2 (e^2)^(1/5).  The root by Newton's method on x^(-1/5), from a guess that divides the exponent by -5.
 [[gnu::always_inline]] inline Vector<float> power_of_error(const Vector<float>& e) {
   typedef std::int32_t Integers __attribute__((vector_size(32)));
-  const Vector<float> x = e * e;
+  const Vector<float> x = e * e + 1e-20F;  // of an exact zero the root's guess would overflow
   const Vector<float> guess =
       1277925000.0F - 0.2F * __builtin_convertvector(reinterpret_cast<Integers>(x), Vector<float>);
   Vector<float> y = reinterpret_cast<Vector<float>>(__builtin_convertvector(guess, Integers));
