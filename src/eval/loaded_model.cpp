@@ -43,7 +43,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path) {
   } else if (Artifact::is_artifact(path)) {
     describe(path);
     const Artifact artifact = Artifact::open(path, *model.spec_);
-    settle(artifact.manifest().raw("recipe"));
+    settle(artifact.manifest().raw("calibration.recipe"));
     model.calibration_digests_ = artifact.sample_digests();
     for (const BlockSpec& spec : model.spec_->blocks)
       model.blocks_.push_back(from_stored(artifact.read(spec.name), spec));
