@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "io/file_kind.h"
 #include "mquant/error.h"
 #include "support/mapped_file.h"
 #include "support/strings.h"
@@ -53,6 +54,7 @@ Json parse_json(std::string_view text, const std::string& origin) {
 
 Json read_json(const std::filesystem::path& file) {
   const MappedFile mapped(file);
+  refuse_lfs_pointer(mapped.bytes(), file.string());  // tokenizer.json is often one
   if (mapped.bytes().size() > kLargestJsonFile) {
     fail(ErrorKind::input, file.string(), ": expected at most ", human_bytes(kLargestJsonFile),
          " of JSON, found ", human_bytes(mapped.bytes().size()));

@@ -185,6 +185,14 @@ TEST(Config, OpensAFileAndNamesIt) {
       0U);
 }
 
+TEST(Config, AGitLfsPointerIsRecognized) {
+  const test::TempDir directory;
+  test::write_text(directory / "config.json", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+  EXPECT_EQ(thrown([&] { Config::open(directory / "config.json"); }),
+            cat("input: ", (directory / "config.json").string(),
+                ": this is a Git LFS pointer, not the file itself; run 'git lfs pull' there"));
+}
+
 TEST(Config, AFileBeyondTheLimitIsNotRead) {
   const test::TempDir directory;
   test::write_text(directory / "config.json", "");
