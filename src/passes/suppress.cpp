@@ -64,8 +64,8 @@ extern const PassInfo suppress_pass = {
     "suppress",
     Effect::approximates,
     "Keep input channels that stand out after the online rotation apart from the integer matrix (RMS)",
-    {{"weight_ratio", "3", "split where a channel's largest weight exceeds the median by this; 0: do not look"},
-     {"activation_ratio", "0", "the same of the channel's largest input; 0: do not look"},
+    {{"weight_ratio", "3.0", "split where a channel's largest weight exceeds the median by this; 0: do not look"},
+     {"activation_ratio", "0.0", "the same of the channel's largest input; 0: do not look"},
      {"limit", "4", "channels a linear, at most"},
      {"columns", "\"int8\"", "how the split columns are kept", {"int8", "float"}}},
     [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Suppress>(options); }};

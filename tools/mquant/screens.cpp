@@ -150,8 +150,8 @@ std::string calibration_screen(const Json& report) {
                            human_duration(std::chrono::duration<double>(report.value("seconds", 0.0))), ", ",
                            size_text(report.value("peak_bytes", std::int64_t{0})), " of memory\n");
   if (report.contains("verified")) {
-    screen +=
-        cat("passes that keep the function changed it by at most ", report["verified"].get<double>(), "\n");
+    screen += cat("passes that keep the function changed it by at most ",
+                  scientific(report["verified"].get<double>()), "\n");
   }
   Table table({{"worst linears"}, {"output SQNR, dB", right}});
   for (const Worst& worst : worst_linears(report)) table.row({worst.linear, fixed(worst.sqnr, 1)});

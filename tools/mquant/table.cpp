@@ -79,6 +79,12 @@ std::string fixed(double number, int digits) {
   return text.data();
 }
 
+std::string scientific(double number) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1e", number);
+  return text.data();
+}
+
 std::string human_count(std::int64_t number) {
   if (number < 10000) return std::to_string(number);
   static constexpr std::array kUnits = {" k", " M", " B", " T"};

@@ -35,6 +35,8 @@ std::string grouped(std::int64_t number);
 std::string human_count(std::int64_t number);
 /// With `digits` after the point; "-" for what is not finite.
 std::string fixed(double number, int digits);
+/// "3.9e-15".
+std::string scientific(double number);
 /// "1 sample", "3 samples".
 std::string counted(std::int64_t number, const std::string& noun);
 
