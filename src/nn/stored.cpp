@@ -9,19 +9,6 @@ namespace {
 
 bool holds_codes(const Linear& linear) { return linear.quantized != nullptr && !linear.quantized->codes.empty(); }
 
-template <class Visit>
-void each_float_tensor(Block& block, const Visit& visit) {
-  for (auto& [name, linear] : block.linears) {
-    visit(linear.weight);
-    visit(linear.bias);
-  }
-  for (auto& [name, norm] : block.norms) {
-    visit(norm.scale);
-    visit(norm.shift);
-  }
-  for (auto& [name, param] : block.params) visit(param);
-}
-
 at::Tensor optional_tensor(const TensorData& data) { return data ? to_tensor(data, at::kFloat) : at::Tensor(); }
 
 template <class Stored>
@@ -69,10 +56,22 @@ Block from_stored(const StoredBlock& stored, const BlockSpec& spec) {
   return block;
 }
 
-void round_to_stored(Block& block, DType stored) {
-  each_float_tensor(block, [&](at::Tensor& tensor) {
+void round_to_stored(Block& block, DType stored, bool coded) {
+  const auto round = [&](at::Tensor& tensor) {
     if (tensor.defined()) tensor = tensor.to(scalar_type(stored)).to(at::kFloat).contiguous();
-  });
+  };
+  for (auto& [name, linear] : block.linears) {
+    if (coded)
+      linear.weight = linear.weight.to(at::kFloat).contiguous();
+    else
+      round(linear.weight);
+    round(linear.bias);
+  }
+  for (auto& [name, norm] : block.norms) {
+    round(norm.scale);
+    round(norm.shift);
+  }
+  for (auto& [name, param] : block.params) round(param);
 }
 
 }  // namespace mquant

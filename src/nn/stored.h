@@ -13,7 +13,7 @@ StoredBlock to_stored(const Block& block, DType float_dtype);
 Block from_stored(const StoredBlock& stored, const BlockSpec& spec);
 
 /// Rounds every float tensor to `stored` once and continues in float32: the model that is calibrated is the one that
-/// is written.
-void round_to_stored(Block& block, DType stored);
+/// is written.  Weights that are going to be codes (`coded`) only become float32.
+void round_to_stored(Block& block, DType stored, bool coded);
 
 }  // namespace mquant

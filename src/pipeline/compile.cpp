@@ -58,7 +58,7 @@ class Compiler {
     Block block = load_block(checkpoint_, model_, spec, at::kDouble);
     report_.time("load", watch);
     rewrite(block, states);
-    round_to_stored(block, stored_);
+    round_to_stored(block, stored_, ctx_.scheme(spec).weight_bits < 16);
     report_.time("fold and turn", watch);
     run_data(block, states, last);
     if (spec.name == "embed") reorder(states);
