@@ -28,7 +28,6 @@ generate() {
 
 generate docs/families.md families --markdown
 generate docs/passes.md passes --markdown
-generate docs/formats.md formats --markdown
 generate docs/recipes.md recipes --markdown
 generate configs/recipe.schema.json schema
 exit $status

