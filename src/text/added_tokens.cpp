@@ -39,9 +39,9 @@ std::size_t strip_right(std::string_view text, std::size_t end) {
 
 }  // namespace
 
-bool Recognised::takes(const AddedToken& token) const {
-  if (kind_ == Kind::all || !token.special) return true;
-  return kind_ == Kind::listed && std::find(ids_.begin(), ids_.end(), token.id) != ids_.end();
+bool Recognised::exists(const AddedToken& token) const {
+  return kind_ != Kind::listed || !token.special ||
+         std::find(ids_.begin(), ids_.end(), token.id) != ids_.end();
 }
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens,
@@ -94,7 +94,7 @@ const AddedToken* AddedTokens::longest_at(const Trie& trie, std::string_view tex
     node = child->second;
     if (trie.token[node] < 0) continue;
     const AddedToken& token = tokens_[static_cast<std::size_t>(trie.token[node])];
-    if (!recognised.takes(token)) continue;
+    if (!recognised.exists(token)) continue;
     longest = &token;
     end = i + 1;
   }
@@ -110,11 +110,12 @@ void AddedTokens::split(std::string_view text, Stage stage, const Recognised& re
     const AddedToken* token = longest_at(trie, text, at, recognised, end);
     std::size_t begin = at;
     at = end;  // a token that is found but not taken hides shorter ones inside it, as in the reference
-    if (!token || (token->single_word && !stands_alone(text, begin, end))) continue;
+    if (!token || recognised.is_text(*token)) continue;
+    if (token->single_word && !stands_alone(text, begin, end)) continue;
     if (token->lstrip) begin = strip_left(text, begin, done);
     if (token->rstrip) end = strip_right(text, end);
     begin = std::max(begin, done);
-    end = std::max(begin, end);
+    if (end <= begin) continue;  // white space that the token before took along
     if (done < begin) pieces.push_back({.text = text.substr(done, begin - done)});
     pieces.push_back({.text = text.substr(begin, end - begin), .id = token->id});
     done = end;

@@ -25,14 +25,18 @@ struct AddedToken {
   bool single_word = false;  ///< not next to a word character
 };
 
-/// Which added tokens are recognised.
+/// Which special tokens are recognised; other added tokens always are.
 class Recognised {
  public:
   static Recognised all() { return Recognised(Kind::all, {}); }
+  /// Special tokens are found, hiding what is inside them, and then taken for text: encode_special_tokens of the
+  /// reference.
   static Recognised not_special() { return Recognised(Kind::not_special, {}); }
-  /// Special tokens: these ids only.  Others always.
+  /// Special tokens with other ids do not exist: allowed_special of tiktoken.
   static Recognised only(std::vector<std::int64_t> ids) { return Recognised(Kind::listed, std::move(ids)); }
-  bool takes(const AddedToken& token) const;
+
+  bool exists(const AddedToken& token) const;
+  bool is_text(const AddedToken& token) const { return kind_ == Kind::not_special && token.special; }
 
  private:
   enum class Kind { all, not_special, listed };

@@ -1,4 +1,5 @@
-// Regular expressions as HuggingFace's tokenizers run them: Oniguruma, its default syntax, UTF-8.
+// Regular expressions as HuggingFace's tokenizers run them: Oniguruma, its default syntax, UTF-8.  Properties such as
+// \p{L} are those of the installed Oniguruma's Unicode (6.9.8: 14.0); characters younger than that are unassigned.
 #pragma once
 
 #include <cstddef>

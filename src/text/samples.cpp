@@ -1,4 +1,5 @@
 // Chat samples: a JSON object a line.
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -35,15 +36,15 @@ class Reader {
   }
 
  private:
-  /// Other keys than these may say where a sample comes from; a slip of the pen must not lose an answer.
+  /// Other keys may say where a sample comes from; a slip of the pen must not lose an answer or a picture.
   static void check_keys(const JsonPart& line) {
-    static const std::vector<std::string> known = {"id", "messages", "answer", "kind", "image", "prompt"};
+    static const std::vector<std::string> known = {"id", "kind", "messages", "answer", "image", "prompt"};
+    static const std::vector<std::string> dear = {"messages", "answer", "image", "prompt"};
     if (!line.value().is_object()) line.fail_expecting("an object");
     for (const auto& [key, value] : line.value().items()) {
-      const std::string hint = did_you_mean(key, known);
-      if (!hint.empty() && std::find(known.begin(), known.end(), key) == known.end()) {
-        fail(ErrorKind::input, line.where(), ": unknown key '", printable(key), "'", hint);
-      }
+      if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+      const std::string hint = did_you_mean(key, dear);
+      if (!hint.empty()) fail(ErrorKind::input, line.where(), ": unknown key '", printable(key), "'", hint);
     }
   }
 

@@ -16,7 +16,7 @@
 namespace mquant {
 
 /// Texts may grow under normalization, but not without bound.
-inline constexpr std::size_t kLongestNormalized = std::size_t{128} << 20;
+inline constexpr std::size_t kLongestNormalized = std::size_t{64} << 20;
 
 // --- text to text ---
 

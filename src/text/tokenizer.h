@@ -62,6 +62,8 @@ class Tokenizer {
 /// @throws Error{input}        the file is absent, broken or contradicts itself
 ///         Error{unsupported}  a component that is not known here, naming it
 Tokenizer open_tokenizer(const std::filesystem::path& directory);
+/// The same from text; `origin` is what messages call it.
+Tokenizer parse_tokenizer(std::string_view json, const std::string& origin);
 
 struct TiktokenOptions {
   std::string pattern;  ///< regular expression of words

@@ -86,18 +86,25 @@ AddedToken read_added_token(const JsonPart& part) {
           .single_word = part.at("single_word").flag()};
 }
 
-/// The reference numbers added tokens itself and only warns; where that differs from the file, the file is broken.
-void check_agrees(const AddedToken& token, const JsonPart& part, const Vocabulary& vocabulary) {
-  const auto own = vocabulary.id_of(token.content);
-  if (own && *own != token.id) {
-    fail(ErrorKind::input, part.where(), ": '", printable(token.content), "' has id ", token.id,
-         ", but the vocabulary gives it ", *own);
+/// The reference takes no id from the file: a token has the vocabulary's, or the next one.  Where that differs, a model
+/// and a file do not belong together.
+std::vector<AddedToken> read_added_tokens(const JsonPart& part, const Vocabulary& vocabulary,
+                                          std::int64_t entries) {
+  std::vector<AddedToken> tokens;
+  std::int64_t next = entries;
+  for (const JsonPart& item : part.items()) {
+    AddedToken token = read_added_token(item);
+    const auto own = vocabulary.id_of(token.content);
+    const std::int64_t expected = own ? *own : next;
+    const std::string* entry = own ? nullptr : vocabulary.entry(token.id);
+    if (token.id != expected || entry) {
+      fail(ErrorKind::input, item.where(), ": token '", printable(token.content), "' has id ", token.id,
+           entry ? ", which belongs to '" + printable(*entry) + "'" : cat(", but comes to have ", expected));
+    }
+    if (token.id >= next) next = token.id + 1;
+    tokens.push_back(std::move(token));
   }
-  const std::string* entry = vocabulary.entry(token.id);
-  if (!own && entry) {
-    fail(ErrorKind::input, part.where(), ": '", printable(token.content), "' has id ", token.id,
-         ", which belongs to '", printable(*entry), "'");
-  }
+  return tokens;
 }
 
 std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::string& origin) {
@@ -118,10 +125,8 @@ std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::st
   parts->after = std::move(around.after);
   std::vector<AddedToken> added;
   if (root.has("added_tokens")) {
-    for (const JsonPart& part : root.at("added_tokens").items()) {
-      added.push_back(read_added_token(part));
-      check_agrees(added.back(), part, *parts->vocabulary);
-    }
+    const auto entries = static_cast<std::int64_t>(root.at("model").at("vocab").value().size());
+    added = read_added_tokens(root.at("added_tokens"), *parts->vocabulary, entries);
   }
   parts->added = in_context(origin, [&] {
     return AddedTokens(std::move(added), [&](const std::string& text) { return parts->normalize(text); });
@@ -134,6 +139,10 @@ std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::st
 Tokenizer open_tokenizer(const std::filesystem::path& directory) {
   const std::filesystem::path file = directory / "tokenizer.json";
   return Tokenizer(read_parts(read_json(file), file.string()));
+}
+
+Tokenizer parse_tokenizer(std::string_view json, const std::string& origin) {
+  return Tokenizer(read_parts(parse_json(json, origin), origin));
 }
 
 }  // namespace mquant

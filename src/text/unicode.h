@@ -33,6 +33,9 @@ std::string_view strip(std::string_view text);
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };
 
+/// By the library's version of Unicode.  The tokenizers library orders marks by Unicode 9: runs that hold younger ones,
+/// such as U+09FE, may come out in another order there.
+///
 /// @param text  valid UTF-8
 /// @throws Error{input} for a run of more than 4096 combining marks: ordering them takes quadratic time.
 std::string normalized(std::string_view text, NormalForm form);

@@ -49,9 +49,7 @@ Tokenizer qwen_tokenizer(std::string_view special, bool nfc) {
 }
 
 Tokenizer smollm2_tokenizer() {
-  const TempDir folder;
-  write_text(folder / "tokenizer.json", unpacked("tokenizers/smollm2.tokenizer.json.gz"));
-  return open_tokenizer(folder.path());
+  return parse_tokenizer(unpacked("tokenizers/smollm2.tokenizer.json.gz"), "smollm2.tokenizer.json");
 }
 
 }  // namespace mquant::test
