@@ -12,13 +12,23 @@
 namespace mquant::cli {
 namespace {
 
+/// What cannot even be read is a problem like others.
+VerifyReport reopened(const std::filesystem::path& directory) {
+  try {
+    const Config config = Config::open(directory / "config.json");
+    return verify_artifact(directory, find_family(config).describe(config));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::input && error.kind() != ErrorKind::unsupported) throw;
+    return {.problems = {error.what()}};
+  }
+}
+
 void run_verify(const std::filesystem::path& directory, const std::string& json) {
   if (!Artifact::is_artifact(directory)) {
     fail(ErrorKind::input, "'", directory.string(),
          "' is no artifact of mquant: it has no mquant_manifest.json");
   }
-  const Config config = Config::open(directory / "config.json");
-  const VerifyReport report = verify_artifact(directory, find_family(config).describe(config));
+  const VerifyReport report = reopened(directory);
   std::string screen;
   for (const std::string& problem : report.problems) screen += problem + "\n";
   if (report.problems.empty()) {
