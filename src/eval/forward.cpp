@@ -63,12 +63,14 @@ void forward_one(const LoadedModel& model, const std::string& id, const Features
   put_inputs(id, features, start(features, at::kFloat), bag);
   std::int64_t vision = 0, tokens = 0;
   const auto after = [&](const BlockSpec& spec, const SampleState& state) {
-    if (state.registers.contains("visual")) bag.put(id + "/vision_embeds", state.registers.at("visual"));
+    if (state.registers.contains("visual"))
+      bag.put(id + "/vision_embeds", model.in_checkpoint_basis(state.registers.at("visual"), Space::decoder));
     if (!state.registers.contains("x")) return;
     if (spec.on_tokens)
-      bag.put(cat(id, "/hidden.", tokens++), in_order(state));
+      bag.put(cat(id, "/hidden.", tokens++), model.in_checkpoint_basis(in_order(state), Space::decoder));
     else
-      bag.put(cat(id, "/vision.hidden.", vision++), state.registers.at("x"));
+      bag.put(cat(id, "/vision.hidden.", vision++),
+              model.in_checkpoint_basis(state.registers.at("x"), Space::vision));
   };
   std::vector<KvCache> caches;
   if (options.cache) caches = model.make_caches(static_cast<std::int64_t>(features.input_ids.size()));

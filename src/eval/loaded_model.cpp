@@ -3,10 +3,13 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
+
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/recipe.h"
 #include "nn/stored.h"
+#include "passes/facts.h"
 #include "pipeline/source.h"
 
 namespace mquant {
@@ -18,15 +21,28 @@ bool has_pass(const Recipe& recipe, std::string_view name) {
   return false;
 }
 
+/// Residual streams that the recipe has turned.
+std::vector<Space> turned_spaces(const Recipe& recipe, const ModelSpec& model) {
+  std::vector<Space> spaces;
+  for (const PassConfig& pass : recipe.passes) {
+    if (pass.name != "rotate") continue;
+    if (pass.options.boolean("vision") && !exempted(model, "rotate", Space::vision)) spaces.push_back(Space::vision);
+    if (pass.options.boolean("decoder") && !exempted(model, "rotate", Space::decoder)) spaces.push_back(Space::decoder);
+  }
+  return spaces;
+}
+
 }  // namespace
 
 LoadedModel LoadedModel::open(const std::filesystem::path& path) {
   LoadedModel model;
-  const auto settle = [&](const std::string& recipe_json) {
+  const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
     const Recipe recipe = parse_recipe(recipe_json, "recipe of " + path.string());
     model.order_tokens = has_pass(recipe, "order-tokens");
     model.sink_ = recipe.calibration.sink;
     model.quantized_ = true;
+    model.seed_ = seed;
+    model.turned_ = turned_spaces(recipe, *model.spec_);
   };
   const auto describe = [&](const std::filesystem::path& directory) {
     const Config config = Config::open(directory / "config.json");
@@ -37,13 +53,14 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path) {
   if (CalibrationStore::is_calibration(path)) {
     const CalibrationStore store = CalibrationStore::open(path);
     describe(store.identity().model);
-    settle(store.identity().recipe);
+    settle(store.identity().recipe, store.identity().seed);
     model.calibration_digests_ = store.identity().sample_digests;
     for (const BlockSpec& spec : model.spec_->blocks) model.blocks_.push_back(from_stored(store.read(spec.name), spec));
   } else if (Artifact::is_artifact(path)) {
     describe(path);
     const Artifact artifact = Artifact::open(path, *model.spec_);
-    settle(artifact.manifest().raw("calibration.recipe"));
+    settle(artifact.manifest().raw("calibration.recipe"),
+           static_cast<std::uint64_t>(artifact.manifest().integer("calibration.seed")));
     model.calibration_digests_ = artifact.sample_digests();
     for (const BlockSpec& spec : model.spec_->blocks)
       model.blocks_.push_back(from_stored(artifact.read(spec.name), spec));
@@ -59,6 +76,11 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path) {
 
 std::vector<Features> LoadedModel::features(const std::vector<Sample>& samples, WithAnswer with_answer) const {
   return all_features(*processor_, samples, with_answer, sink_);
+}
+
+at::Tensor LoadedModel::in_checkpoint_basis(const at::Tensor& x, Space space) const {
+  if (std::ranges::find(turned_, space) == turned_.end()) return x;
+  return times_inverse(x, rotation_of(*spec_, spec_->blocks.front(), space, seed_));
 }
 
 std::vector<KvCache> LoadedModel::make_caches(std::int64_t capacity) const {

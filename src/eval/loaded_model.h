@@ -44,12 +44,18 @@ class LoadedModel {
   at::Tensor logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past, LogitRows rows,
                     const AfterBlock& after = {}) const;
 
+   /// x of the checkpoint's basis: undoes the rotation of `space`, if the model has one.  (Row means that bake-means took
+  /// out of a vision tower stay out.)
+  at::Tensor in_checkpoint_basis(const at::Tensor& x, Space space) const;
+
  private:
   std::unique_ptr<const ModelSpec> spec_;  // blocks_ point into it
   std::vector<Block> blocks_;
   std::unique_ptr<Processor> processor_;
   std::vector<std::string> calibration_digests_;
   bool quantized_ = false, sink_ = false;
+  std::uint64_t seed_ = 0;
+  std::vector<Space> turned_;
 };
 
 /// One text token behind what `before` describes, for a decode step.

@@ -11,6 +11,7 @@
 #include "mquant/error.h"
 #include "mquant/pass.h"
 #include "passes/group_inputs.h"
+#include "quant/error.h"
 #include "quant/observer.h"
 
 namespace mquant {
@@ -40,10 +41,7 @@ class CalibrateScales final : public Pass {
     inputs.scales = scales_of(observed[0]);
     for (std::size_t i = 1; i < observed.size(); ++i) inputs.split_scales.push_back(scales_of(observed[i]));
     inputs.has_scales = true;
-    for (const TokenClass c : kClasses)
-      if (const ClassStatistics& values = observed[0].of(c); values.rows > 0)
-        for (const std::string& linear : group.linears)
-          ctx.note(linear, cat("input_absmax_", token_class_name(c)), values.absmax());
+    for (const TokenClass c : kClasses) note_class(c, observed[0].of(c), group, inputs.scales, ctx);
   }
 
  private:
@@ -61,6 +59,17 @@ class CalibrateScales final : public Pass {
     for (const std::vector<Observer>& observed : of_sample)
       for (std::size_t i = 0; i < empty.size(); ++i) empty[i].merge(observed[i]);
     return empty;
+  }
+
+  static void note_class(TokenClass c, const ClassStatistics& values, const LinearGroup& group,
+                         const ClassScales& scales, PassContext& ctx) {
+    if (values.rows == 0) return;
+    // With a scale beyond everything all values round to zero, and the error is the signal.
+    const double signal = histogram_mse(values, 4.0 * values.absmax()), noise = histogram_mse(values, *scales.of(c));
+    for (const std::string& linear : group.linears) {
+      ctx.note(linear, cat("input_absmax_", token_class_name(c)), values.absmax());
+      if (signal > 0) ctx.note(linear, cat("input_sqnr_db_", token_class_name(c)), sqnr_db(signal, noise));
+    }
   }
 
   ClassScales scales_of(const Observer& observer) const {
