@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parent.parent / "data/digits-vl"
-SAMPLES = 24
+SAMPLES = 12
 EVENT_KEYS = {"event", "phase", "done", "total", "elapsed_s", "eta_s", "note"}
 
 

@@ -20,12 +20,12 @@ void run_export(const Options& options) {
 
 void add_export(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* cmd =
-      add_command(app, "export", "A calibration as an artifact: packed weights, manifest, sidecar files",
-                  {"export qwen.cal --output qwen-w4a8",
-                   "export qwen.cal --output qwen-w4a8 --format compressed-tensors --overwrite",
-                   "export qwen.cal --output qwen-w4a8 --json report.json"},
-                  "0 done, 2 usage, 3 bad input, 4 the format cannot hold it, 5 disk or memory");
+  CLI::App* cmd = add_command(
+      app, "export", "A calibration as an artifact: packed weights, manifest, sidecar files",
+      {"export qwen.cal --output qwen-w4a8",
+       "export qwen.cal --output qwen-w4a8 --format compressed-tensors --overwrite",
+       "export qwen.cal --output qwen-w4a8 --json report.json"},
+      "0 done, 2 usage, 3 bad input, 4 the format cannot hold it, 5 disk or memory, 130 interrupted");
   cmd->add_option("CALIBRATION", options->calibration, "Directory that `mquant calibrate` wrote")
       ->required()
       ->type_name("DIR");

@@ -55,10 +55,10 @@ void add_verify(CLI::App& app, Command& command) {
     std::string artifact, json;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* cmd =
-      add_command(app, "verify", "Reopen an artifact: every name, shape, range, scale and digest",
-                  {"verify qwen-w4a8", "verify qwen-w4a8 --json problems.json"},
-                  "0 it holds what its manifest says, 2 usage, 3 not an artifact, 6 problems found");
+  CLI::App* cmd = add_command(
+      app, "verify", "Reopen an artifact: every name, shape, range, scale and digest",
+      {"verify qwen-w4a8", "verify qwen-w4a8 --json problems.json"},
+      "0 it holds what its manifest says, 2 usage, 3 not an artifact, 6 problems found, 130 interrupted");
   cmd->add_option("ARTIFACT", options->artifact, "Directory that `mquant export` wrote")
       ->required()
       ->type_name("DIR");
