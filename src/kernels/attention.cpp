@@ -38,6 +38,23 @@ template <class T>
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
+/// Adds the second half of each lane group to its first: lanes (l, l + 4), then (l, l + 2), then (l, l + 1), the tree of
+/// sum_of_lanes, for eight vectors at a time.  Lane i of the result is the sum of v[kSumOrder[i]].
+constexpr int kSumOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
+[[gnu::always_inline]] inline Vector<float> sums_of_lanes(const Vector<float>* v) {
+  Vector<float> halves[4], quarters[2];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i)
+    halves[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], 0, 1, 2, 3, 8, 9, 10, 11) +
+                __builtin_shufflevector(v[2 * i], v[2 * i + 1], 4, 5, 6, 7, 12, 13, 14, 15);
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i)
+    quarters[i] = __builtin_shufflevector(halves[2 * i], halves[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
+                  __builtin_shufflevector(halves[2 * i], halves[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
+  return __builtin_shufflevector(quarters[0], quarters[1], 0, 2, 8, 10, 4, 6, 12, 14) +
+         __builtin_shufflevector(quarters[0], quarters[1], 1, 3, 9, 11, 5, 7, 13, 15);
+}
+
 /// Dot products of Queries queries with Keys keys, all [dim], dim a multiple of kLanes; times scale.
 template <int Queries, int Keys, class T>
 [[gnu::always_inline]] inline void dots(const T* q, const T* k, std::int64_t dim, T scale, T* scores,
@@ -57,27 +74,50 @@ template <int Queries, int Keys, class T>
         for (int y = 0; y < Keys; ++y) sum[x][y][v] += query * key[y];
       }
     }
-  for (int x = 0; x < Queries; ++x)
-    for (int y = 0; y < Keys; ++y) scores[x * score_stride + y] = scale * sum_of_lanes<T>(sum[x][y]);
+  if constexpr (kParts == 1 && Queries * Keys == 8) {
+    T lane[8];
+    store<T>(lane, scale * sums_of_lanes(&sum[0][0][0]));
+    for (int i = 0; i < 8; ++i) scores[kSumOrder[i] / Keys * score_stride + kSumOrder[i] % Keys] = lane[i];
+  } else {
+    for (int x = 0; x < Queries; ++x)
+      for (int y = 0; y < Keys; ++y) scores[x * score_stride + y] = scale * sum_of_lanes<T>(sum[x][y]);
+  }
 }
 
-/// acc[x] += weights[x][j] * v[j], j in order, for Queries queries.
+/// acc[x] += weights[x][j] * v[j], j in order, for Queries queries and Parts vectors of the values from d on.
+template <int Queries, int Parts, class T>
+[[gnu::always_inline]] inline void add_value_part(const T* weights, std::int64_t weight_stride, const T* v,
+                                                  std::int64_t count, std::int64_t dim, T* const* acc,
+                                                  std::int64_t d) {
+  constexpr int kStep = VectorOf<T>::lanes;
+  Vector<T> sum[Queries][Parts];
+#pragma GCC unroll 4
+  for (int x = 0; x < Queries; ++x)
+#pragma GCC unroll 2
+    for (int part = 0; part < Parts; ++part) sum[x][part] = load(acc[x] + d + part * kStep);
+  for (std::int64_t j = 0; j < count; ++j) {
+    Vector<T> value[Parts];
+#pragma GCC unroll 2
+    for (int part = 0; part < Parts; ++part) value[part] = load(v + j * dim + d + part * kStep);
+#pragma GCC unroll 4
+    for (int x = 0; x < Queries; ++x)
+#pragma GCC unroll 2
+      for (int part = 0; part < Parts; ++part) sum[x][part] += weights[x * weight_stride + j] * value[part];
+  }
+#pragma GCC unroll 4
+  for (int x = 0; x < Queries; ++x)
+#pragma GCC unroll 2
+    for (int part = 0; part < Parts; ++part) store(acc[x] + d + part * kStep, sum[x][part]);
+}
+
 template <int Queries, class T>
 [[gnu::always_inline]] inline void add_values(const T* weights, std::int64_t weight_stride, const T* v,
                                               std::int64_t count, std::int64_t dim, T* const* acc) {
   constexpr int kStep = VectorOf<T>::lanes;
-  for (std::int64_t d = 0; d < dim; d += kStep) {
-    Vector<T> sum[Queries];
-#pragma GCC unroll 4
-    for (int x = 0; x < Queries; ++x) sum[x] = load(acc[x] + d);
-    for (std::int64_t j = 0; j < count; ++j) {
-      const Vector<T> value = load(v + j * dim + d);
-#pragma GCC unroll 4
-      for (int x = 0; x < Queries; ++x) sum[x] += weights[x * weight_stride + j] * value;
-    }
-#pragma GCC unroll 4
-    for (int x = 0; x < Queries; ++x) store(acc[x] + d, sum[x]);
-  }
+  std::int64_t d = 0;
+  for (; d + 2 * kStep <= dim; d += 2 * kStep)
+    add_value_part<Queries, 2>(weights, weight_stride, v, count, dim, acc, d);
+  for (; d < dim; d += kStep) add_value_part<Queries, 1>(weights, weight_stride, v, count, dim, acc, d);
 }
 
 /// The largest value, or NaN if there is one.

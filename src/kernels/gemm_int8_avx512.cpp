@@ -15,7 +15,7 @@ struct VnniKernel {
   using WideA = std::uint8_t;
   using WideB = std::int8_t;
   static constexpr std::int64_t kRows = 12, kColumns = 32, kDepth = 4;
-  static constexpr std::int32_t kOffset = 128;
+  static constexpr std::int32_t kOffsetA = 128, kOffsetB = 0;
 
   [[gnu::target("avx512f,avx512bw,avx512vnni")]] static void tile(const WideA* a, const WideB* b,
                                                                   std::int64_t steps, std::int32_t* out) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -38,22 +39,23 @@ void gemm_avx2(const Problem& problem);
 void gemm_avx512(const Problem& problem);
 
 /// Kernel gives: kRows and kColumns of a tile of c; kDepth, the terms that one step of it takes; Wide, the type that
-/// codes are widened to; kOffset, added to a when widened, the loops take it out again; and
+/// codes are widened to; kOffsetA and kOffsetB, added to codes when widened, the loops take them out again; and
 ///   tile(a, b, steps, out): out[kRows][kColumns] = sums of a[steps][kRows][kDepth] * b[steps][kColumns][kDepth].
 template <class Kernel>
 class Blocked {
   using A = typename Kernel::WideA;
   using B = typename Kernel::WideB;
   static constexpr std::int64_t kRows = Kernel::kRows, kColumns = Kernel::kColumns, kDepth = Kernel::kDepth;
-  static constexpr std::int64_t kTerms = 256;  // of a panel: columns of a and b at a time
-  static constexpr std::int64_t kBlock =
-      120 * kRows;  // rows of a at a time: their panel stays in the L2 cache
+  // Columns of a and b in a panel, and rows of a at a time: that panel, 360 kB, stays in the L2 cache.
+  static constexpr std::int64_t kTerms = 512 / static_cast<std::int64_t>(sizeof(A));
+  static constexpr std::int64_t kBlock = 720 / kRows * kRows;
 
  public:
   explicit Blocked(const Problem& p)
       : p_(p),
         a_(static_cast<std::size_t>(std::min(kBlock, p.m + kRows) * kTerms)),
-        b_(static_cast<std::size_t>(kColumns * kTerms)) {}
+        b_(static_cast<std::size_t>(kColumns * kTerms)),
+        row_offset_(static_cast<std::size_t>(Kernel::kOffsetB != 0 ? kBlock : 0)) {}
 
   void run() {
     for (std::int64_t i = 0; i < p_.m; i += kBlock)
@@ -70,7 +72,7 @@ class Blocked {
  private:
   static std::int64_t steps_of(std::int64_t terms) { return (terms + kDepth - 1) / kDepth; }
 
-  /// [rows / kRows][steps][kRows][kDepth]; what lies beyond the matrix is code 0.
+  /// [rows / kRows][steps][kRows][kDepth], and what kOffsetB will add to each row; beyond the matrix is code 0.
   void pack_a(std::int64_t first, std::int64_t rows, std::int64_t k, std::int64_t terms) {
     const std::int64_t steps = steps_of(terms);
     for (std::int64_t r = 0; r < (rows + kRows - 1) / kRows * kRows; ++r) {
@@ -79,12 +81,16 @@ class Blocked {
       for (std::int64_t s = 0; s < steps; ++s)
         for (std::int64_t d = 0; d < kDepth; ++d) {
           const std::int64_t t = s * kDepth + d;
-          out[s * kRows * kDepth + d] = static_cast<A>((r < rows && t < terms ? in[t] : 0) + Kernel::kOffset);
+          out[s * kRows * kDepth + d] =
+              static_cast<A>((r < rows && t < terms ? in[t] : 0) + Kernel::kOffsetA);
         }
+      if (Kernel::kOffsetB != 0 && r < rows)
+        row_offset_[static_cast<std::size_t>(r)] =
+            Kernel::kOffsetB * std::accumulate(in, in + terms, std::int32_t{0});
     }
   }
 
-  /// [steps][kColumns][kDepth], and what kOffset will add to each column.
+  /// [steps][kColumns][kDepth], and what kOffsetA will add to each column.
   void pack_b(std::int64_t first, std::int64_t columns, std::int64_t k, std::int64_t terms) {
     const std::int64_t steps = steps_of(terms), whole = terms / kDepth;
     std::int8_t scratch[kTerms];
@@ -93,15 +99,12 @@ class Blocked {
       const std::int8_t* in = p_.b.run(first + j, k, terms, scratch);
       B* out = b_.data() + j * kDepth;
       for (std::int64_t s = 0; s < whole; ++s)
-        for (std::int64_t d = 0; d < kDepth; ++d) out[s * kColumns * kDepth + d] = in[s * kDepth + d];
+        for (std::int64_t d = 0; d < kDepth; ++d)
+          out[s * kColumns * kDepth + d] = static_cast<B>(in[s * kDepth + d] + Kernel::kOffsetB);
       for (std::int64_t t = whole * kDepth; t < terms; ++t)
-        out[whole * kColumns * kDepth + t % kDepth] = in[t];
-      offset_[j] = 0;
-      if constexpr (Kernel::kOffset != 0) {
-        std::int32_t sum = 0;
-        for (std::int64_t t = 0; t < terms; ++t) sum += in[t];
-        offset_[j] = Kernel::kOffset * sum;
-      }
+        out[whole * kColumns * kDepth + t % kDepth] = static_cast<B>(in[t] + Kernel::kOffsetB);
+      if (Kernel::kOffsetA != 0)
+        column_offset_[j] = Kernel::kOffsetA * std::accumulate(in, in + terms, std::int32_t{0});
     }
   }
 
@@ -112,15 +115,26 @@ class Blocked {
     const std::int64_t rows = std::min(kRows, p_.m - row), columns = std::min(kColumns, p_.n - j);
     for (std::int64_t x = 0; x < rows; ++x) {
       std::int32_t* c = p_.c + (row + x) * p_.c_stride + j;
-      for (std::int64_t y = 0; y < columns; ++y)
-        c[y] = (first ? 0 : c[y]) + tile[x * kColumns + y] - offset_[y];
+      const std::int32_t row_offset =
+          Kernel::kOffsetB != 0 ? row_offset_[static_cast<std::size_t>(r + x)] : 0;
+      if (first) std::fill_n(c, columns, 0);
+      if (columns == kColumns)  // a loop of known length
+        add_row(c, tile + x * kColumns, row_offset, kColumns);
+      else
+        add_row(c, tile + x * kColumns, row_offset, columns);
     }
+  }
+
+  [[gnu::always_inline]] void add_row(std::int32_t* c, const std::int32_t* sums, std::int32_t row_offset,
+                                      std::int64_t columns) const {
+    for (std::int64_t y = 0; y < columns; ++y) c[y] += sums[y] - (column_offset_[y] + row_offset);
   }
 
   const Problem& p_;
   std::vector<A> a_;
   std::vector<B> b_;
-  std::int32_t offset_[kColumns] = {};
+  std::int32_t column_offset_[kColumns] = {};  // what kOffsetA added to the sums of this panel
+  std::vector<std::int32_t> row_offset_;       // what kOffsetB did
 };
 
 }  // namespace mquant::int8

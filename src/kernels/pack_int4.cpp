@@ -1,7 +1,6 @@
 #include "kernels/pack_int4.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "mquant/error.h"
@@ -19,16 +18,6 @@ void check_shape(std::int64_t rows, std::int64_t columns, int bits) {
   require(rows >= 0 && columns >= 0 && (columns == 0 || rows <= kMostCodes / columns), "no matrix has ", rows,
           " x ", columns, " codes");
 }
-
-/// Two codes of each possible byte.
-constexpr std::array<std::array<std::int8_t, 2>, 256> make_pairs() {
-  std::array<std::array<std::int8_t, 2>, 256> pairs{};
-  for (int byte = 0; byte < 256; ++byte)
-    pairs[static_cast<std::size_t>(byte)] = {static_cast<std::int8_t>((byte & 15) - 8),
-                                             static_cast<std::int8_t>((byte >> 4) - 8)};
-  return pairs;
-}
-constexpr auto kPairs = make_pairs();
 
 }  // namespace
 
@@ -88,11 +77,12 @@ void unpack_codes(std::span<const std::int32_t> words, std::int64_t rows, std::i
 void unpack_int4_run(const std::int32_t* row, std::int64_t begin, std::span<std::int8_t> out) {
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(row) + begin / 2;
   const std::size_t whole = out.size() / 2;
+  std::int8_t* codes = out.data();
   for (std::size_t i = 0; i < whole; ++i) {
-    out[2 * i] = kPairs[bytes[i]][0];
-    out[2 * i + 1] = kPairs[bytes[i]][1];
+    codes[2 * i] = static_cast<std::int8_t>((bytes[i] & 15) - 8);
+    codes[2 * i + 1] = static_cast<std::int8_t>((bytes[i] >> 4) - 8);
   }
-  if (out.size() % 2 != 0) out.back() = kPairs[bytes[whole]][0];
+  if (out.size() % 2 != 0) out.back() = static_cast<std::int8_t>((bytes[whole] & 15) - 8);
 }
 
 }  // namespace mquant

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/pack_int4.h"
@@ -41,6 +42,22 @@ class GemmInt8 : public testing::TestWithParam<Shape> {};
 TEST_P(GemmInt8, IsTheNaiveLoopOnEveryProcessor) {
   const auto [m, n, k] = GetParam();
   const auto a = random_codes(m * k, -127, 127, 1), b = random_codes(n * k, -128, 127, 2);
+  const auto got = test::same_on_all_levels([&] {
+    std::vector<std::int32_t> c(static_cast<std::size_t>(m * n), 12345);
+    gemm_s8(a.data(), b.data(), c.data(), m, n, k, n);
+    return c;
+  });
+  EXPECT_EQ(got, naive(a, b, GetParam()));
+}
+
+TEST_P(GemmInt8, CodesOfInt4RangeAreExactToo) {  // where bytes are multiplied as bytes
+  const auto [m, n, k] = GetParam();
+  auto a = random_codes(m * k, -127, 127, 5), b = random_codes(n * k, -8, 7, 6);
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(k, 300);
+       ++i) {  // the largest sums of a few terms, both signs
+    if (m > 0) a[static_cast<std::size_t>(i)] = -128;
+    b[static_cast<std::size_t>(i)] = i < 150 ? 7 : -8;
+  }
   const auto got = test::same_on_all_levels([&] {
     std::vector<std::int32_t> c(static_cast<std::size_t>(m * n), 12345);
     gemm_s8(a.data(), b.data(), c.data(), m, n, k, n);
