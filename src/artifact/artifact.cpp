@@ -1,5 +1,7 @@
 #include "mquant/artifact.h"
 
+#include <nlohmann/json.hpp>
+
 #include "artifact/manifest.h"
 #include "artifact/open_artifact.h"
 #include "mquant/error.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "artifact/config_file.h"
@@ -41,13 +42,14 @@ std::int64_t byte_count(const std::vector<NamedTensor>& tensors) {
 
 class Writer {
  public:
-  Writer(const ExportInput& input, const Layout& layout, const fs::path& directory)
+  Writer(const ExportInput& input, const FormatInfo& format, const Dialect& dialect,
+         const fs::path& directory)
       : input_(input),
-        layout_(layout),
+        dialect_(dialect),
         directory_(directory),
         names_(names_in(*input.source, *input.model)),
         shards_(directory, input.max_shard_bytes == 0 ? kDefaultShardBytes : input.max_shard_bytes),
-        manifest_(manifest_head(input, *layout.format)) {
+        manifest_(manifest_head(input, format)) {
     manifest_["linears"] = OrderedJson::object();
     manifest_["norms"] = OrderedJson::object();
     for (const BlockSpec& block : input.model->blocks)
@@ -55,7 +57,8 @@ class Writer {
         if (!linear.weight.otherwise.empty()) tied_.emplace(names_.of(linear.weight.otherwise), "");
   }
 
-  void write() {
+  void write(const OrderedJson& quantization_config) {
+    edited_config(source_config(), quantization_config, "");  // what it refuses is refused before the work
     Progress progress("export", static_cast<std::int64_t>(input_.model->blocks.size()));
     for (const BlockSpec& spec : input_.model->blocks) {
       check_interrupt();
@@ -67,7 +70,7 @@ class Writer {
     for (const WrittenFile& file : shards_.finish()) record_file(file.name, file.sha256);
     for (const WrittenFile& file : copy_sidecars(*input_.source, directory_))
       record_file(file.name, file.sha256);
-    write_config();
+    write_config(quantization_config);
     write_manifest();
   }
 
@@ -90,7 +93,9 @@ class Writer {
     described_.insert(matrix.tensor);
     if (matrix.describes_bias) described_.insert(matrix.bias);
     StoredLinear linear = join(matrix, spec, block);
-    OrderedJson entry = matrix_entry(matrix, linear, layout_.dialect);
+    if (!linear.bias && matrix.describes_bias)  // folded away: engines expect one
+      linear.bias = filled(0, {matrix.out}, dtype_in(*input_.source, matrix.bias));
+    OrderedJson entry = matrix_entry(matrix, linear, dialect_);
     entry["parts"] = OrderedJson::array();
     for (const LinearSpec* part : matrix.parts) {
       OrderedJson told = {{"block", spec.name}, {"linear", part->name}};
@@ -109,8 +114,7 @@ class Writer {
       untied_ = true;
     }
     if (entry.contains("tied_to")) return write_tied(matrix, std::move(linear), std::move(entry));
-    const std::vector<NamedTensor> tensors =
-        encode_matrix(matrix, std::move(linear), layout_.dialect, dtype_in(*input_.source, matrix.bias));
+    const std::vector<NamedTensor> tensors = encode_matrix(matrix, std::move(linear), dialect_);
     if (coded) {
       quantized_weights_ += matrix.out * matrix.in;
       weight_bytes_ += byte_count(tensors);
@@ -159,12 +163,12 @@ class Writer {
     add(name, view_of(it->second));
   }
 
-  void write_config() {
-    const fs::path path = directory_ / "config.json";
+  fs::path source_config() const { return input_.source->directory() / "config.json"; }
+
+  void write_config(const OrderedJson& quantization_config) {
     const std::string text =
-        edited_config(input_.source->directory() / "config.json", layout_.quantization_config,
-                      untied_ ? input_.model->tied_key : "");
-    write_file_atomically(path, text);
+        edited_config(source_config(), quantization_config, untied_ ? input_.model->tied_key : "");
+    write_file_atomically(directory_ / "config.json", text);
     record_file("config.json", sha256_hex(text));
   }
 
@@ -194,7 +198,7 @@ class Writer {
   }
 
   const ExportInput& input_;
-  const Layout& layout_;
+  const Dialect& dialect_;
   const fs::path& directory_;
   OfficialNames names_;
   ShardedWriter shards_;
@@ -209,8 +213,9 @@ class Writer {
 
 }  // namespace
 
-void write_files(const ExportInput& input, const Layout& layout, const fs::path& directory) {
-  Writer(input, layout, directory).write();
+void write_files(const ExportInput& input, const FormatInfo& format, const Dialect& dialect,
+                 const OrderedJson& quantization_config, const fs::path& directory) {
+  Writer(input, format, dialect, directory).write(quantization_config);
 }
 
 OfficialNames names_in(const Checkpoint& source, const ModelSpec& model) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "artifact/coding.h"
@@ -11,15 +10,10 @@
 
 namespace mquant {
 
-/// What a format adds to that.
-struct Layout {
-  const FormatInfo* format = nullptr;
-  Dialect dialect;
-  OrderedJson quantization_config;  // of config.json
-};
-
 /// Writes an artifact into the empty `directory`; see FormatInfo::write.
-void write_files(const ExportInput& input, const Layout& layout, const std::filesystem::path& directory);
+/// @param quantization_config  of config.json
+void write_files(const ExportInput& input, const FormatInfo& format, const Dialect& dialect,
+                 const OrderedJson& quantization_config, const std::filesystem::path& directory);
 
 /// Official names as the source checkpoint has them.
 OfficialNames names_in(const Checkpoint& source, const ModelSpec& model);

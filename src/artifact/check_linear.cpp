@@ -49,7 +49,8 @@ void check_class_scales(const ClassScales& scales, std::string_view what, const 
               scale.value_or(0));
 }
 
-void check_split(const SplitColumns& split, std::int64_t out, std::int64_t in, const Place& at) {
+void check_split(const SplitColumns& split, const QuantizedLinear& q, const Place& at) {
+  const std::int64_t out = q.out, in = q.in;
   const auto k = static_cast<std::int64_t>(split.channels.size());
   std::int64_t before = -1;
   for (const std::int64_t channel : split.channels) {
@@ -70,9 +71,12 @@ void check_split(const SplitColumns& split, std::int64_t out, std::int64_t in, c
   at.expect(split.values.empty(), "split columns: expected codes or floats, found both");
   check_codes(split.codes, k * out, 8, "split codes", at);
   check_scales(split.weight_scale, k, "split weight scales", at);
-  at.expect(static_cast<std::int64_t>(split.input_scales.size()) == k, "expected ", k,
-            " split input scales, found ", split.input_scales.size());
-  for (const ClassScales& scales : split.input_scales) check_class_scales(scales, "split input scales", at);
+  const auto scales = static_cast<std::int64_t>(split.input_scales.size());
+  const bool float_inputs = q.scheme.activation_bits == 16;
+  at.expect(scales == (float_inputs ? 0 : k), "expected ", float_inputs ? 0 : k,
+            " split input scales, found ", scales);
+  for (const ClassScales& of_channel : split.input_scales)
+    check_class_scales(of_channel, "split input scales", at);
 }
 
 void check_quantized(const QuantizedLinear& q, const Place& at) {
@@ -86,7 +90,7 @@ void check_quantized(const QuantizedLinear& q, const Place& at) {
   check_scales(q.weight_scale, w == 16 ? 0 : q.out, "weight scales", at);
   check_class_scales(q.input_scales, "input scales", at);
   at.expect(a == 8 || !largest(q.input_scales), "expected no input scales beside float activations");
-  check_split(q.split, q.out, q.in, at);
+  check_split(q.split, q, at);
 }
 
 void check_rotation(const OnlineRotation& r, std::int64_t in, const Place& at) {

@@ -19,9 +19,8 @@ struct Dialect {
   DType scale_dtype = DType::f32;
 };
 
-/// The tensors of one matrix.  A bias that the description has and `linear` lacks is written as zeros.
-std::vector<NamedTensor> encode_matrix(const Matrix& matrix, StoredLinear linear, const Dialect& dialect,
-                                       DType bias_dtype);
+/// The tensors of one matrix.
+std::vector<NamedTensor> encode_matrix(const Matrix& matrix, StoredLinear linear, const Dialect& dialect);
 
 /// What the manifest says of one matrix: {"scheme", "out", "in", "input_scales", "rotation", "split", ...}.
 OrderedJson matrix_entry(const Matrix& matrix, const StoredLinear& linear, const Dialect& dialect);

@@ -159,8 +159,10 @@ DType weight_dtype(const Checkpoint& source, const ModelSpec& model) {
 std::string compressed_tensors_refuses(const ExportInput& input) {
   const OfficialNames names = names_in(*input.source, *input.model);
   const DType dtype = weight_dtype(*input.source, *input.model);
+  bool any = false;
   for (const BlockSpec& spec : input.model->blocks) {
     const StoredBlock block = read_calibrated(*input.calibration, spec.name, Detail::outline);
+    for (const auto& [name, linear] : block.linears) any = any || linear.quantized;
     for (const Matrix& matrix : matrices_of(spec, names))
       if (const std::string reason = why_not(matrix, block, dtype); !reason.empty())
         return cat("'", matrix.module, "' ", reason);
@@ -169,15 +171,12 @@ std::string compressed_tensors_refuses(const ExportInput& input) {
         if (const std::string reason = why_not(norm, it->second); !reason.empty())
           return cat("'", module_of(names.of(norm.weight.name)), "' ", reason);
   }
-  return {};
+  return any ? "" : "nothing in it is quantized";
 }
 
 void write_compressed_tensors(const ExportInput& input, const std::filesystem::path& directory) {
-  Layout layout;
-  layout.format = format_named("compressed-tensors");
-  layout.dialect = {.ours = false, .scale_dtype = weight_dtype(*input.source, *input.model)};
-  layout.quantization_config = config_of(input);
-  write_files(input, layout, directory);
+  const Dialect dialect{.ours = false, .scale_dtype = weight_dtype(*input.source, *input.model)};
+  write_files(input, *format_named("compressed-tensors"), dialect, config_of(input), directory);
 }
 
 }  // namespace mquant

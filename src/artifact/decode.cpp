@@ -7,6 +7,7 @@
 #include "artifact/coding.h"
 #include "artifact/stored_block.h"
 #include "io/convert.h"
+#include "kernels/hadamard.h"
 #include "kernels/pack_int4.h"
 #include "mquant/error.h"
 #include "support/sha256.h"
@@ -46,14 +47,17 @@ class Tensors {
   const std::string& module_;
 };
 
-void decode_codes(const Tensors& tensors, QuantizedLinear& q, const Dialect& dialect) {
+void decode_codes(const Tensors& tensors, QuantizedLinear& q, const Fields& entry, const Dialect& dialect) {
   const int bits = q.scheme.weight_bits;
+  const DType scale_dtype = dialect.ours ? DType::f32 : dialect.scale_dtype;
+  if (entry.text("weight_scale_dtype") != dtype_name(scale_dtype))
+    fail(ErrorKind::input, entry.where(), ": 'weight_scale_dtype': expected ", dtype_name(scale_dtype),
+         " as in all of the artifact");
   const std::vector<std::int32_t> words =
       i32_values(tensors.get("weight_packed", DType::i32, {q.out, packed_words(q.in, bits)}));
   q.codes.resize(static_cast<std::size_t>(q.out * q.in));
   in_context(tensors.where("weight_packed"), [&] { unpack_codes(words, q.out, q.in, bits, q.codes); });
-  q.weight_scale =
-      to_floats(tensors.get("weight_scale", dialect.ours ? DType::f32 : dialect.scale_dtype, {q.out, 1}));
+  q.weight_scale = to_floats(tensors.get("weight_scale", scale_dtype, {q.out, 1}));
   const std::vector<std::int64_t> shape = i64_values(tensors.get("weight_shape", DType::i64, {2}));
   if (shape != std::vector{q.out, q.in})
     fail(ErrorKind::input, tensors.where("weight_shape"), ": expected ", q.out, " x ", q.in, ", found ",
@@ -77,7 +81,7 @@ void check_input_scales(const Tensors& tensors, const QuantizedLinear& q, const 
   tensors.expect_row("input_scale_by_class", q.input_scales, f32_values(row));
 }
 
-SplitColumns decode_split(const Tensors& tensors, const Fields& entry, std::int64_t out) {
+SplitColumns decode_split(const Tensors& tensors, const Fields& entry, const QuantizedLinear& q) {
   SplitColumns split;
   split.channels = entry.integers("channels");
   split.quantized = entry.boolean("quantized");
@@ -86,11 +90,12 @@ SplitColumns decode_split(const Tensors& tensors, const Fields& entry, std::int6
     fail(ErrorKind::input, tensors.where("split_channels"),
          ": expected the channels that the manifest names");
   if (!split.quantized) {
-    split.values = f32_values(tensors.get("split_weight", DType::f32, {k, out}));
+    split.values = f32_values(tensors.get("split_weight", DType::f32, {k, q.out}));
     return split;
   }
-  split.codes = i8_values(tensors.get("split_weight", DType::i8, {k, out}));
+  split.codes = i8_values(tensors.get("split_weight", DType::i8, {k, q.out}));
   split.weight_scale = f32_values(tensors.get("split_weight_scale", DType::f32, {k}));
+  if (q.scheme.activation_bits == 16) return split;
   const std::vector<float> rows =
       f32_values(tensors.get("split_input_scale", DType::f32, {k, kTokenClasses}));
   const Json& scales = entry.at("input_scales");
@@ -108,6 +113,12 @@ OnlineRotation decode_rotation(const Tensors& tensors, const Fields& entry) {
   OnlineRotation rotation;
   rotation.size = entry.integer("size", 1, kLargest);
   rotation.block = entry.integer("block", 1, kLargest);
+  const HadamardPlan plan = plan_hadamard(rotation.size, rotation.block);
+  std::vector<std::int64_t> orders;
+  for (const auto& factor : plan.factors) orders.push_back(factor->order);
+  if (entry.integers("orders") != orders || entry.integer("power", 1, kLargest) != plan.power)
+    fail(ErrorKind::input, entry.where(), ": not the Hadamard matrix that this program makes for blocks of ",
+         rotation.block);
   if (!entry.has("signs_sha256")) return rotation;
   rotation.signs = i8_values(tensors.get("input_rotation_signs", DType::i8, {rotation.size}));
   if (sha256_hex(std::as_bytes(std::span(rotation.signs))) != entry.text("signs_sha256"))
@@ -130,6 +141,15 @@ TensorData decode_weight(const Checkpoint& artifact, const Matrix& matrix) {
   return weight;
 }
 
+/// The manifest's word on a type; it says null where there is no such tensor.
+void expect_told(const Fields& entry, const char* key, const TensorData& data) {
+  const Json told = entry.has(key) ? entry.at(key) : Json();
+  const Json found = data ? Json(dtype_name(data.dtype)) : Json();
+  if (told != found)
+    fail(ErrorKind::input, entry.where(), ": '", key, "' is ", describe(told), ", and ", describe(found),
+         " is stored");
+}
+
 }  // namespace
 
 StoredLinear decode_matrix(const Checkpoint& artifact, const Matrix& matrix, const Fields& entry,
@@ -147,16 +167,18 @@ StoredLinear decode_matrix(const Checkpoint& artifact, const Matrix& matrix, con
     q.out = matrix.out;
     q.in = matrix.in;
     q.scheme = scheme;
-    if (scheme.weight_bits != 16) decode_codes(tensors, q, dialect);
+    if (scheme.weight_bits != 16) decode_codes(tensors, q, entry, dialect);
     if (scheme.activation_bits != 16) {
       q.input_scales = class_scales_from(entry.object("input_scales"));
       check_input_scales(tensors, q, dialect);
     }
-    if (entry.has("split")) q.split = decode_split(tensors, entry.object("split"), q.out);
+    if (entry.has("split")) q.split = decode_split(tensors, entry.object("split"), q);
   }
   if (entry.has("rotation")) linear.rotation = decode_rotation(tensors, entry.object("rotation"));
   if (scheme.weight_bits == 16) linear.weight = decode_weight(artifact, matrix);
+  expect_told(entry, "weight_dtype", linear.weight);
   if (matrix.describes_bias || artifact.has(matrix.bias)) linear.bias = copy_of(artifact.get(matrix.bias));
+  expect_told(entry, "bias_dtype", linear.bias);
   check_linear(linear, matrix.out, matrix.in, cat("'", matrix.tensor, "'"), ErrorKind::input);
   return linear;
 }

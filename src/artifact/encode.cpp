@@ -7,6 +7,7 @@
 #include "artifact/coding.h"
 #include "artifact/stored_block.h"
 #include "io/convert.h"
+#include "kernels/hadamard.h"
 #include "kernels/pack_int4.h"
 #include "mquant/error.h"
 #include "support/sha256.h"
@@ -71,6 +72,7 @@ void add_split(Tensors& tensors, const SplitColumns& split, std::int64_t out) {
   }
   tensors.add("split_weight", i8_tensor(split.codes, {k, out}));
   tensors.add("split_weight_scale", float_tensor(split.weight_scale, {k}));
+  if (split.input_scales.empty()) return;  // float activations
   std::vector<float> scales;
   for (const ClassScales& of_channel : split.input_scales) {
     const std::vector<float> row = class_row(of_channel);
@@ -98,7 +100,13 @@ OrderedJson split_entry(const SplitColumns& split) {
 
 OrderedJson rotation_entry(const OnlineRotation& rotation) {
   if (!rotation) return nullptr;
-  OrderedJson entry = {{"size", rotation.size}, {"block", rotation.block}, {"signs_sha256", nullptr}};
+  const HadamardPlan plan = plan_hadamard(rotation.size, rotation.block);
+  OrderedJson entry = {{"size", rotation.size},
+                       {"block", rotation.block},
+                       {"orders", OrderedJson::array()},
+                       {"power", plan.power},
+                       {"signs_sha256", nullptr}};
+  for (const auto& factor : plan.factors) entry["orders"].push_back(factor->order);
   if (!rotation.signs.empty()) entry["signs_sha256"] = sha256_hex(std::as_bytes(std::span(rotation.signs)));
   return entry;
 }
@@ -114,8 +122,7 @@ float rounded_up(float value, DType dtype) {
                                       : float_from_f16(bits);
 }
 
-std::vector<NamedTensor> encode_matrix(const Matrix& matrix, StoredLinear linear, const Dialect& dialect,
-                                       DType bias_dtype) {
+std::vector<NamedTensor> encode_matrix(const Matrix& matrix, StoredLinear linear, const Dialect& dialect) {
   check_linear(linear, matrix.out, matrix.in, matrix.tensor, ErrorKind::internal);
   Tensors tensors(matrix.module);
   const OnlineRotation& rotation = linear.rotation;
@@ -130,7 +137,6 @@ std::vector<NamedTensor> encode_matrix(const Matrix& matrix, StoredLinear linear
   if (!rotation.signs.empty())
     tensors.add("input_rotation_signs", i8_tensor(rotation.signs, {rotation.size}));
   if (linear.weight) tensors.add_named(matrix.tensor, in_stored_shape(matrix, std::move(linear.weight)));
-  if (!linear.bias && matrix.describes_bias) linear.bias = filled(0, {matrix.out}, bias_dtype);
   if (linear.bias) tensors.add_named(matrix.bias, std::move(linear.bias));
   return tensors.take();
 }

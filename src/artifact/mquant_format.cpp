@@ -13,10 +13,8 @@ namespace mquant {
 std::string mquant_refuses(const ExportInput&) { return {}; }
 
 void write_mquant(const ExportInput& input, const std::filesystem::path& directory) {
-  Layout layout;
-  layout.format = format_named("mquant");
-  layout.quantization_config = {{"quant_method", "mquant"}, {"version", 1}, {"manifest", kManifestFile}};
-  write_files(input, layout, directory);
+  const OrderedJson config = {{"quant_method", "mquant"}, {"version", 1}, {"manifest", kManifestFile}};
+  write_files(input, *format_named("mquant"), Dialect{}, config, directory);
 }
 
 }  // namespace mquant

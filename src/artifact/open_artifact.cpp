@@ -1,5 +1,7 @@
 #include "artifact/open_artifact.h"
 
+#include <nlohmann/json.hpp>
+
 #include "artifact/formats.h"
 #include "artifact/manifest.h"
 #include "mquant/error.h"
@@ -30,14 +32,14 @@ DType scale_dtype(const Json& manifest) {
 OpenArtifact::OpenArtifact(const std::filesystem::path& directory, const ModelSpec& model)
     : model_(model),
       directory_(directory),
-      manifest_(read_manifest(directory)),
+      manifest_(std::make_shared<const Json>(read_manifest(directory))),
       tensors_(Checkpoint::open(directory)),
       names_(model_, [this](const std::string& name) { return holds(tensors_, name); }) {
-  dialect_.ours = manifest_["format"]["name"] == "mquant";
-  dialect_.scale_dtype = scale_dtype(manifest_);
-  if (manifest_["source"]["family"] != model.family)
+  dialect_.ours = (*manifest_)["format"]["name"] == "mquant";
+  dialect_.scale_dtype = scale_dtype(*manifest_);
+  if ((*manifest_)["source"]["family"] != model.family)
     fail(ErrorKind::input, directory.string(), ": an artifact of the family ",
-         describe(manifest_["source"]["family"]), ", read as \"", model.family, '"');
+         describe((*manifest_)["source"]["family"]), ", read as \"", model.family, '"');
 }
 
 const BlockSpec& OpenArtifact::block(const std::string& name) const {
@@ -50,7 +52,7 @@ const BlockSpec& OpenArtifact::block(const std::string& name) const {
 }
 
 void OpenArtifact::read_matrix(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block) const {
-  const Fields linears(manifest_["linears"], kManifestFile);
+  const Fields linears((*manifest_)["linears"], kManifestFile);
   if (!linears.has(matrix.module))
     fail(ErrorKind::input, directory_.string(), ": ", kManifestFile, " has no linear '", matrix.module, "'");
   const Fields entry = linears.object(matrix.module);
@@ -72,7 +74,7 @@ NormNames OpenArtifact::names_of(const NormSpec& norm) const {
 
 void OpenArtifact::read_norm(const NormSpec& norm, StoredBlock& block) const {
   const NormNames names = names_of(norm);
-  const Json& norms = manifest_["norms"];
+  const Json& norms = (*manifest_)["norms"];
   const auto entry = norms.find(module_of(names.weight));
   block.norms[norm.name] = in_context(directory_.string(), [&] {
     return decode_norm(tensors_, norm, names, entry == norms.end() ? Json() : *entry);

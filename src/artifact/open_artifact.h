@@ -2,7 +2,7 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,7 +22,7 @@ class OpenArtifact {
   OpenArtifact& operator=(const OpenArtifact&) = delete;
 
   const ModelSpec& model() const { return model_; }
-  const Json& manifest() const { return manifest_; }
+  const Json& manifest() const { return *manifest_; }
   const Checkpoint& tensors() const { return tensors_; }
   const BlockSpec& block(const std::string& name) const;  ///< Error{usage} if there is none
 
@@ -37,7 +37,7 @@ class OpenArtifact {
 
   ModelSpec model_;
   std::filesystem::path directory_;
-  Json manifest_;
+  std::shared_ptr<const Json> manifest_;
   Checkpoint tensors_;
   OfficialNames names_;
   Dialect dialect_;

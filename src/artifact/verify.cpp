@@ -1,4 +1,5 @@
 // verify: does an artifact hold what its manifest says?  Every problem is a line; none stops the others.
+#include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
 

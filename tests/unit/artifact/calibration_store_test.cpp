@@ -1,0 +1,216 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mquant/artifact.h"
+#include "mquant/error.h"
+#include "support/rng.h"
+#include "tests/support/files.h"
+#include "tests/unit/artifact/made_up_model.h"
+
+namespace mquant {
+namespace {
+namespace fs = std::filesystem;
+using test::Contents;
+
+RunIdentity identity() { return test::made_up_identity("/models/made-up"); }
+
+/// What a run does: goes on behind the last durable block, each block with a state file of its own.
+void run(const fs::path& directory, std::size_t blocks = 99) {
+  const ModelSpec model = test::made_up_model();
+  CalibrationStore store = CalibrationStore::is_calibration(directory)
+                               ? CalibrationStore::resume(directory, identity())
+                               : CalibrationStore::create(directory, identity());
+  for (std::size_t i = store.done().size(); i < std::min(blocks, model.blocks.size()); ++i) {
+    if (i > 0) {  // needs the state that the block before left
+      EXPECT_EQ(test::read_text(store.state_directory() / cat("after-", i - 1, ".bin")),
+                cat("state ", i - 1));
+    }
+    const std::string state = cat("after-", i, ".bin");
+    test::write_text(store.state_directory() / state, cat("state ", i));
+    store.add(test::made_up_block(model.blocks[i], Contents::all), {state});
+  }
+  if (blocks >= model.blocks.size() && !store.finished()) store.finish("{\"seconds\": 1}\n");
+}
+
+class Calibration : public testing::Test {
+ protected:
+  fs::path directory() const { return temp_ / "calibration"; }
+  template <class Work>
+  std::string error(ErrorKind kind, const Work& work) {
+    try {
+      work();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), kind) << e.what();
+      return e.what();
+    }
+    return "";
+  }
+  test::TempDir temp_;
+};
+
+TEST_F(Calibration, FinishedOneReadsBackAsItWasAdded) {
+  run(directory());
+  const CalibrationStore store = CalibrationStore::open(directory());
+  EXPECT_TRUE(store.finished());
+  EXPECT_FALSE(fs::exists(store.state_directory()));
+  EXPECT_EQ(store.identity().recipe, identity().recipe);
+  EXPECT_EQ(store.identity().seed, 42);
+  ASSERT_EQ(store.done().size(), 8);
+  for (const BlockSpec& spec : test::made_up_model().blocks)
+    EXPECT_EQ(test::difference(store.read(spec.name), test::made_up_block(spec, Contents::all)), "")
+        << spec.name;
+}
+
+TEST_F(Calibration, StateOfOlderBlocksIsRemoved) {
+  run(directory(), 3);
+  std::vector<std::string> state;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory() / "state"))
+    state.push_back(entry.path().filename());
+  EXPECT_EQ(state, std::vector<std::string>{"after-2.bin"});
+}
+
+// The journal is cut at every byte, which is what a kill during an append leaves; files of later blocks stay around.
+TEST_F(Calibration, KillDuringAnyAppendEndsWithTheSameBytes) {
+  run(temp_ / "whole");
+  const auto expected = test::contents_of(temp_ / "whole");
+  const std::string journal = expected.at("journal.jsonl");
+  for (std::size_t cut = 0; cut < journal.size(); cut += 7) {
+    fs::remove_all(directory());
+    fs::copy(temp_ / "whole", directory(), fs::copy_options::recursive);
+    test::write_text(directory() / "journal.jsonl", journal.substr(0, cut));
+    const auto lines = std::count(journal.begin(), journal.begin() + static_cast<std::ptrdiff_t>(cut), '\n');
+    fs::create_directory(directory() / "state");
+    for (std::ptrdiff_t i = std::max<std::ptrdiff_t>(lines - 1, 0);
+         i < std::min<std::ptrdiff_t>(lines + 1, 8); ++i)
+      test::write_text(directory() / "state" / cat("after-", i, ".bin"), cat("state ", i));
+    test::write_text(directory() / "blocks" / "0003-x.safetensors.partial", "half");
+    run(directory());
+    EXPECT_EQ(test::contents_of(directory()), expected) << "cut at " << cut;
+  }
+}
+
+TEST_F(Calibration, KilledProcessesEndWithTheSameBytes) {
+  run(temp_ / "whole");
+  Rng rng(3);
+  int killed = 0;
+  for (int i = 0; i < 30; ++i) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      try {
+        run(directory());
+      } catch (...) {
+        _exit(1);
+      }
+      _exit(0);
+    }
+    usleep(static_cast<useconds_t>(rng.uniform() * 8000));
+    kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << "a resumed run failed";
+    killed += WIFSIGNALED(status) ? 1 : 0;
+  }
+  EXPECT_GT(killed, 0);
+  run(directory());
+  EXPECT_EQ(test::contents_of(directory()), test::contents_of(temp_ / "whole"));
+}
+
+TEST_F(Calibration, ResumeSaysWhatDiffers) {
+  run(directory(), 2);
+  const auto message = [&](auto change) {
+    RunIdentity other = identity();
+    change(other);
+    return error(ErrorKind::usage, [&] { CalibrationStore::resume(directory(), other); });
+  };
+  using testing::HasSubstr;
+  EXPECT_THAT(message([](RunIdentity& i) { i.seed = 7; }), testing::HasSubstr("the seed was 42 and is 7"));
+  EXPECT_NE(message([](RunIdentity& i) { i.tool_version = "0.2.0"; }).find("0.1.0"), std::string::npos);
+  EXPECT_NE(
+      message([](RunIdentity& i) { i.files["model.safetensors"] = "00"; }).find("'model.safetensors' is new"),
+      std::string::npos);
+  EXPECT_NE(message([](RunIdentity& i) {
+              i.recipe = R"({"passes": [{"pass": "round", "damping": 0.05}], "calibration": {"samples": 2}})";
+            }).find("/passes/0/damping was 0.01 and is 0.05"),
+            std::string::npos);
+  EXPECT_NE(message([](RunIdentity& i) { i.sample_digests[1] = "00"; }).find("samples"), std::string::npos);
+  EXPECT_NE(message([](RunIdentity& i) { i.model = "/elsewhere"; }).find("/elsewhere"), std::string::npos);
+  EXPECT_NE(
+      message([](RunIdentity& i) { i.libraries["libtorch"] = "3"; }).find("'libtorch' was 2.13.0 and is 3"),
+      std::string::npos);
+}
+
+TEST_F(Calibration, CreateRefusesWhatIsThere) {
+  run(directory(), 1);
+  EXPECT_NE(
+      error(ErrorKind::usage, [&] { CalibrationStore::create(directory(), identity()); }).find("--resume"),
+      std::string::npos);
+  test::write_text(temp_ / "photos" / "cat.jpg", "x");
+  EXPECT_NE(error(ErrorKind::usage, [&] { CalibrationStore::create(temp_ / "photos", identity()); })
+                .find("cat.jpg"),
+            std::string::npos);
+  EXPECT_NE(
+      error(ErrorKind::input, [&] { CalibrationStore::resume(temp_ / "none", identity()); }).find("run.json"),
+      std::string::npos);
+}
+
+TEST_F(Calibration, OnlyOneProcessWrites) {
+  const CalibrationStore store = CalibrationStore::create(directory(), identity());
+  EXPECT_NE(error(ErrorKind::usage, [&] { CalibrationStore::resume(directory(), identity()); })
+                .find("another process"),
+            std::string::npos);
+}
+
+TEST_F(Calibration, UnfinishedOneIsNotOpened) {
+  run(directory(), 3);
+  EXPECT_NE(error(ErrorKind::input, [&] { CalibrationStore::open(directory()); }).find("3 blocks are done"),
+            std::string::npos);
+}
+
+TEST_F(Calibration, ChangedFileIsNamed) {
+  for (const char* name : {"blocks/0002-vision.1.safetensors", "blocks/0005-decoder.0.json", "report.json"}) {
+    fs::remove_all(directory());
+    run(directory());
+    std::string text = test::read_text(directory() / name);
+    text[text.size() / 2] = static_cast<char>(text[text.size() / 2] ^ 4);
+    test::write_text(directory() / name, text);
+    EXPECT_NE(error(ErrorKind::input, [&] { CalibrationStore::open(directory()); }).find(name),
+              std::string::npos);
+  }
+}
+
+TEST_F(Calibration, HostileJournalIsAnInputError) {
+  const std::string digest(64, 'a');
+  for (const std::string& line :
+       {std::string("{}"), std::string("[1]"), std::string("\"block\""),
+        R"({"block": "../../x", "shard": ")" + digest + R"(", "record": ")" + digest + R"(", "state": {}})",
+        R"({"block": "x", "shard": "abc", "record": ")" + digest + R"(", "state": {}})",
+        R"({"block": "x", "shard": ")" + digest + R"(", "record": ")" + digest +
+            R"(", "state": {"/etc/passwd": ")" + digest + R"("}})",
+        std::string(200, '[')}) {
+    fs::remove_all(directory());
+    run(directory(), 1);
+    test::write_text(directory() / "journal.jsonl", line + "\n");
+    EXPECT_NE(error(ErrorKind::input, [&] { CalibrationStore::resume(directory(), identity()); })
+                  .find("journal.jsonl:1"),
+              std::string::npos)
+        << line;
+  }
+}
+
+TEST_F(Calibration, NamesThatLeaveTheDirectoryAreRefused) {
+  CalibrationStore store = CalibrationStore::create(directory(), identity());
+  StoredBlock block = test::made_up_block(test::made_up_model().blocks[0], Contents::all);
+  block.name = "../x";
+  EXPECT_THROW(store.add(block, {}), Error);
+  block.name = "x";
+  EXPECT_THROW(store.add(block, {"../run.json"}), Error);
+  store.add(block, {});
+  EXPECT_THROW(store.add(block, {}), Error);  // twice
+}
+
+}  // namespace
+}  // namespace mquant
