@@ -37,7 +37,7 @@ class BakeMeans final : public Pass {
       if (spec.space != space) continue;
       NormWeights& norm = block.norm(spec.name);
       if (norm.scale.defined() || norm.shift.defined())
-        fail(ErrorKind::usage, "bake-means: norm '", spec.name, "' of ", block.spec().name,
+        fail(ErrorKind::usage, "norm '", spec.name, "' of ", block.spec().name,
              " has a scale or shift; put fold-norms before bake-means in the recipe");
       norm.kind = NormKind::rms;
     }

@@ -74,12 +74,15 @@ class CalibrateScales final : public Pass {
 
   ClassScales scales_of(const Observer& observer) const {
     ClassScales scales;
+    if (per_tensor_) {
+      const ClassStatistics total = observer.total();
+      if (total.rows > 0)
+        scales.scale.fill(choose_scale(total, rules_[static_cast<std::size_t>(TokenClass::text)]));
+      return scales;
+    }
     for (const TokenClass c : kClasses) {
       const auto i = static_cast<std::size_t>(c);
-      if (per_tensor_)
-        scales.scale[i] = choose_scale(observer.total(), rules_[static_cast<std::size_t>(TokenClass::text)]);
-      else if (observer.of(c).rows > 0)
-        scales.scale[i] = choose_scale(observer.of(c), rules_[i]);
+      if (observer.of(c).rows > 0) scales.scale[i] = choose_scale(observer.of(c), rules_[i]);
     }
     return scales;
   }

@@ -40,7 +40,7 @@ class Rotate final : public Pass {
     for (const NormSpec& spec : block.spec().norms) {
       const NormWeights& norm = block.norm(spec.name);
       if (spec.space == space && (norm.kind != NormKind::rms || norm.scale.defined() || norm.shift.defined()))
-        fail(ErrorKind::usage, "rotate: norm '", spec.name, "' of ", block.spec().name,
+        fail(ErrorKind::usage, "norm '", spec.name, "' of ", block.spec().name,
              " is no bare RMSNorm; put fold-norms (and bake-means for LayerNorm towers) before rotate in the recipe");
     }
   }

@@ -60,8 +60,7 @@ class Round final : public Pass {
     const QuantScheme scheme = ctx.scheme(block.spec());
     if (scheme.is_float()) return;
     if (scheme.activation_bits == 8 && !inputs.has_scales)
-      fail(ErrorKind::usage, "round: ", block.spec().name,
-           " has 8-bit activations and no scales; put calibrate-scales before round in the recipe");
+      fail(ErrorKind::usage, "8-bit activations and no scales; put calibrate-scales before round in the recipe");
     at::Tensor hessian;
     GptqFactor factor;
     if (gptq_ && scheme.weight_bits < 16) {
@@ -77,7 +76,7 @@ class Round final : public Pass {
       note_errors(name, weight, *quantized, hessian, ctx);
       if (const auto split = inputs.splits.find(name); split != inputs.splits.end()) {
         quantized->split = split->second;
-        quantized->split.input_scales = inputs.split_scales;
+        if (split->second.quantized) quantized->split.input_scales = inputs.split_scales;  // else they stay float
       }
       if (gptq_ && scheme.weight_bits < 16) ctx.note(name, "damping", factor.damping);
       linear.quantized = quantized;
