@@ -21,7 +21,7 @@ enum class GemmSign { add, subtract };
 /// @param c   [m, n], rows `c_stride` apart; read and written
 /// @param a   [m, k]
 /// @param b   [k, n]
-/// Cost       2 m n k operations, single-threaded; about 0.3 MB of scratch
+/// Cost       2 m n k operations, single-threaded; up to 0.4 MB of scratch
 void gemm_f32(float* c, std::int64_t c_stride, const MatrixView& a, const MatrixView& b, std::int64_t m,
               std::int64_t n, std::int64_t k, GemmSign sign = GemmSign::add);
 

@@ -149,9 +149,10 @@ class RowTile {
 
   /// Weights in the order of rounding; they become errors as they are rounded.
   void gather(const at::Tensor& W) {
-    for (std::int64_t r = 0; r < rows_; ++r)
-      for (std::int64_t a = 0; a < n_; ++a)
-        values_[static_cast<std::size_t>(r * n_ + a)] = float_row(W, begin_ + r)[column(a)];
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      const std::span<const float> row = float_row(W, begin_ + r);
+      for (std::int64_t a = 0; a < n_; ++a) values_[static_cast<std::size_t>(r * n_ + a)] = row[column(a)];
+    }
   }
 
   void round_block(std::int64_t first, std::int64_t columns, double* loss) {
