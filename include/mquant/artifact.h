@@ -45,21 +45,23 @@ struct StoredBlock {
   std::map<std::string, StoredLinear> linears;
   std::map<std::string, StoredNorm> norms;
   std::map<std::string, TensorData> params;
-  std::map<std::string, std::map<std::string, double>> figures;  // by linear: "weight_sqnr_db", "output_sqnr_db", ...
+  std::map<std::string, std::map<std::string, double>>
+      figures;  // by linear: "weight_sqnr_db", "output_sqnr_db", ...
 };
 
 /// What a calibration belongs to; --resume refuses to go on when any of it differs.
 struct RunIdentity {
   std::string tool_version;
-  std::map<std::string, std::string> libraries;  // versions of those that decide the numbers, by name: "libtorch"
-  std::filesystem::path model;              // absolute
-  std::map<std::string, std::string> files; // SHA-256 of every weight and config file, by name
+  std::map<std::string, std::string>
+      libraries;                             // versions of those that decide the numbers, by name: "libtorch"
+  std::filesystem::path model;               // absolute
+  std::map<std::string, std::string> files;  // SHA-256 of every weight and config file, by name
   std::string family;
   std::string data_file, data_digest;       // file name; SHA-256 over the digests of the samples, in order
   std::vector<std::string> sample_digests;  // eval warns when it is given one of these
   std::int64_t samples = 0;
   std::map<std::string, std::int64_t> tokens;  // by class, "visual_rows" included
-  std::string recipe;                       // Recipe::json
+  std::string recipe;                          // Recipe::json
   std::uint64_t seed = 0;
 };
 

@@ -18,9 +18,10 @@ class Checkpoint;
 
 /// One linear while passes work on it.
 struct Linear {
-  at::Tensor weight;       // [out, in], float64 while folding, float32 afterwards; undefined once only codes are kept
-  at::Tensor bias;         // [out] or undefined
-  OnlineRotation rotation; // applied to the input before the product
+  at::Tensor
+      weight;  // [out, in], float64 while folding, float32 afterwards; undefined once only codes are kept
+  at::Tensor bias;                                   // [out] or undefined
+  OnlineRotation rotation;                           // applied to the input before the product
   std::shared_ptr<const QuantizedLinear> quantized;  // set by `round`; the forward pass then runs the codes
 };
 
@@ -62,7 +63,8 @@ class Block {
 
 /// Reads a block's tensors; fused ones are split, shapes are checked against the description.
 /// @throws Error{input} for a missing tensor (renames tried) or a shape that contradicts config.json.
-Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const BlockSpec& spec, at::ScalarType dtype);
+Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const BlockSpec& spec,
+                 at::ScalarType dtype);
 
 /// Keys and values of one decoder block, at their original positions: [capacity, kv_heads * head_dim].
 struct KvCache {

@@ -40,10 +40,11 @@ struct ExportOptions {
   bool overwrite = false;
 };
 struct ExportReport {
-  std::string format, summary;             // of the format written: what it is, what loads it
-  std::vector<std::string> refused;        // "auto": "FORMAT: why not", for the formats tried before
+  std::string format, summary;       // of the format written: what it is, what loads it
+  std::vector<std::string> refused;  // "auto": "FORMAT: why not", for the formats tried before
   std::int64_t source_bytes = 0, artifact_bytes = 0;
-  std::int64_t quantized_weights = 0, weight_bytes = 0;  // of quantized linears: codes, scales and split columns
+  std::int64_t quantized_weights = 0,
+               weight_bytes = 0;  // of quantized linears: codes, scales and split columns
   std::int64_t tensors = 0, files = 0;
 };
 ExportReport export_artifact(const ExportOptions& options);
@@ -58,13 +59,13 @@ struct Plan {
   std::string family, summary, model_type;
   std::vector<BlockPlan> blocks;
   std::vector<Exemption> exemptions;
-  std::vector<std::string> passes;            // as the recipe orders them
+  std::vector<std::string> passes;  // as the recipe orders them
   std::int64_t parameters = 0, source_bytes = 0, artifact_bytes = 0;
-  std::int64_t peak_bytes = 0;                // estimated for calibrate
-  double seconds = 0;                         // estimated for calibrate on this machine
-  std::int64_t samples = 0;                   // 0 if no data was given
-  std::map<std::string, std::int64_t> tokens; // by class, over the samples
-  std::vector<std::string> prompts;           // of the first samples, as rendered
+  std::int64_t peak_bytes = 0;                 // estimated for calibrate
+  double seconds = 0;                          // estimated for calibrate on this machine
+  std::int64_t samples = 0;                    // 0 if no data was given
+  std::map<std::string, std::int64_t> tokens;  // by class, over the samples
+  std::vector<std::string> prompts;            // of the first samples, as rendered
 };
 /// Reads headers only (and the samples, when `data` is given): nothing is quantized.
 Plan plan_model(const std::filesystem::path& model, const std::string& recipe,

@@ -27,7 +27,8 @@ class Config {
   double number(std::string_view path) const;
   bool boolean(std::string_view path) const;
   std::string string(std::string_view path) const;
-  std::vector<std::int64_t> integers(std::string_view path) const;  ///< a lone integer counts as a list of one
+  std::vector<std::int64_t> integers(
+      std::string_view path) const;  ///< a lone integer counts as a list of one
   std::vector<double> numbers(std::string_view path) const;
 
   /// With a default where official configs leave the key out; a wrong type is still an error.

@@ -13,8 +13,8 @@
 namespace mquant {
 
 struct Family {
-  std::string name;     // of its file and golden folder
-  std::string summary;  // one line: the releases it covers
+  std::string name;                      // of its file and golden folder
+  std::string summary;                   // one line: the releases it covers
   std::vector<std::string> model_types;  // of config.json, for "did you mean"
   bool (*recognises)(const Config& config);
   /// Sizes and names from config.json.  Throws Error{input} for a missing or contradictory key.

@@ -45,9 +45,9 @@ struct Source {
   std::string name;  // in the checkpoint; "" for none
   Fused fused = Fused::none;
   Part part = Part::whole;
-  bool transposed = false;                  // stored [in, out]
-  std::vector<std::int64_t> stored_shape;   // when it is not [out, in]: a convolution kernel
-  std::string otherwise;                    // read this when `name` is absent: a tied head
+  bool transposed = false;                 // stored [in, out]
+  std::vector<std::int64_t> stored_shape;  // when it is not [out, in]: a convolution kernel
+  std::string otherwise;                   // read this when `name` is absent: a tied head
   explicit operator bool() const { return !name.empty(); }
 };
 
@@ -56,7 +56,8 @@ struct LinearSpec {
   std::int64_t out = 0, in = 0;
   Source weight, bias;
   Space reads = Space::none, writes = Space::none;
-  std::string norm;  // the norm whose output it reads, "" if none.  `in` may be several times the norm's width.
+  std::string
+      norm;  // the norm whose output it reads, "" if none.  `in` may be several times the norm's width.
 };
 
 struct NormSpec {
@@ -89,9 +90,9 @@ struct RopeSpec {
   RopePairs pairs = RopePairs::none;
   RopeAxes axes = RopeAxes::sequence;
   double base = 10000.0;
-  std::int64_t dims = 0;                // of a head, from the front
-  std::vector<std::int64_t> sections;   // m-rope: frequencies for t, h, w; sums to dims / 2
-  double position_scale = 1.0;          // linear scaling: positions are multiplied by it
+  std::int64_t dims = 0;               // of a head, from the front
+  std::vector<std::int64_t> sections;  // m-rope: frequencies for t, h, w; sums to dims / 2
+  double position_scale = 1.0;         // linear scaling: positions are multiplied by it
 };
 
 /// Which keys a query sees.  All of them are intervals of original positions.
@@ -136,8 +137,8 @@ struct Step {
 struct BlockSpec {
   std::string name;  // "patch_embed", "vision.3", "projector", "embed", "decoder.11", "head"
   Tower tower = Tower::decoder;
-  bool on_tokens = true;           // rows are tokens; else vision rows
-  bool quantizable = true;         // the ends that stay float by default say no: embed, head
+  bool on_tokens = true;    // rows are tokens; else vision rows
+  bool quantizable = true;  // the ends that stay float by default say no: embed, head
   std::vector<LinearSpec> linears;
   std::vector<NormSpec> norms;
   std::vector<ParamSpec> params;

@@ -28,8 +28,8 @@ struct PassContext {
   const ModelSpec* model = nullptr;
   std::uint64_t seed = 0;
   std::function<QuantScheme(const BlockSpec&)> scheme;  ///< of the block's linears, by the recipe
-  int weight_scale_bits = 16;                           ///< scales are rounded to bf16 (16) or kept float32 (32)
-  std::map<std::string, Figures> figures;               ///< by linear; taken by the loop after each block
+  int weight_scale_bits = 16;              ///< scales are rounded to bf16 (16) or kept float32 (32)
+  std::map<std::string, Figures> figures;  ///< by linear; taken by the loop after each block
   void note(std::string_view linear, std::string_view figure, double value);
   void count(std::string_view counter, std::int64_t n = 1);
   std::map<std::string, std::int64_t, std::less<>> counters;

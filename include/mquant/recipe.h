@@ -19,10 +19,10 @@ struct PassConfig {
 };
 
 struct CalibrationSettings {
-  std::int64_t samples = 0;    ///< first n of the file; 0: all
-  bool answers = true;         ///< the answer's tokens follow the prompt
-  bool sink = false;           ///< the first token of a sample is a class of its own
-  bool quantized = true;       ///< later blocks see the output of quantized earlier ones; false: of float ones
+  std::int64_t samples = 0;  ///< first n of the file; 0: all
+  bool answers = true;       ///< the answer's tokens follow the prompt
+  bool sink = false;         ///< the first token of a sample is a class of its own
+  bool quantized = true;     ///< later blocks see the output of quantized earlier ones; false: of float ones
 };
 
 struct Recipe {

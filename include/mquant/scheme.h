@@ -39,11 +39,11 @@ struct OnlineRotation {
 /// RMS: input channels kept apart from the int4 matrix, whose columns there are zero.
 ///   y[o] += sum_k  x_k * weight_k[o]   with x_k and weight_k int8 or float.
 struct SplitColumns {
-  std::vector<std::int64_t> channels;     ///< [k], ascending, of the rotated input
-  bool quantized = true;                  ///< int8 columns and activations; else float32 columns, float activations
-  std::vector<std::int8_t> codes;         ///< [k, out]
-  std::vector<float> weight_scale;        ///< [k]
-  std::vector<float> values;              ///< [k, out] when not quantized
+  std::vector<std::int64_t> channels;  ///< [k], ascending, of the rotated input
+  bool quantized = true;            ///< int8 columns and activations; else float32 columns, float activations
+  std::vector<std::int8_t> codes;   ///< [k, out]
+  std::vector<float> weight_scale;  ///< [k]
+  std::vector<float> values;        ///< [k, out] when not quantized
   std::vector<ClassScales> input_scales;  ///< [k] when quantized
   bool empty() const { return channels.empty(); }
 };

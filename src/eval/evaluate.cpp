@@ -58,7 +58,8 @@ void add_agreement(const Features& features, const at::Tensor& log_p, const at::
 
 class Evaluation {
  public:
-  explicit Evaluation(const EvalOptions& options) : options_(options), model_(LoadedModel::open(options.model)) {
+  explicit Evaluation(const EvalOptions& options)
+      : options_(options), model_(LoadedModel::open(options.model)) {
     if (options.reference) reference_.emplace(LoadedModel::open(*options.reference));
     samples_ = read_samples(options.data, options.limit);
     if (samples_.empty()) fail(ErrorKind::input, options.data.string(), ": no samples");
@@ -72,20 +73,21 @@ class Evaluation {
     Progress progress("evaluate", static_cast<std::int64_t>(samples_.size()));
     std::vector<std::exception_ptr> errors(samples_.size());
     std::mutex mutex;
-    at::parallel_for(0, static_cast<std::int64_t>(samples_.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-      const c10::InferenceMode no_gradients;
-      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-        try {
-          check_interrupt();
-          results[i] = evaluate_one(samples_[i], prompts[i], whole[i]);
-        } catch (...) {
-          errors[i] = std::current_exception();
-          return;
-        }
-        const std::lock_guard lock(mutex);
-        progress.advance();
-      }
-    });
+    at::parallel_for(
+        0, static_cast<std::int64_t>(samples_.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+          const c10::InferenceMode no_gradients;
+          for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+            try {
+              check_interrupt();
+              results[i] = evaluate_one(samples_[i], prompts[i], whole[i]);
+            } catch (...) {
+              errors[i] = std::current_exception();
+              return;
+            }
+            const std::lock_guard lock(mutex);
+            progress.advance();
+          }
+        });
     for (const std::exception_ptr& error : errors)
       if (error) std::rethrow_exception(error);
     EvalReport report = sum(results);
@@ -108,7 +110,8 @@ class Evaluation {
 
   EvalReport sum(const std::vector<SampleResult>& results) const {
     EvalReport report;
-    const std::set<std::string> seen(model_.calibration_digests().begin(), model_.calibration_digests().end());
+    const std::set<std::string> seen(model_.calibration_digests().begin(),
+                                     model_.calibration_digests().end());
     double likelihood = 0;
     std::array<AgreementRow, kTokenClasses> agreement;
     for (std::size_t i = 0; i < results.size(); ++i) {
@@ -152,8 +155,8 @@ EvalReport evaluate(const EvalOptions& options) {
   apply(options.run);
   EvalReport report = Evaluation(options).run();
   if (report.shared_with_calibration > 0)
-    warn(cat(report.shared_with_calibration, " of ", report.answers.size(), " samples of ", options.data.string(),
-             " were calibration samples of this model: its scores are flattered"));
+    warn(cat(report.shared_with_calibration, " of ", report.answers.size(), " samples of ",
+             options.data.string(), " were calibration samples of this model: its scores are flattered"));
   return report;
 }
 

@@ -6,7 +6,9 @@
 namespace mquant {
 namespace {
 
-std::int64_t largest(const at::Tensor& logits) { return logits.select(0, logits.size(0) - 1).argmax().item<std::int64_t>(); }
+std::int64_t largest(const at::Tensor& logits) {
+  return logits.select(0, logits.size(0) - 1).argmax().item<std::int64_t>();
+}
 
 /// `features` and the tokens decoded so far, as one prompt.
 Features extended(Features features, const std::vector<std::int64_t>& tokens) {
@@ -24,7 +26,8 @@ Features extended(Features features, const std::vector<std::int64_t>& tokens) {
 
 }  // namespace
 
-std::vector<std::int64_t> greedy(const LoadedModel& model, const Features& features, const GreedyOptions& options,
+std::vector<std::int64_t> greedy(const LoadedModel& model, const Features& features,
+                                 const GreedyOptions& options,
                                  const std::function<void(std::int64_t)>& on_token) {
   const auto prompt = static_cast<std::int64_t>(features.input_ids.size());
   std::vector<KvCache> caches;
@@ -39,9 +42,9 @@ std::vector<std::int64_t> greedy(const LoadedModel& model, const Features& featu
     if (on_token) on_token(token);
     const auto done = static_cast<std::int64_t>(tokens.size());
     if (done == options.max_new_tokens) break;
-    logits = options.cache
-                 ? model.logits(decode_step(features, token, done - 1), caches, prompt + done - 1, LogitRows::last)
-                 : model.logits(extended(features, tokens), caches, 0, LogitRows::last);
+    logits = options.cache ? model.logits(decode_step(features, token, done - 1), caches, prompt + done - 1,
+                                          LogitRows::last)
+                           : model.logits(extended(features, tokens), caches, 0, LogitRows::last);
   }
   return tokens;
 }

@@ -17,7 +17,8 @@ struct GreedyOptions {
 
 /// The tokens of largest logit, one after another, behind the prompt in `features`.
 /// @param on_token  sees each token as it comes; may be empty
-std::vector<std::int64_t> greedy(const LoadedModel& model, const Features& features, const GreedyOptions& options,
+std::vector<std::int64_t> greedy(const LoadedModel& model, const Features& features,
+                                 const GreedyOptions& options,
                                  const std::function<void(std::int64_t)>& on_token = {});
 
 }  // namespace mquant

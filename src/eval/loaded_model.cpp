@@ -26,8 +26,10 @@ std::vector<Space> turned_spaces(const Recipe& recipe, const ModelSpec& model) {
   std::vector<Space> spaces;
   for (const PassConfig& pass : recipe.passes) {
     if (pass.name != "rotate") continue;
-    if (pass.options.boolean("vision") && !exempted(model, "rotate", Space::vision)) spaces.push_back(Space::vision);
-    if (pass.options.boolean("decoder") && !exempted(model, "rotate", Space::decoder)) spaces.push_back(Space::decoder);
+    if (pass.options.boolean("vision") && !exempted(model, "rotate", Space::vision))
+      spaces.push_back(Space::vision);
+    if (pass.options.boolean("decoder") && !exempted(model, "rotate", Space::decoder))
+      spaces.push_back(Space::decoder);
   }
   return spaces;
 }
@@ -55,7 +57,8 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path) {
     describe(store.identity().model);
     settle(store.identity().recipe, store.identity().seed);
     model.calibration_digests_ = store.identity().sample_digests;
-    for (const BlockSpec& spec : model.spec_->blocks) model.blocks_.push_back(from_stored(store.read(spec.name), spec));
+    for (const BlockSpec& spec : model.spec_->blocks)
+      model.blocks_.push_back(from_stored(store.read(spec.name), spec));
   } else if (Artifact::is_artifact(path)) {
     describe(path);
     const Artifact artifact = Artifact::open(path, *model.spec_);
@@ -74,7 +77,8 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path) {
   return model;
 }
 
-std::vector<Features> LoadedModel::features(const std::vector<Sample>& samples, WithAnswer with_answer) const {
+std::vector<Features> LoadedModel::features(const std::vector<Sample>& samples,
+                                            WithAnswer with_answer) const {
   return all_features(*processor_, samples, with_answer, sink_);
 }
 

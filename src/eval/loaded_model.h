@@ -44,7 +44,7 @@ class LoadedModel {
   at::Tensor logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past, LogitRows rows,
                     const AfterBlock& after = {}) const;
 
-   /// x of the checkpoint's basis: undoes the rotation of `space`, if the model has one.  (Row means that bake-means took
+  /// x of the checkpoint's basis: undoes the rotation of `space`, if the model has one.  (Row means that bake-means took
   /// out of a vision tower stay out.)
   at::Tensor in_checkpoint_basis(const at::Tensor& x, Space space) const;
 

@@ -13,7 +13,8 @@ std::string text(const Config& config) { return config.has("text_config") ? "tex
 std::int64_t exact_ratio(const Config& config, const std::string& a, const std::string& b) {
   const std::int64_t x = config.positive(a), y = config.positive(b);
   if (x % y != 0)
-    fail(ErrorKind::input, config.origin(), ": '", a, "' is ", x, ": expected a multiple of '", b, "', which is ", y);
+    fail(ErrorKind::input, config.origin(), ": '", a, "' is ", x, ": expected a multiple of '", b,
+         "', which is ", y);
   return x / y;
 }
 
@@ -54,9 +55,15 @@ void require_no_sliding_window(const Config& config, const std::string& prefix) 
 }
 
 LayerNames llama_names() {
-  return {.norm1 = "input_layernorm", .q = "self_attn.q_proj", .k = "self_attn.k_proj", .v = "self_attn.v_proj",
-          .o = "self_attn.o_proj", .norm2 = "post_attention_layernorm", .gate = "mlp.gate_proj",
-          .up = "mlp.up_proj", .down = "mlp.down_proj"};
+  return {.norm1 = "input_layernorm",
+          .q = "self_attn.q_proj",
+          .k = "self_attn.k_proj",
+          .v = "self_attn.v_proj",
+          .o = "self_attn.o_proj",
+          .norm2 = "post_attention_layernorm",
+          .gate = "mlp.gate_proj",
+          .up = "mlp.up_proj",
+          .down = "mlp.down_proj"};
 }
 
 BlockSpec norm_merge_mlp(const std::string& norm, const std::string& fc1, const std::string& fc2,
@@ -71,16 +78,25 @@ BlockSpec norm_merge_mlp(const std::string& norm, const std::string& fc1, const 
   block.name = "projector";
   block.tower = Tower::projector;
   block.on_tokens = false;
-  block.norms = {{.name = "norm", .kind = NormKind::layer, .width = s.width, .eps = s.eps,
-                  .weight = stored(norm + ".weight"), .bias = stored(norm + ".bias"), .space = Space::vision}};
-  block.linears = {{"fc1", wide, wide, stored(fc1 + ".weight"), stored(fc1 + ".bias"), Space::vision, Space::none, "norm"},
-                   {"fc2", s.out, wide, stored(fc2 + ".weight"), stored(fc2 + ".bias"), Space::hidden, Space::decoder, ""}};
+  block.norms = {{.name = "norm",
+                  .kind = NormKind::layer,
+                  .width = s.width,
+                  .eps = s.eps,
+                  .weight = stored(norm + ".weight"),
+                  .bias = stored(norm + ".bias"),
+                  .space = Space::vision}};
+  block.linears = {
+      {"fc1", wide, wide, stored(fc1 + ".weight"), stored(fc1 + ".bias"), Space::vision, Space::none, "norm"},
+      {"fc2", s.out, wide, stored(fc2 + ".weight"), stored(fc2 + ".bias"), Space::hidden, Space::decoder,
+       ""}};
   Step act{.op = Op::activation, .out = "h", .in = {"h"}};
   act.activation = s.activation;
   Step merge{.op = Op::merge_rows, .out = "m", .in = {"n"}};
   merge.count = s.rows;
-  block.steps = {{.op = Op::norm, .out = "n", .in = {"x"}, .name = "norm"}, merge,
-                 {.op = Op::linear, .out = "h", .in = {"m"}, .name = "fc1"}, act,
+  block.steps = {{.op = Op::norm, .out = "n", .in = {"x"}, .name = "norm"},
+                 merge,
+                 {.op = Op::linear, .out = "h", .in = {"m"}, .name = "fc1"},
+                 act,
                  {.op = Op::linear, .out = "visual", .in = {"h"}, .name = "fc2"}};
   block.keeps = {"visual"};
   return block;

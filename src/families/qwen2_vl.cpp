@@ -8,27 +8,42 @@ namespace mquant {
 namespace {
 
 BlockSpec vision_layer(const Config& c, std::int64_t i) {
-  const std::int64_t width = c.positive("vision_config.embed_dim"), heads = c.positive("vision_config.num_heads");
+  const std::int64_t width = c.positive("vision_config.embed_dim"),
+                     heads = c.positive("vision_config.num_heads");
   const std::int64_t dim = exact_ratio(c, "vision_config.embed_dim", "vision_config.num_heads");
   LayerShape shape{.width = width,
                    .mlp_width = static_cast<std::int64_t>(width * c.number_or("vision_config.mlp_ratio", 4)),
-                   .attention = {.heads = heads, .kv_heads = heads, .head_dim = dim, .scale = inverse_sqrt(dim),
+                   .attention = {.heads = heads,
+                                 .kv_heads = heads,
+                                 .head_dim = dim,
+                                 .scale = inverse_sqrt(dim),
                                  .rope = {.pairs = RopePairs::halves, .axes = RopeAxes::grid, .dims = dim},
                                  .sees = Sees::picture},
                    .norm = NormKind::layer,
                    .activation = activation(c, "vision_config.hidden_act", "quick_gelu"),
-                   .qkv_bias = true, .o_bias = true, .mlp_bias = true};
-  const LayerNames names{.norm1 = "norm1", .q = "attn.qkv", .o = "attn.proj", .norm2 = "norm2", .up = "mlp.fc1",
-                         .down = "mlp.fc2", .fused = Fused::chunks};
-  return pre_norm_layer(cat("vision.", i), Tower::vision, Space::vision, cat("visual.blocks.", i, "."), names, shape);
+                   .qkv_bias = true,
+                   .o_bias = true,
+                   .mlp_bias = true};
+  const LayerNames names{.norm1 = "norm1",
+                         .q = "attn.qkv",
+                         .o = "attn.proj",
+                         .norm2 = "norm2",
+                         .up = "mlp.fc1",
+                         .down = "mlp.fc2",
+                         .fused = Fused::chunks};
+  return pre_norm_layer(cat("vision.", i), Tower::vision, Space::vision, cat("visual.blocks.", i, "."), names,
+                        shape);
 }
 
 /// LayerNorm of each patch, then 2x2 patches in one row, then two linears.
 BlockSpec merger(const Config& c) {
   const std::int64_t merge = c.positive_or("vision_config.spatial_merge_size", 2);
   return norm_merge_mlp("visual.merger.ln_q", "visual.merger.mlp.0", "visual.merger.mlp.2",
-                        {.width = c.positive("vision_config.embed_dim"), .rows = merge * merge,
-                         .out = c.positive(text(c) + "hidden_size"), .eps = 1e-6, .activation = Activation::gelu});
+                        {.width = c.positive("vision_config.embed_dim"),
+                         .rows = merge * merge,
+                         .out = c.positive(text(c) + "hidden_size"),
+                         .eps = 1e-6,
+                         .activation = Activation::gelu});
 }
 
 BlockSpec decoder_layer(const Config& c, std::int64_t i) {
@@ -37,10 +52,13 @@ BlockSpec decoder_layer(const Config& c, std::int64_t i) {
   LayerShape shape{.width = c.positive(t + "hidden_size"),
                    .mlp_width = c.positive(t + "intermediate_size"),
                    .attention = {.heads = c.positive(t + "num_attention_heads"),
-                                 .kv_heads = c.positive(t + "num_key_value_heads"), .head_dim = dim,
+                                 .kv_heads = c.positive(t + "num_key_value_heads"),
+                                 .head_dim = dim,
                                  .scale = inverse_sqrt(dim),
-                                 .rope = {.pairs = RopePairs::halves, .axes = RopeAxes::sections,
-                                          .base = rope_base(c, t, 1e6), .dims = dim,
+                                 .rope = {.pairs = RopePairs::halves,
+                                          .axes = RopeAxes::sections,
+                                          .base = rope_base(c, t, 1e6),
+                                          .dims = dim,
                                           .sections = mrope_sections(c, t, dim)}},
                    .eps = c.number_or(t + "rms_norm_eps", 1e-6),
                    .activation = activation(c, t + "hidden_act", "silu"),
@@ -58,13 +76,17 @@ ModelSpec describe(const Config& c) {
   model.decoder_width = c.positive(t + "hidden_size");
   model.vocabulary = c.positive(t + "vocab_size");
   const std::int64_t patch = c.positive_or("vision_config.patch_size", 14);
-  model.blocks.push_back(patch_embed_block(
-      "visual.patch_embed.proj", {model.vision_width, c.positive_or("vision_config.in_chans", 3),
-                                  c.positive_or("vision_config.temporal_patch_size", 2), patch, patch}, false));
-  for (std::int64_t i = 0; i < c.positive("vision_config.depth"); ++i) model.blocks.push_back(vision_layer(c, i));
+  model.blocks.push_back(
+      patch_embed_block("visual.patch_embed.proj",
+                        {model.vision_width, c.positive_or("vision_config.in_chans", 3),
+                         c.positive_or("vision_config.temporal_patch_size", 2), patch, patch},
+                        false));
+  for (std::int64_t i = 0; i < c.positive("vision_config.depth"); ++i)
+    model.blocks.push_back(vision_layer(c, i));
   model.blocks.push_back(merger(c));
   model.blocks.push_back(embed_block("model.embed_tokens.weight", model.vocabulary, model.decoder_width));
-  for (std::int64_t i = 0; i < c.positive(t + "num_hidden_layers"); ++i) model.blocks.push_back(decoder_layer(c, i));
+  for (std::int64_t i = 0; i < c.positive(t + "num_hidden_layers"); ++i)
+    model.blocks.push_back(decoder_layer(c, i));
   model.blocks.push_back(head_block("model.norm", "lm_head", "model.embed_tokens.weight", model.vocabulary,
                                     model.decoder_width, c.number_or(t + "rms_norm_eps", 1e-6)));
   model.renames = {{"model.", "model.language_model."}, {"visual.", "model.visual."}};
@@ -74,11 +96,8 @@ ModelSpec describe(const Config& c) {
 
 }  // namespace
 
-extern const Family qwen2_vl = {"qwen2_vl",
-                                "Qwen2-VL 2B, 7B, 72B Instruct",
-                                {"qwen2_vl"},
-                                [](const Config& c) { return c.model_type() == "qwen2_vl"; },
-                                describe,
-                                make_qwen_processor};
+extern const Family qwen2_vl = {"qwen2_vl",   "Qwen2-VL 2B, 7B, 72B Instruct",
+                                {"qwen2_vl"}, [](const Config& c) { return c.model_type() == "qwen2_vl"; },
+                                describe,     make_qwen_processor};
 
 }  // namespace mquant

@@ -32,7 +32,8 @@ std::array<double, 3> three(const Config& config, const std::string& key) {
 }
 
 /// Coordinates of the rows that append_patches makes, in its order.
-void append_patch_positions(const Grid& grid, std::int64_t merge, std::vector<std::array<std::int64_t, 2>>& out) {
+void append_patch_positions(const Grid& grid, std::int64_t merge,
+                            std::vector<std::array<std::int64_t, 2>>& out) {
   for (std::int64_t row = 0; row < grid.h; row += merge)
     for (std::int64_t column = 0; column < grid.w; column += merge)
       for (std::int64_t y = 0; y < merge; ++y)
@@ -42,7 +43,9 @@ void append_patch_positions(const Grid& grid, std::int64_t merge, std::vector<st
 class QwenProcessor final : public Processor {
  public:
   QwenProcessor(const std::filesystem::path& directory, const Config& config)
-      : tokenizer_(open_tokenizer(directory)), prompt_(chat_ml()), image_token_(config.integer("image_token_id")) {
+      : tokenizer_(open_tokenizer(directory)),
+        prompt_(chat_ml()),
+        image_token_(config.integer("image_token_id")) {
     const Config pre = Config::open(directory / "preprocessor_config.json");
     layout_ = {pre.positive("patch_size"), pre.positive("temporal_patch_size"), pre.positive("merge_size")};
     // Later releases call the pixel counts edges; both stand for areas.
@@ -65,13 +68,16 @@ class QwenProcessor final : public Processor {
     add_tokens(tokenizer_.encode(prompt(sample)), f);
     if (with_answer == WithAnswer::yes && sample.answer) {
       f.answer_begin = static_cast<std::int64_t>(f.input_ids.size());
-      for (const std::int64_t id : tokenizer_.encode(*sample.answer + prompt_.after_answer)) add_token(id, -1, f);
+      for (const std::int64_t id : tokenizer_.encode(*sample.answer + prompt_.after_answer))
+        add_token(id, -1, f);
     }
     add_positions(f);
     return f;
   }
 
-  std::string decode(const std::vector<std::int64_t>& ids) const override { return tokenizer_.decode(ids, true); }
+  std::string decode(const std::vector<std::int64_t>& ids) const override {
+    return tokenizer_.decode(ids, true);
+  }
   const std::vector<std::int64_t>& stop_ids() const override { return stop_ids_; }
 
  private:
@@ -100,12 +106,14 @@ class QwenProcessor final : public Processor {
         add_token(id, -1, f);
         continue;
       }
-      if (picture == f.grids.size()) fail(ErrorKind::input, "a text holds the placeholder of a picture; write it apart");
+      if (picture == f.grids.size())
+        fail(ErrorKind::input, "a text holds the placeholder of a picture; write it apart");
       const std::int64_t rows = merged_rows(f.grids[picture]);
       for (std::int64_t i = 0; i < rows; ++i) add_token(id, static_cast<std::int64_t>(picture), f);
       ++picture;
     }
-    require(picture == f.grids.size(), "the prompt has ", picture, " placeholders for ", f.grids.size(), " pictures");
+    require(picture == f.grids.size(), "the prompt has ", picture, " placeholders for ", f.grids.size(),
+            " pictures");
   }
 
   void add_positions(Features& f) const {

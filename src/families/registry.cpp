@@ -25,8 +25,9 @@ const Family& find_family(const Config& config) {
     if (family->recognises(config)) return *family;
     types.insert(types.end(), family->model_types.begin(), family->model_types.end());
   }
-  fail(ErrorKind::unsupported, config.origin(), ": model type '", type, "' is not supported; the nearest that is: '",
-       nearest(type, types), "' (mquant list families). docs/adding-a-family.md tells how to add one");
+  fail(ErrorKind::unsupported, config.origin(), ": model type '", type,
+       "' is not supported; the nearest that is: '", nearest(type, types),
+       "' (mquant list families). docs/adding-a-family.md tells how to add one");
 }
 
 }  // namespace mquant

@@ -15,8 +15,13 @@ Source stored(const std::string& name, Fused fused = Fused::none, Part part = Pa
 
 NormSpec norm_at(std::string role, const std::string& name, NormKind kind, std::int64_t width, double eps,
                  Space space) {
-  NormSpec norm{.name = std::move(role), .kind = kind, .width = width, .eps = eps, .weight = stored(name + ".weight"),
-                .bias = {}, .space = space};
+  NormSpec norm{.name = std::move(role),
+                .kind = kind,
+                .width = width,
+                .eps = eps,
+                .weight = stored(name + ".weight"),
+                .bias = {},
+                .space = space};
   if (kind == NormKind::layer) norm.bias = stored(name + ".bias");
   return norm;
 }
@@ -31,9 +36,14 @@ struct Wiring {
 
 LinearSpec linear_at(std::string role, const std::string& name, std::int64_t out, std::int64_t in, bool bias,
                      const Wiring& wiring) {
-  LinearSpec linear{.name = std::move(role), .out = out, .in = in,
-                    .weight = stored(name + ".weight", wiring.fused, wiring.part), .bias = {},
-                    .reads = wiring.reads, .writes = wiring.writes, .norm = wiring.norm};
+  LinearSpec linear{.name = std::move(role),
+                    .out = out,
+                    .in = in,
+                    .weight = stored(name + ".weight", wiring.fused, wiring.part),
+                    .bias = {},
+                    .reads = wiring.reads,
+                    .writes = wiring.writes,
+                    .norm = wiring.norm};
   if (bias) linear.bias = stored(name + ".bias", wiring.fused, wiring.part);
   return linear;
 }
@@ -56,11 +66,13 @@ void add_attention(BlockSpec& block, Space residual, const std::string& prefix, 
                                     {residual, Space::none, "norm1", names.fused, part(Part::k)}));
   block.linears.push_back(linear_at("v", source(names.v), kv, s.width, s.qkv_bias,
                                     {residual, Space::value, "norm1", names.fused, part(Part::v)}));
-  block.linears.push_back(linear_at("o", prefix + names.o, s.width, q, s.o_bias, {Space::value, residual, ""}));
-  block.steps.insert(block.steps.end(), {call(Op::norm, "n", {"x"}, "norm1"), call(Op::linear, "q", {"n"}, "q"),
-                                         call(Op::linear, "k", {"n"}, "k"), call(Op::linear, "v", {"n"}, "v"),
-                                         call(Op::attention, "a", {"q", "k", "v"}),
-                                         call(Op::linear, "b", {"a"}, "o"), call(Op::add, "x", {"x", "b"})});
+  block.linears.push_back(
+      linear_at("o", prefix + names.o, s.width, q, s.o_bias, {Space::value, residual, ""}));
+  block.steps.insert(block.steps.end(),
+                     {call(Op::norm, "n", {"x"}, "norm1"), call(Op::linear, "q", {"n"}, "q"),
+                      call(Op::linear, "k", {"n"}, "k"), call(Op::linear, "v", {"n"}, "v"),
+                      call(Op::attention, "a", {"q", "k", "v"}), call(Op::linear, "b", {"a"}, "o"),
+                      call(Op::add, "x", {"x", "b"})});
 }
 
 void add_mlp(BlockSpec& block, Space residual, const std::string& prefix, const LayerNames& names,
@@ -69,8 +81,9 @@ void add_mlp(BlockSpec& block, Space residual, const std::string& prefix, const 
   block.norms.push_back(norm_at("norm2", prefix + names.norm2, s.norm, s.width, s.eps, residual));
   block.steps.push_back(call(Op::norm, "n", {"x"}, "norm2"));
   const auto reader = [&](const std::string& role, const std::string& name, Part part) {
-    block.linears.push_back(linear_at(role, prefix + name, s.mlp_width, s.width, s.mlp_bias,
-                                      {residual, Space::none, "norm2", names.fused_mlp, fused ? part : Part::whole}));
+    block.linears.push_back(
+        linear_at(role, prefix + name, s.mlp_width, s.width, s.mlp_bias,
+                  {residual, Space::none, "norm2", names.fused_mlp, fused ? part : Part::whole}));
     block.steps.push_back(call(Op::linear, role, {"n"}, role));
   };
   if (gated) reader("gate", names.gate, Part::gate);
@@ -79,8 +92,8 @@ void add_mlp(BlockSpec& block, Space residual, const std::string& prefix, const 
   act.activation = s.activation;
   block.steps.push_back(act);
   if (gated) block.steps.push_back(call(Op::multiply, "h", {"h", "up"}));
-  block.linears.push_back(
-      linear_at("down", prefix + names.down, s.width, s.mlp_width, s.mlp_bias, {Space::hidden, residual, ""}));
+  block.linears.push_back(linear_at("down", prefix + names.down, s.width, s.mlp_width, s.mlp_bias,
+                                    {Space::hidden, residual, ""}));
   block.steps.push_back(call(Op::linear, "b", {"h"}, "down"));
   block.steps.push_back(call(Op::add, "x", {"x", "b"}));
 }
@@ -115,7 +128,8 @@ BlockSpec head_block(const std::string& norm, const std::string& head, const std
   BlockSpec block;
   block.name = "head";
   block.norms.push_back(norm_at("norm", norm, NormKind::rms, width, eps, Space::decoder));
-  block.linears.push_back(linear_at("head", head, vocabulary, width, false, {Space::decoder, Space::none, "norm"}));
+  block.linears.push_back(
+      linear_at("head", head, vocabulary, width, false, {Space::decoder, Space::none, "norm"}));
   block.linears[0].weight.otherwise = tied_to;
   block.steps = {call(Op::norm, "n", {"x"}, "norm"), call(Op::linear, "logits", {"n"}, "head")};
   block.keeps = {"logits"};
@@ -130,7 +144,8 @@ BlockSpec patch_embed_block(const std::string& name, std::vector<std::int64_t> k
   require(!kernel_shape.empty(), "a patch embedding needs the shape of its kernel");
   std::int64_t columns = 1;
   for (std::size_t i = 1; i < kernel_shape.size(); ++i) columns *= kernel_shape[i];
-  block.linears.push_back(linear_at("proj", name, kernel_shape[0], columns, bias, {Space::none, Space::vision, ""}));
+  block.linears.push_back(
+      linear_at("proj", name, kernel_shape[0], columns, bias, {Space::none, Space::vision, ""}));
   block.linears[0].weight.stored_shape = std::move(kernel_shape);
   block.steps = {call(Op::linear, "x", {"pixels"}, "proj")};
   block.keeps = {"x"};

@@ -96,7 +96,8 @@ class Runner {
     switch (step.op) {
       case Op::linear: {
         const at::Tensor x = in(step, 0);
-        return run_linear(block_.linear(step.name), x, row_classes(spec_, sample_, x.size(0)), block_.run_float);
+        return run_linear(block_.linear(step.name), x, row_classes(spec_, sample_, x.size(0)),
+                          block_.run_float);
       }
       case Op::norm: return normalized(block_.norm(step.name), in(step, 0));
       case Op::activation: return activated(step.activation, in(step, 0));
@@ -111,9 +112,11 @@ class Runner {
         const at::Tensor pictures = by_picture(sample_, in(step, 0));
         return pictures.slice(1, step.count).reshape({-1, pictures.size(2)});
       }
-      case Op::embed: return block_.param(step.name).index_select(0, index_tensor(sample_.features->input_ids));
+      case Op::embed:
+        return block_.param(step.name).index_select(0, index_tensor(sample_.features->input_ids));
       case Op::place_visual:
-        return sample_.registers.contains(step.in[1]) ? placed(sample_, in(step, 0), in(step, 1)) : in(step, 0);
+        return sample_.registers.contains(step.in[1]) ? placed(sample_, in(step, 0), in(step, 1))
+                                                      : in(step, 0);
     }
     return {};
   }
@@ -153,7 +156,9 @@ void run_steps(const Block& block, SampleState& sample, std::size_t begin, std::
   in_context(block.spec().name, [&] { Runner(block, sample).run(begin, end); });
 }
 
-void run_block(const Block& block, SampleState& sample) { run_steps(block, sample, 0, block.spec().steps.size()); }
+void run_block(const Block& block, SampleState& sample) {
+  run_steps(block, sample, 0, block.spec().steps.size());
+}
 
 bool takes_part(const BlockSpec& spec, const Features& features) {
   return spec.on_tokens || !features.patches.empty();
@@ -163,9 +168,10 @@ SampleState start(const Features& features, at::ScalarType dtype) {
   SampleState sample;
   sample.features = &features;
   if (features.patches.empty()) return sample;
-  at::Tensor pixels = at::empty({static_cast<std::int64_t>(features.patches.size()), features.pixel_columns}, at::kFloat);
-  require(pixels.numel() == static_cast<std::int64_t>(features.pixels.size()), "pixels of ", features.patches.size(),
-          " patches");
+  at::Tensor pixels =
+      at::empty({static_cast<std::int64_t>(features.patches.size()), features.pixel_columns}, at::kFloat);
+  require(pixels.numel() == static_cast<std::int64_t>(features.pixels.size()), "pixels of ",
+          features.patches.size(), " patches");
   std::copy(features.pixels.begin(), features.pixels.end(), pixels.data_ptr<float>());
   sample.registers["pixels"] = pixels.to(dtype);
   return sample;
@@ -191,7 +197,8 @@ std::vector<TokenClass> row_classes(const BlockSpec& spec, const SampleState& sa
   std::vector<TokenClass> out(n);
   for (std::size_t i = 0; i < n; ++i) {
     // The head may be run on the last rows only; they are the last of the original order then.
-    const std::size_t at = sample.order.empty() ? classes.size() - n + i : static_cast<std::size_t>(sample.order[i]);
+    const std::size_t at =
+        sample.order.empty() ? classes.size() - n + i : static_cast<std::size_t>(sample.order[i]);
     out[i] = classes.at(at);
   }
   return out;

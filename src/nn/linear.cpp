@@ -45,7 +45,8 @@ at::Tensor fake_quantized(const at::Tensor& x, const std::vector<float>& scales)
   float* out = y.data_ptr<float>();
   const std::int64_t columns = x.size(1);
   for (std::int64_t i = 0; i < x.numel(); ++i)
-    out[i] = static_cast<float>(codes[static_cast<std::size_t>(i)]) * scales[static_cast<std::size_t>(i / columns)];
+    out[i] = static_cast<float>(codes[static_cast<std::size_t>(i)]) *
+             scales[static_cast<std::size_t>(i / columns)];
   return y;
 }
 
@@ -75,7 +76,8 @@ at::Tensor dequantized(const QuantizedLinear& q) {
   at::Tensor weight = at::empty({q.out, q.in}, at::kFloat);
   float* out = weight.data_ptr<float>();
   for (std::int64_t i = 0; i < q.out * q.in; ++i)
-    out[i] = static_cast<float>(q.codes[static_cast<std::size_t>(i)]) * q.weight_scale[static_cast<std::size_t>(i / q.in)];
+    out[i] = static_cast<float>(q.codes[static_cast<std::size_t>(i)]) *
+             q.weight_scale[static_cast<std::size_t>(i / q.in)];
   return weight;
 }
 
@@ -85,11 +87,13 @@ void add_split_column(const QuantizedLinear& q, std::size_t k, const at::Tensor&
   const SplitColumns& split = q.split;
   const at::Tensor column = x.select(1, split.channels[k]).contiguous();  // [rows]
   const bool codes_in = split.quantized && !split.input_scales.empty();
-  const std::vector<float> scales = codes_in ? row_scales(split.input_scales[k], classes) : std::vector<float>();
+  const std::vector<float> scales =
+      codes_in ? row_scales(split.input_scales[k], classes) : std::vector<float>();
   std::vector<float> weight(static_cast<std::size_t>(q.out));
   for (std::size_t o = 0; o < weight.size(); ++o) {
     const std::size_t at = k * weight.size() + o;
-    weight[o] = split.quantized ? static_cast<float>(split.codes[at]) * split.weight_scale[k] : split.values[at];
+    weight[o] =
+        split.quantized ? static_cast<float>(split.codes[at]) * split.weight_scale[k] : split.values[at];
   }
   for (std::int64_t r = 0; r < y.size(0); ++r) {
     float value = column.data_ptr<float>()[r];

@@ -82,7 +82,8 @@ RopeTable rope_table(const RopeSpec& rope, bool on_tokens, const SampleState& sa
                              : table_of<double>(rope, on_tokens, sample, dtype);
 }
 
-at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, const RopeSpec& rope, std::int64_t head_dim) {
+at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, const RopeSpec& rope,
+                      std::int64_t head_dim) {
   if (!table.cos.defined()) return x;
   const std::int64_t half = rope.dims / 2;
   const at::Tensor heads = x.view({x.size(0), -1, head_dim});

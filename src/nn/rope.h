@@ -14,6 +14,7 @@ struct RopeTable {
 RopeTable rope_table(const RopeSpec& rope, bool on_tokens, const SampleState& sample, at::ScalarType dtype);
 
 /// x [rows, heads * head_dim], the first `rope.dims` of each head turned.
-at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, const RopeSpec& rope, std::int64_t head_dim);
+at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, const RopeSpec& rope,
+                      std::int64_t head_dim);
 
 }  // namespace mquant

@@ -7,9 +7,13 @@
 namespace mquant {
 namespace {
 
-bool holds_codes(const Linear& linear) { return linear.quantized != nullptr && !linear.quantized->codes.empty(); }
+bool holds_codes(const Linear& linear) {
+  return linear.quantized != nullptr && !linear.quantized->codes.empty();
+}
 
-at::Tensor optional_tensor(const TensorData& data) { return data ? to_tensor(data, at::kFloat) : at::Tensor(); }
+at::Tensor optional_tensor(const TensorData& data) {
+  return data ? to_tensor(data, at::kFloat) : at::Tensor();
+}
 
 template <class Stored>
 const Stored& stored_part(const std::map<std::string, Stored>& parts, const std::string& name,
@@ -32,7 +36,8 @@ StoredBlock to_stored(const Block& block, DType float_dtype) {
     out.rotation = linear.rotation;
   }
   for (const auto& [name, norm] : block.norms)
-    stored.norms[name] = {norm.kind, norm.eps, to_data(norm.scale, float_dtype), to_data(norm.shift, float_dtype)};
+    stored.norms[name] = {norm.kind, norm.eps, to_data(norm.scale, float_dtype),
+                          to_data(norm.shift, float_dtype)};
   for (const auto& [name, param] : block.params) stored.params[name] = to_data(param, float_dtype);
   return stored;
 }

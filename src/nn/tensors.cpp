@@ -28,8 +28,8 @@ at::ScalarType scalar_type(DType dtype) {
 }
 
 DType dtype_of(at::ScalarType type) {
-  for (DType dtype : {DType::boolean, DType::u8, DType::i8, DType::i16, DType::i32, DType::i64, DType::f16, DType::bf16,
-                      DType::f32, DType::f64})
+  for (DType dtype : {DType::boolean, DType::u8, DType::i8, DType::i16, DType::i32, DType::i64, DType::f16,
+                      DType::bf16, DType::f32, DType::f64})
     if (scalar_type(dtype) == type) return dtype;
   fail(ErrorKind::internal, "no stored type for a tensor of type ", c10::toString(type));
 }
@@ -86,7 +86,8 @@ class SourceReader {
     if (view.shape != shape)
       fail(ErrorKind::input, checkpoint_.directory().string(), ": tensor '", name, "': expected shape ",
            shape_text(shape), " by config.json, found ", shape_text(view.shape));
-    if (view.dtype != DType::bf16 && view.dtype != DType::f16 && view.dtype != DType::f32 && view.dtype != DType::f64)
+    if (view.dtype != DType::bf16 && view.dtype != DType::f16 && view.dtype != DType::f32 &&
+        view.dtype != DType::f64)
       fail(ErrorKind::unsupported, checkpoint_.directory().string(), ": tensor '", name, "' holds ",
            dtype_name(view.dtype), ": only float checkpoints can be quantized");
     return to_tensor(view, dtype_);
@@ -94,8 +95,9 @@ class SourceReader {
 
  private:
   std::string find(const Source& source) const {
-    return checkpoint_.has(resolve_name(source.name)) || source.otherwise.empty() ? resolve_name(source.name)
-                                                                                  : resolve_name(source.otherwise);
+    return checkpoint_.has(resolve_name(source.name)) || source.otherwise.empty()
+               ? resolve_name(source.name)
+               : resolve_name(source.otherwise);
   }
   std::string resolve_name(const std::string& name) const {
     return resolve(name, model_, [this](const std::string& candidate) { return checkpoint_.has(candidate); });
@@ -123,8 +125,8 @@ Linear load_linear(const SourceReader& reader, const LinearSpec& spec, const Blo
   Linear linear;
   const std::int64_t rows = stored_rows(spec, block);
   const std::vector<std::int64_t> shape = !spec.weight.stored_shape.empty() ? spec.weight.stored_shape
-                                          : spec.weight.transposed ? std::vector{spec.in, rows}
-                                                                   : std::vector{rows, spec.in};
+                                          : spec.weight.transposed          ? std::vector{spec.in, rows}
+                                                                            : std::vector{rows, spec.in};
   at::Tensor whole = reader.read(spec.weight, shape);
   whole = spec.weight.transposed ? whole.t().contiguous() : whole.reshape({rows, spec.in});
   linear.weight = part_of(whole, spec.weight, block);
@@ -134,10 +136,12 @@ Linear load_linear(const SourceReader& reader, const LinearSpec& spec, const Blo
 
 }  // namespace
 
-Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const BlockSpec& spec, at::ScalarType dtype) {
+Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const BlockSpec& spec,
+                 at::ScalarType dtype) {
   const SourceReader reader(checkpoint, model, dtype);
   Block block(spec);
-  for (const LinearSpec& linear : spec.linears) block.linears[linear.name] = load_linear(reader, linear, spec);
+  for (const LinearSpec& linear : spec.linears)
+    block.linears[linear.name] = load_linear(reader, linear, spec);
   for (const NormSpec& norm : spec.norms) {
     NormWeights& weights = block.norms[norm.name];
     weights.kind = norm.kind;
@@ -146,7 +150,8 @@ Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const Blo
     if (norm.one_plus) weights.scale.add_(1);
     if (norm.bias) weights.shift = reader.read(norm.bias, {norm.width});
   }
-  for (const ParamSpec& param : spec.params) block.params[param.name] = reader.read(param.source, param.shape);
+  for (const ParamSpec& param : spec.params)
+    block.params[param.name] = reader.read(param.source, param.shape);
   return block;
 }
 

@@ -19,7 +19,8 @@ class BakeMeans final : public Pass {
  public:
   void run(Block& block, PassContext& ctx) override {
     for (const Space space : {Space::vision, Space::kv, Space::query, Space::resampled})
-      if (has_layer_norm(*ctx.model, space) && !exempted(*ctx.model, "bake-means", space)) bake(block, space, ctx);
+      if (has_layer_norm(*ctx.model, space) && !exempted(*ctx.model, "bake-means", space))
+        bake(block, space, ctx);
   }
 
  private:
@@ -32,7 +33,8 @@ class BakeMeans final : public Pass {
       ctx.count("means_baked");
     }
     for (const ParamSpec& spec : block.spec().params)
-      if (spec.space == space) block.param(spec.name) = block.param(spec.name) - block.param(spec.name).mean(-1, true);
+      if (spec.space == space)
+        block.param(spec.name) = block.param(spec.name) - block.param(spec.name).mean(-1, true);
     for (const NormSpec& spec : block.spec().norms) {
       if (spec.space != space) continue;
       NormWeights& norm = block.norm(spec.name);
@@ -48,7 +50,10 @@ class BakeMeans final : public Pass {
 }  // namespace
 
 extern const PassInfo bake_means_pass = {
-    "bake-means", Effect::keeps_function, "Turn LayerNorm towers into RMSNorm ones by taking means out of the weights",
-    {}, [](const Config&) -> std::unique_ptr<Pass> { return std::make_unique<BakeMeans>(); }};
+    "bake-means",
+    Effect::keeps_function,
+    "Turn LayerNorm towers into RMSNorm ones by taking means out of the weights",
+    {},
+    [](const Config&) -> std::unique_ptr<Pass> { return std::make_unique<BakeMeans>(); }};
 
 }  // namespace mquant

@@ -22,7 +22,9 @@ ScaleOptions rule_of(const Config& options, std::string_view name) {
   const double percentile = options.number("percentile");
   if (percentile <= 0 || percentile > 100)
     fail(ErrorKind::usage, "calibrate-scales.percentile is ", percentile, ": expected 0 < percentile <= 100");
-  return {.rule = text == "max" ? ScaleRule::max : text == "mse" ? ScaleRule::mse : ScaleRule::percentile,
+  return {.rule = text == "max"   ? ScaleRule::max
+                  : text == "mse" ? ScaleRule::mse
+                                  : ScaleRule::percentile,
           .percentile = percentile / 100,
           .scale_bits = options.string("scale_dtype") == "bf16" ? 16 : 32};
 }
@@ -31,8 +33,10 @@ constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClas
 
 class CalibrateScales final : public Pass {
  public:
-  explicit CalibrateScales(const Config& options) : per_tensor_(options.string("granularity") == "per_tensor") {
-    for (const TokenClass c : kClasses) rules_[static_cast<std::size_t>(c)] = rule_of(options, token_class_name(c));
+  explicit CalibrateScales(const Config& options)
+      : per_tensor_(options.string("granularity") == "per_tensor") {
+    for (const TokenClass c : kClasses)
+      rules_[static_cast<std::size_t>(c)] = rule_of(options, token_class_name(c));
   }
 
   void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {
@@ -65,7 +69,8 @@ class CalibrateScales final : public Pass {
                          const ClassScales& scales, PassContext& ctx) {
     if (values.rows == 0) return;
     // With a scale beyond everything all values round to zero, and the error is the signal.
-    const double signal = histogram_mse(values, 4.0 * values.absmax()), noise = histogram_mse(values, *scales.of(c));
+    const double signal = histogram_mse(values, 4.0 * values.absmax()),
+                 noise = histogram_mse(values, *scales.of(c));
     for (const std::string& linear : group.linears) {
       ctx.note(linear, cat("input_absmax_", token_class_name(c)), values.absmax());
       if (signal > 0) ctx.note(linear, cat("input_sqnr_db_", token_class_name(c)), sqnr_db(signal, noise));
@@ -97,12 +102,17 @@ extern const PassInfo calibrate_scales_pass = {
     "calibrate-scales",
     Effect::approximates,
     "Choose the static input scales of each token class (MSQ)",
-    {{"granularity", "\"per_class\"", "one scale for each token class, or one for all", {"per_class", "per_tensor"}},
+    {{"granularity",
+      "\"per_class\"",
+      "one scale for each token class, or one for all",
+      {"per_class", "per_tensor"}},
      {"visual", "\"max\"", "rule for visual tokens", {"max", "mse", "percentile"}},
      {"text", "\"max\"", "rule for text tokens, and for all with per_tensor", {"max", "mse", "percentile"}},
      {"sink", "\"max\"", "rule for sink tokens", {"max", "mse", "percentile"}},
      {"percentile", "99.999", "of |x|, for the rule of that name"},
      {"scale_dtype", "\"bf16\"", "scales are rounded up to it", {"bf16", "f32"}}},
-    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<CalibrateScales>(options); }};
+    [](const Config& options) -> std::unique_ptr<Pass> {
+      return std::make_unique<CalibrateScales>(options);
+    }};
 
 }  // namespace mquant

@@ -69,7 +69,9 @@ at::Tensor turned(const at::Tensor& x, const Rotation& rotation, Direction direc
 
 }  // namespace
 
-at::Tensor times(const at::Tensor& x, const Rotation& rotation) { return turned(x, rotation, Direction::forward); }
+at::Tensor times(const at::Tensor& x, const Rotation& rotation) {
+  return turned(x, rotation, Direction::forward);
+}
 
 at::Tensor times_inverse(const at::Tensor& x, const Rotation& rotation) {
   return turned(x, rotation, Direction::inverse);

@@ -31,10 +31,11 @@ class FoldNorms final : public Pass {
  private:
   static void fold(Block& block, const LinearSpec& spec) {
     const NormWeights& norm = block.norm(spec.norm);
-    at::Tensor& weight = block.linear(spec.name).weight;                                // [out, in]
-    const std::int64_t repeats = spec.in / block.spec().norm(spec.norm).width;          // several patches in one row
+    at::Tensor& weight = block.linear(spec.name).weight;                        // [out, in]
+    const std::int64_t repeats = spec.in / block.spec().norm(spec.norm).width;  // several patches in one row
     const auto tiled = [&](const at::Tensor& v) { return v.repeat({repeats}); };
-    if (norm.shift.defined()) block.add_bias(spec.name, weight.mv(tiled(norm.shift)));  // before the weight changes
+    if (norm.shift.defined())
+      block.add_bias(spec.name, weight.mv(tiled(norm.shift)));  // before the weight changes
     if (norm.scale.defined()) weight = weight * tiled(norm.scale);
   }
 };
@@ -42,7 +43,10 @@ class FoldNorms final : public Pass {
 }  // namespace
 
 extern const PassInfo fold_norms_pass = {
-    "fold-norms", Effect::keeps_function, "Move norm scales and shifts into the linears that read them", {},
+    "fold-norms",
+    Effect::keeps_function,
+    "Move norm scales and shifts into the linears that read them",
+    {},
     [](const Config&) -> std::unique_ptr<Pass> { return std::make_unique<FoldNorms>(); }};
 
 }  // namespace mquant

@@ -16,7 +16,8 @@ namespace mquant {
 class GroupInputs {
  public:
   /// x [rows, in] float32, after the group's online rotation, and the class of each row.
-  using Visit = std::function<void(std::size_t sample, const at::Tensor& x, const std::vector<TokenClass>& classes)>;
+  using Visit =
+      std::function<void(std::size_t sample, const at::Tensor& x, const std::vector<TokenClass>& classes)>;
 
   virtual ~GroupInputs() = default;
   /// How many samples have rows here; `visit` gets their index, from 0.
@@ -29,11 +30,11 @@ class GroupInputs {
   /// x *= factors [in], for a pass that has just divided them out of the norm before the group.
   virtual void scale_columns(const at::Tensor& factors) = 0;
 
-  bool has_scales = false;           ///< calibrate-scales has been here
+  bool has_scales = false;  ///< calibrate-scales has been here
   ClassScales scales;
-  std::vector<std::int64_t> split_channels;      ///< by suppress: kept apart, not seen by `scales`
-  std::vector<ClassScales> split_scales;         ///< [split_channels]
-  std::map<std::string, SplitColumns> splits;    ///< by linear, input scales not yet filled in
+  std::vector<std::int64_t> split_channels;    ///< by suppress: kept apart, not seen by `scales`
+  std::vector<ClassScales> split_scales;       ///< [split_channels]
+  std::map<std::string, SplitColumns> splits;  ///< by linear, input scales not yet filled in
 };
 
 }  // namespace mquant

@@ -18,7 +18,10 @@ class OrderTokens final : public Pass {
 }  // namespace
 
 extern const PassInfo order_tokens_pass = {
-    "order-tokens", Effect::keeps_function, "Reorder tokens once so that each class is one run of rows (AIFS)", {},
+    "order-tokens",
+    Effect::keeps_function,
+    "Reorder tokens once so that each class is one run of rows (AIFS)",
+    {},
     [](const Config&) -> std::unique_ptr<Pass> { return std::make_unique<OrderTokens>(); }};
 
 }  // namespace mquant

@@ -17,7 +17,8 @@ class Rotate final : public Pass {
  public:
   explicit Rotate(const Config& options) {
     if (options.boolean("vision"))
-      for (const Space space : {Space::vision, Space::kv, Space::query, Space::resampled}) spaces_.push_back(space);
+      for (const Space space : {Space::vision, Space::kv, Space::query, Space::resampled})
+        spaces_.push_back(space);
     if (options.boolean("decoder")) spaces_.push_back(Space::decoder);
     if (options.boolean("value")) spaces_.push_back(Space::value);
   }
@@ -41,7 +42,8 @@ class Rotate final : public Pass {
       const NormWeights& norm = block.norm(spec.name);
       if (spec.space == space && (norm.kind != NormKind::rms || norm.scale.defined() || norm.shift.defined()))
         fail(ErrorKind::usage, "norm '", spec.name, "' of ", block.spec().name,
-             " is no bare RMSNorm; put fold-norms (and bake-means for LayerNorm towers) before rotate in the recipe");
+             " is no bare RMSNorm; put fold-norms (and bake-means for LayerNorm towers) before rotate in the "
+             "recipe");
     }
   }
 

@@ -25,7 +25,8 @@ namespace mquant {
 namespace {
 
 /// x as the integer product sees it: codes times the scale of the row's class; split channels stay as they are.
-at::Tensor seen_by_codes(const at::Tensor& x, const std::vector<TokenClass>& classes, const ClassScales& scales) {
+at::Tensor seen_by_codes(const at::Tensor& x, const std::vector<TokenClass>& classes,
+                         const ClassScales& scales) {
   at::Tensor seen = x.clone();
   std::vector<std::int8_t> codes(static_cast<std::size_t>(x.size(1)));
   for (std::int64_t r = 0; r < x.size(0); ++r) {
@@ -60,7 +61,8 @@ class Round final : public Pass {
     const QuantScheme scheme = ctx.scheme(block.spec());
     if (scheme.is_float()) return;
     if (scheme.activation_bits == 8 && !inputs.has_scales)
-      fail(ErrorKind::usage, "8-bit activations and no scales; put calibrate-scales before round in the recipe");
+      fail(ErrorKind::usage,
+           "8-bit activations and no scales; put calibrate-scales before round in the recipe");
     at::Tensor hessian;
     GptqFactor factor;
     if (gptq_ && scheme.weight_bits < 16) {
@@ -76,7 +78,8 @@ class Round final : public Pass {
       note_errors(name, weight, *quantized, hessian, ctx);
       if (const auto split = inputs.splits.find(name); split != inputs.splits.end()) {
         quantized->split = split->second;
-        if (split->second.quantized) quantized->split.input_scales = inputs.split_scales;  // else they stay float
+        if (split->second.quantized)
+          quantized->split.input_scales = inputs.split_scales;  // else they stay float
       }
       if (gptq_ && scheme.weight_bits < 16) ctx.note(name, "damping", factor.damping);
       linear.quantized = quantized;
@@ -84,9 +87,11 @@ class Round final : public Pass {
   }
 
  private:
-  QuantizedLinear rounded(const at::Tensor& weight, const QuantScheme& scheme, const GptqFactor& factor) const {
+  QuantizedLinear rounded(const at::Tensor& weight, const QuantScheme& scheme,
+                          const GptqFactor& factor) const {
     if (scheme.weight_bits == 16) return {.out = weight.size(0), .in = weight.size(1)};
-    return gptq_ ? gptq(weight, factor, scheme, rounding_).linear : round_to_nearest(weight, scheme, rounding_);
+    return gptq_ ? gptq(weight, factor, scheme, rounding_).linear
+                 : round_to_nearest(weight, scheme, rounding_);
   }
 
   at::Tensor hessian_of(GroupInputs& inputs) const {
@@ -95,7 +100,8 @@ class Round final : public Pass {
     inputs.in_order([&](std::size_t, const at::Tensor& x, const std::vector<TokenClass>& classes) {
       std::vector<float> row_weights;
       for (const TokenClass c : classes) row_weights.push_back(weights[static_cast<std::size_t>(c)]);
-      hessian.add(inputs.has_scales && quantized_inputs_ ? seen_by_codes(x, classes, inputs.scales) : x, row_weights);
+      hessian.add(inputs.has_scales && quantized_inputs_ ? seen_by_codes(x, classes, inputs.scales) : x,
+                  row_weights);
     });
     return hessian.take();
   }
@@ -143,13 +149,20 @@ extern const PassInfo round_pass = {
     "Round weights to integer codes, to nearest or by GPTQ",
     {{"method", "\"gptq\"", "to nearest, or with errors made good by later columns", {"rtn", "gptq"}},
      {"clip", "true", "search the row's scale for the least error of 2.4th power; else max|w|"},
-     {"inputs", "\"float\"", "GPTQ's Hessian: of inputs with or without their 8-bit rounding",
+     {"inputs",
+      "\"float\"",
+      "GPTQ's Hessian: of inputs with or without their 8-bit rounding",
       {"quantized", "float"}},
-     {"tokens", "\"balanced\"", "GPTQ's Hessian: all token classes with one weight in sum, or every token with one",
+     {"tokens",
+      "\"balanced\"",
+      "GPTQ's Hessian: all token classes with one weight in sum, or every token with one",
       {"balanced", "equal"}},
      {"damping", "0.01", "part of the mean of the Hessian's diagonal that is added to it"},
      {"act_order", "true", "columns with the largest inputs first"},
-     {"scale_dtype", "\"bf16\"", "weight scales are rounded to it before codes are computed", {"bf16", "f32"}}},
+     {"scale_dtype",
+      "\"bf16\"",
+      "weight scales are rounded to it before codes are computed",
+      {"bf16", "f32"}}},
     [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Round>(options); }};
 
 }  // namespace mquant

@@ -22,7 +22,8 @@ constexpr double kFloor = 1e-5;
 class Smooth final : public Pass {
  public:
   explicit Smooth(const Config& options) : alpha_(options.number("alpha")) {
-    if (alpha_ <= 0 || alpha_ >= 1) fail(ErrorKind::usage, "smooth.alpha is ", alpha_, ": expected 0 < alpha < 1");
+    if (alpha_ <= 0 || alpha_ >= 1)
+      fail(ErrorKind::usage, "smooth.alpha is ", alpha_, ": expected 0 < alpha < 1");
   }
 
   void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {

@@ -21,7 +21,8 @@ namespace {
 class Suppress final : public Pass {
  public:
   explicit Suppress(const Config& options)
-      : outliers_{options.number("weight_ratio"), options.number("activation_ratio"), options.positive("limit")},
+      : outliers_{options.number("weight_ratio"), options.number("activation_ratio"),
+                  options.positive("limit")},
         quantized_(options.string("columns") == "int8") {
     if (outliers_.weight_ratio < 0 || outliers_.activation_ratio < 0)
       fail(ErrorKind::usage, "suppress: ratios must not be negative");
@@ -31,7 +32,8 @@ class Suppress final : public Pass {
     if (!block.linear(group.linears.front()).rotation || ctx.scheme(block.spec()).weight_bits == 16) return;
     std::vector<at::Tensor> weights;
     for (const std::string& name : group.linears) weights.push_back(block.linear(name).weight);
-    const std::vector<float> absmax = outliers_.activation_ratio > 0 ? channel_absmax(inputs) : std::vector<float>();
+    const std::vector<float> absmax =
+        outliers_.activation_ratio > 0 ? channel_absmax(inputs) : std::vector<float>();
     inputs.split_channels = outlier_channels(weights, absmax, outliers_);
     if (inputs.split_channels.empty()) return;
     for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -64,7 +66,8 @@ extern const PassInfo suppress_pass = {
     "suppress",
     Effect::approximates,
     "Keep input channels that stand out after the online rotation apart from the integer matrix (RMS)",
-    {{"weight_ratio", "3.0", "split where a channel's largest weight exceeds the median by this; 0: do not look"},
+    {{"weight_ratio", "3.0",
+      "split where a channel's largest weight exceeds the median by this; 0: do not look"},
      {"activation_ratio", "0.0", "the same of the channel's largest input; 0: do not look"},
      {"limit", "4", "channels a linear, at most"},
      {"columns", "\"int8\"", "how the split columns are kept", {"int8", "float"}}},

@@ -45,8 +45,12 @@ std::vector<NamedPass> build_passes(const Recipe& recipe) {
 class Compiler {
  public:
   Compiler(const CalibrateOptions& options, const SourceModel& source, const Recipe& recipe)
-      : options_(options), model_(source.model), recipe_(recipe), checkpoint_(source.checkpoint),
-        stored_(stored_dtype(source)), passes_(build_passes(recipe)) {
+      : options_(options),
+        model_(source.model),
+        recipe_(recipe),
+        checkpoint_(source.checkpoint),
+        stored_(stored_dtype(source)),
+        passes_(build_passes(recipe)) {
     ctx_.model = &model_;
     ctx_.seed = options.run.seed;
     ctx_.scheme = [this](const BlockSpec& spec) { return recipe_.scheme_of(spec.name); };
@@ -139,7 +143,11 @@ std::string calibrate(const CalibrateOptions& options) {
   }
   Compiler compiler(options, source, recipe);
   const std::size_t done = store.done().size();
-  std::vector<SampleState> states = done == 0 ? initial_states(features) : load_states(store, features);
+  const bool all_done =
+      done == source.model.blocks.size();  // killed behind the last block, which leaves no state
+  std::vector<SampleState> states = done == 0  ? initial_states(features)
+                                    : all_done ? std::vector<SampleState>{}
+                                               : load_states(store, features);
   Progress progress("calibrate", static_cast<std::int64_t>(source.model.blocks.size()));
   progress.advance(static_cast<std::int64_t>(done));
   for (std::size_t i = done; i < source.model.blocks.size(); ++i) {

@@ -71,8 +71,8 @@ class Frames {
 
 }  // namespace
 
-double verify_function_kept(const ModelSpec& model, std::uint64_t seed, const std::vector<Snapshot>& snapshots,
-                            const std::vector<SampleState>& states) {
+double verify_function_kept(const ModelSpec& model, std::uint64_t seed,
+                            const std::vector<Snapshot>& snapshots, const std::vector<SampleState>& states) {
   const Block& last = snapshots.back().block;
   const Block original = in_float64(snapshots.front().block);
   const Frames frames(model, original.spec(), seed);
@@ -96,8 +96,9 @@ double verify_function_kept(const ModelSpec& model, std::uint64_t seed, const st
         const double scale = std::max(want.abs().max().item<double>(), 1e-30);
         const double difference = (found.registers.at(name) - want).abs().max().item<double>() / scale;
         if (!(difference <= kTolerance))
-          fail(ErrorKind::verification, "pass '", snapshots[i].pass, "' changed the output of ", original.spec().name,
-               " by ", difference, " of its largest magnitude; at most ", kTolerance, " is rounding");
+          fail(ErrorKind::verification, "pass '", snapshots[i].pass, "' changed the output of ",
+               original.spec().name, " by ", difference, " of its largest magnitude; at most ", kTolerance,
+               " is rounding");
         worst = std::max(worst, difference);
       }
     }

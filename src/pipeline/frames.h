@@ -20,7 +20,7 @@ struct Snapshot {
 /// @param states  samples at the block's input, in the frame of the last snapshot
 /// @returns the largest difference relative to the largest magnitude
 /// @throws Error{verification} naming pass, block and difference, when it is more than 1e-4
-double verify_function_kept(const ModelSpec& model, std::uint64_t seed, const std::vector<Snapshot>& snapshots,
-                            const std::vector<SampleState>& states);
+double verify_function_kept(const ModelSpec& model, std::uint64_t seed,
+                            const std::vector<Snapshot>& snapshots, const std::vector<SampleState>& states);
 
 }  // namespace mquant

@@ -16,7 +16,8 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   identity.model = std::filesystem::absolute(source.directory).lexically_normal();
   for (const std::filesystem::path& file : source.checkpoint.files())
     identity.files[file.filename().string()] = sha256_file(file);
-  for (const char* name : {"config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"})
+  for (const char* name :
+       {"config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"})
     if (std::filesystem::exists(source.directory / name))
       identity.files[name] = sha256_file(source.directory / name);
   identity.family = source.family->name;

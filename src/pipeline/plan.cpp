@@ -73,13 +73,13 @@ double operations(const BlockSpec& spec, bool quantized, const Load& load) {
   const auto rows = static_cast<double>(load.rows(spec));
   for (const LinearSpec& linear : spec.linears) {
     const auto in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
-    sum += 2 * rows * in * out;                                    // forward
-    if (quantized) sum += 2 * in * in * out;                       // rounding with compensation
+    sum += 2 * rows * in * out;               // forward
+    if (quantized) sum += 2 * in * in * out;  // rounding with compensation
   }
   if (!quantized) return sum;
   for (const LinearGroup& group : linear_groups(spec)) {
     const auto in = static_cast<double>(spec.linear(group.linears[0]).in);
-    sum += rows * in * in + 2 * in * in * in;                      // Hessian, its factor and inverse
+    sum += rows * in * in + 2 * in * in * in;  // Hessian, its factor and inverse
   }
   return sum;
 }
@@ -102,8 +102,10 @@ Plan plan_model(const std::filesystem::path& model, const std::string& recipe_na
   apply(run);
   const Recipe recipe = load_recipe(recipe_name, overrides);
   const SourceModel source = open_source(model);
-  Plan plan{.family = source.family->name, .summary = source.family->summary,
-            .model_type = source.config.model_type(), .exemptions = source.model.exemptions};
+  Plan plan{.family = source.family->name,
+            .summary = source.family->summary,
+            .model_type = source.config.model_type(),
+            .exemptions = source.model.exemptions};
   for (const PassConfig& pass : recipe.passes) plan.passes.push_back(pass.name);
   Load load{kAssumedTokens, 4 * kAssumedTokens};
   if (data) {

@@ -11,7 +11,8 @@ namespace {
 constexpr const char* kOrder = "order";  // beside the registers
 
 TensorView view_of(const at::Tensor& tensor) {
-  return {dtype_of(tensor.scalar_type()), tensor.sizes().vec(),
+  return {dtype_of(tensor.scalar_type()),
+          tensor.sizes().vec(),
           {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()}};
 }
 

@@ -16,7 +16,11 @@ SourceModel open_source(const std::filesystem::path& directory) {
   Config config = Config::open(directory / "config.json");
   const Family& family = find_family(config);
   ModelSpec model = family.describe(config);
-  return {directory,        config, &family, std::move(model), Checkpoint::open(directory, open_pytorch_bin),
+  return {directory,
+          config,
+          &family,
+          std::move(model),
+          Checkpoint::open(directory, open_pytorch_bin),
           family.make_processor(directory, config)};
 }
 
@@ -33,8 +37,7 @@ DType stored_dtype(const SourceModel& source) {
 }
 
 void apply(const RunSettings& run) {
-  if (run.device != "cpu")
-    fail(ErrorKind::unsupported, "--device ", run.device, ": only 'cpu' is supported");
+  if (run.device != "cpu") fail(ErrorKind::unsupported, "--device ", run.device, ": only 'cpu' is supported");
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   at::set_num_threads(run.threads > 0 ? run.threads : static_cast<int>(cores));
 }
@@ -43,16 +46,17 @@ std::vector<Features> all_features(const Processor& processor, const std::vector
                                    WithAnswer with_answer, bool sink) {
   std::vector<Features> features(samples.size());
   std::vector<std::exception_ptr> errors(samples.size());
-  at::parallel_for(0, static_cast<std::int64_t>(samples.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      try {
-        in_context(cat("sample '", samples[i].id, "'"),
-                   [&] { features[i] = processor.features(samples[i], with_answer); });
-      } catch (...) {
-        errors[i] = std::current_exception();
-      }
-    }
-  });
+  at::parallel_for(0, static_cast<std::int64_t>(samples.size()), 1,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+                       try {
+                         in_context(cat("sample '", samples[i].id, "'"),
+                                    [&] { features[i] = processor.features(samples[i], with_answer); });
+                       } catch (...) {
+                         errors[i] = std::current_exception();
+                       }
+                     }
+                   });
   for (const std::exception_ptr& error : errors)
     if (error) std::rethrow_exception(error);
   if (sink)

@@ -22,12 +22,15 @@ constexpr double kPixelBound = 2e-6;
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : directory(data_path("goldens/" + name)), tensors(directory / "golden.safetensors"),
+      : directory(data_path("goldens/" + name)),
+        tensors(directory / "golden.safetensors"),
         json(nlohmann::json::parse(std::ifstream(directory / "golden.json"))),
         samples(read_samples(directory / "cases.jsonl")) {}
 
   bool has(const std::string& name) const { return tensors.has(name); }
-  at::Tensor get(const std::string& name, at::ScalarType dtype) const { return to_tensor(tensors.get(name), dtype); }
+  at::Tensor get(const std::string& name, at::ScalarType dtype) const {
+    return to_tensor(tensors.get(name), dtype);
+  }
 
   std::filesystem::path directory;
   SafetensorsFile tensors;
@@ -48,7 +51,8 @@ std::vector<std::string> golden_families() {
 void expect_close(const at::Tensor& found, const at::Tensor& wanted, const std::string& what) {
   ASSERT_EQ(found.sizes(), wanted.sizes()) << what;
   const double difference =
-      ((found.to(at::kDouble) - wanted.to(at::kDouble)).abs().max() / wanted.to(at::kDouble).abs().max()).item<double>();
+      ((found.to(at::kDouble) - wanted.to(at::kDouble)).abs().max() / wanted.to(at::kDouble).abs().max())
+          .item<double>();
   EXPECT_LT(difference, kHiddenBound) << what;
 }
 
@@ -71,13 +75,16 @@ TEST_P(FamilyGolden, PromptsAndInputs) {
   ASSERT_EQ(golden_.samples.size(), golden_.json["cases"].size());
   for (const Sample& sample : golden_.samples) {
     const Features f = features(sample);
-    EXPECT_EQ(model_.processor().prompt(sample), golden_.json["cases"][sample.id]["prompt"].get<std::string>());
-    expect_same_ids(index_tensor(f.input_ids), golden_.get(sample.id + "/input_ids", at::kLong), sample.id + " ids");
+    EXPECT_EQ(model_.processor().prompt(sample),
+              golden_.json["cases"][sample.id]["prompt"].get<std::string>());
+    expect_same_ids(index_tensor(f.input_ids), golden_.get(sample.id + "/input_ids", at::kLong),
+                    sample.id + " ids");
     std::vector<std::int64_t> kinds, positions;
     for (const TokenClass c : f.token_class) kinds.push_back(c == TokenClass::visual ? 1 : 0);
     for (int axis = 0; axis < f.position_axes; ++axis)
       for (const auto& p : f.positions) positions.push_back(p[static_cast<std::size_t>(axis)]);
-    expect_same_ids(index_tensor(kinds), golden_.get(sample.id + "/token_kind", at::kLong), sample.id + " kinds");
+    expect_same_ids(index_tensor(kinds), golden_.get(sample.id + "/token_kind", at::kLong),
+                    sample.id + " kinds");
     const at::Tensor wanted = golden_.get(sample.id + "/position_ids", at::kLong);
     expect_same_ids(index_tensor(positions), wanted.flatten(), sample.id + " positions");
   }
@@ -114,7 +121,8 @@ TEST_P(FamilyGolden, HiddenStatesAndLogits) {
       const auto after = [&](const BlockSpec& spec, const SampleState& state) {
         if (state.registers.contains("visual")) compare("vision_embeds", state.registers.at("visual"));
         if (!state.registers.contains("x")) return;
-        compare(spec.on_tokens ? cat("hidden.", tokens++) : cat("vision.hidden.", vision++), state.registers.at("x"));
+        compare(spec.on_tokens ? cat("hidden.", tokens++) : cat("vision.hidden.", vision++),
+                state.registers.at("x"));
       };
       std::vector<KvCache> caches;
       if (cached) caches = model_.make_caches(static_cast<std::int64_t>(f.input_ids.size()));
@@ -129,7 +137,8 @@ TEST_P(FamilyGolden, GreedyTokensWithAndWithoutCache) {
   for (const bool cache : {true, false})
     for (const Sample& sample : golden_.samples) {
       const auto wanted = golden_.json["cases"][sample.id]["greedy"].get<std::vector<std::int64_t>>();
-      const GreedyOptions options{.max_new_tokens = static_cast<std::int64_t>(wanted.size()), .stop = false, .cache = cache};
+      const GreedyOptions options{
+          .max_new_tokens = static_cast<std::int64_t>(wanted.size()), .stop = false, .cache = cache};
       EXPECT_EQ(greedy(model_, features(sample), options), wanted) << sample.id << " cache " << cache;
     }
 }

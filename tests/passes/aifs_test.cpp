@@ -20,7 +20,8 @@ std::vector<TokenClass> classes_of(const std::string& layout) {
 
 /// Layouts that break naive formulas, and random ones.
 std::vector<std::string> layouts() {
-  std::vector<std::string> all = {"t", "v", "tttt", "vvvv", "vvtt", "ttvv", "tvvt", "tvtvvt", "vvtvvt", "tvvttvvvtt"};
+  std::vector<std::string> all = {"t",    "v",    "tttt",   "vvvv",   "vvtt",
+                                  "ttvv", "tvvt", "tvtvvt", "vvtvvt", "tvvttvvvtt"};
   Rng rng(11);
   for (int i = 0; i < 200; ++i) {
     std::string layout;
@@ -100,7 +101,9 @@ at::Tensor run_turn(const std::vector<Block>& blocks, const Features& features, 
 /// Tokens [begin, end) of `features`; pictures must not be cut.
 Features turn_of(const Features& f, std::size_t begin, std::size_t end) {
   Features turn = f;
-  const auto cut = [&](auto& v) { v = {v.begin() + static_cast<std::ptrdiff_t>(begin), v.begin() + static_cast<std::ptrdiff_t>(end)}; };
+  const auto cut = [&](auto& v) {
+    v = {v.begin() + static_cast<std::ptrdiff_t>(begin), v.begin() + static_cast<std::ptrdiff_t>(end)};
+  };
   cut(turn.input_ids);
   cut(turn.token_class);
   cut(turn.positions);
@@ -113,7 +116,8 @@ Features turn_of(const Features& f, std::size_t begin, std::size_t end) {
   turn.pixels.clear();
   turn.patches.clear();
   for (const std::size_t p : pictures) {
-    const auto rows = static_cast<std::size_t>(f.grids[p].rows()), columns = static_cast<std::size_t>(f.pixel_columns);
+    const auto rows = static_cast<std::size_t>(f.grids[p].rows()),
+               columns = static_cast<std::size_t>(f.pixel_columns);
     turn.grids.push_back(f.grids[p]);
     for (std::size_t r = p * rows; r < (p + 1) * rows; ++r) {
       turn.patches.push_back(f.patches[r]);
@@ -132,12 +136,14 @@ TEST(Aifs, KeepsLogitsOverTurnsAndDecodeSteps) {
   for (const bool reorder : {false, true}) {
     std::vector<KvCache> caches;
     for (int i = 0; i < 2; ++i)
-      caches.push_back({at::zeros({static_cast<std::int64_t>(n), 8}, at::kDouble), at::zeros({static_cast<std::int64_t>(n), 8}, at::kDouble), 0});
+      caches.push_back({at::zeros({static_cast<std::int64_t>(n), 8}, at::kDouble),
+                        at::zeros({static_cast<std::int64_t>(n), 8}, at::kDouble), 0});
     std::size_t begin = 0;
     for (const std::size_t end : {std::size_t{7}, n - 2, n - 1, n}) {  // two turns, two decode steps
       const at::Tensor found =
           run_turn(blocks, turn_of(whole, begin, end), caches, static_cast<std::int64_t>(begin), reorder);
-      const at::Tensor wanted = expected.slice(0, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
+      const at::Tensor wanted =
+          expected.slice(0, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
       EXPECT_LT((found - wanted).abs().max().item<double>(), 1e-10) << reorder << " " << begin;
       begin = end;
     }

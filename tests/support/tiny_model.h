@@ -27,7 +27,8 @@ Features tiny_features(const ModelSpec& spec, const std::string& layout, std::ui
 
 /// Logits of all tokens in their original order, every block run from first to last.
 /// @param reorder  AIFS after the embeddings
-at::Tensor run_model(const std::vector<Block>& blocks, const Features& features, at::ScalarType dtype, bool reorder);
+at::Tensor run_model(const std::vector<Block>& blocks, const Features& features, at::ScalarType dtype,
+                     bool reorder);
 
 /// The largest difference relative to the largest magnitude of `expected`.
 double relative_difference(const at::Tensor& found, const at::Tensor& expected);
