@@ -1,0 +1,121 @@
+// A calibration that is killed and resumed leaves the bytes of one that was not disturbed.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "support/rng.h"
+#include "tests/pipeline/child.h"
+#include "tests/pipeline/runs.h"
+#include "tests/support/files.h"
+#include "tests/support/temp_dir.h"
+
+namespace mquant::test {
+namespace fs = std::filesystem;
+namespace {
+
+std::vector<std::string> command(const fs::path& output, bool resume) {
+  std::vector<std::string> words = {MQUANT_PROGRAM, "calibrate", digits().model, "--data", digits().samples,
+                                    "--output", output, "--set", "calibration.samples=4", "--threads", "1"};
+  if (resume) words.push_back("--resume");
+  return words;
+}
+
+/// Blocks that count.
+std::ptrdiff_t journal_lines(const fs::path& calibration) {
+  const fs::path journal = calibration / "journal.jsonl";
+  if (!fs::exists(journal)) return 0;
+  const std::string text = read_text(journal);
+  return std::ranges::count(text, '\n');
+}
+
+class Kill : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    directory_ = std::make_unique<TempDir>();
+    Child child(command(whole(), false));
+    ASSERT_EQ(child.wait(), 0);
+    export_into(*directory_ / "whole-artifact", whole());
+  }
+  static void TearDownTestSuite() { directory_.reset(); }
+
+  static fs::path whole() { return *directory_ / "whole"; }
+
+  static void expect_as_undisturbed(const fs::path& calibration) {
+    expect_same_files(whole() / "blocks", calibration / "blocks", 28);
+    EXPECT_EQ(read_text(whole() / "run.json"), read_text(calibration / "run.json"));
+    EXPECT_FALSE(fs::exists(calibration / "state"));
+    const fs::path artifact = calibration.string() + "-artifact";
+    export_into(artifact, calibration);
+    expect_same_files(*directory_ / "whole-artifact", artifact, 3);
+  }
+
+  static std::unique_ptr<TempDir> directory_;
+};
+
+std::unique_ptr<TempDir> Kill::directory_;
+
+/// Lets `child` calibrate until `lines` stand in the journal and `delay` has passed, and kills it.
+bool kill_behind(Child& child, const fs::path& calibration, std::ptrdiff_t lines, std::chrono::microseconds delay) {
+  while (child.running() && journal_lines(calibration) < lines)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(delay);
+  return child.kill();
+}
+
+class KillAfterBlocks : public Kill, public testing::WithParamInterface<std::ptrdiff_t> {};
+
+TEST_P(KillAfterBlocks, ResumesToTheSameBytes) {
+  bool killed = false;
+  fs::path calibration;
+  for (int attempt = 0; attempt < 5 && !killed; ++attempt) {  // a busy machine may let the child run to its end
+    calibration = *directory_ / ("after-" + std::to_string(GetParam()) + "-" + std::to_string(attempt));
+    Child child(command(calibration, false));
+    killed = kill_behind(child, calibration, GetParam(), {});
+  }
+  ASSERT_TRUE(killed);
+  ASSERT_GE(journal_lines(calibration), GetParam());
+  const std::string before = read_text(calibration / "journal.jsonl");
+  Child resumed(command(calibration, true));
+  ASSERT_EQ(resumed.wait(), 0);
+  EXPECT_TRUE(read_text(calibration / "journal.jsonl").starts_with(before)) << "blocks were calibrated again";
+  expect_as_undisturbed(calibration);
+}
+
+INSTANTIATE_TEST_SUITE_P(Journal, KillAfterBlocks, testing::Values(1, 3, 7));
+
+/// What a kill between the last block and the end of the journal leaves.
+TEST_F(Kill, BehindTheLastBlockOnlyTheReportIsMade) {
+  const fs::path calibration = *directory_ / "last";
+  fs::copy(whole(), calibration, fs::copy_options::recursive);
+  std::string journal = read_text(calibration / "journal.jsonl");
+  journal.resize(journal.rfind("{\"finished\""));
+  write_text(calibration / "journal.jsonl", journal);
+  fs::remove(calibration / "report.json");
+  fs::create_directory(calibration / "state");
+  Child resumed(command(calibration, true));
+  ASSERT_EQ(resumed.wait(), 0);
+  EXPECT_TRUE(fs::exists(calibration / "report.json"));
+  expect_as_undisturbed(calibration);
+}
+
+TEST_F(Kill, AtRandomMomentsResumesToTheSameBytes) {
+  Rng rng(3);
+  const fs::path calibration = *directory_ / "random";
+  int kills = 0;
+  for (int i = 0; i < 10; ++i) {
+    const std::ptrdiff_t lines = journal_lines(calibration) + static_cast<std::ptrdiff_t>(rng.next() % 3);
+    const std::chrono::microseconds delay(rng.next() % 60'000);
+    Child child(command(calibration, true));
+    kills += kill_behind(child, calibration, lines, delay) ? 1 : 0;
+  }
+  EXPECT_GE(kills, 3);
+  Child last(command(calibration, true));
+  ASSERT_EQ(last.wait(), 0);
+  expect_as_undisturbed(calibration);
+}
+
+}  // namespace
+}  // namespace mquant::test
