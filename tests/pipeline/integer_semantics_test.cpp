@@ -1,4 +1,4 @@
-// The integer model is the fake-quantized float model: dequantized weights on inputs that were rounded to their codes.
+// The integer model is the fake-quantized float model: dequantized weights on inputs rounded to their codes.
 #include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
@@ -16,12 +16,13 @@ namespace {
 
 constexpr double kLinearBound = 1e-5;  // of the largest magnitude, one linear on the same input
 constexpr double kLogitsBound = 1e-3;  // of the largest magnitude, a whole run without ties
-/// Root mean square of a whole run.  Sums of another order differ in the last bits; an input that this moves across the
-/// middle between two codes moves by a 127th of its class's largest one, and so do others behind it.
+/// Root mean square of a whole run.  Sums of another order differ in the last bits; an input that this moves across
+/// the middle between two codes moves by a 127th of its class's largest one, and so do others behind it.
 constexpr double kLogitsBoundWithTies = 5e-2;
 
 double relative_difference(const at::Tensor& found, const at::Tensor& expected) {
-  return ((found.to(at::kDouble) - expected.to(at::kDouble)).abs().max() / expected.to(at::kDouble).abs().max())
+  return ((found.to(at::kDouble) - expected.to(at::kDouble)).abs().max() /
+          expected.to(at::kDouble).abs().max())
       .item<double>();
 }
 
@@ -30,7 +31,8 @@ double rms_difference(const at::Tensor& found, const at::Tensor& expected) {
 }
 
 /// [rows, 1] float32.
-at::Tensor scales_of_rows(const ClassScales& scales, const std::vector<TokenClass>& classes, const at::Tensor& x) {
+at::Tensor scales_of_rows(const ClassScales& scales, const std::vector<TokenClass>& classes,
+                          const at::Tensor& x) {
   at::Tensor rows = x.new_empty({static_cast<std::int64_t>(classes.size()), 1});
   for (std::size_t i = 0; i < classes.size(); ++i) rows.data_ptr<float>()[i] = scales.of(classes[i]).value();
   return rows;
@@ -59,9 +61,10 @@ at::Tensor reference(const Linear& linear, const at::Tensor& x, const std::vecto
     at::Tensor column_weight = at::empty({1, q.out}, at::kDouble);
     for (std::int64_t o = 0; o < q.out; ++o) {
       const std::size_t at = k * static_cast<std::size_t>(q.out) + static_cast<std::size_t>(o);
-      column_weight.data_ptr<double>()[o] = q.split.quantized ? static_cast<double>(q.split.codes[at]) *
-                                                                    static_cast<double>(q.split.weight_scale[k])
-                                                              : static_cast<double>(q.split.values[at]);
+      column_weight.data_ptr<double>()[o] =
+          q.split.quantized
+              ? static_cast<double>(q.split.codes[at]) * static_cast<double>(q.split.weight_scale[k])
+              : static_cast<double>(q.split.values[at]);
     }
     y = y + seen.matmul(column_weight);
   }
@@ -117,12 +120,14 @@ class IntegerSemantics : public testing::TestWithParam<std::string> {};
 TEST_P(IntegerSemantics, EqualFakeQuantizedFloats) {
   const TempDir directory;
   calibrate_into(directory / "calibration", digits(),
-                 {.overrides = {"calibration.samples=5", "suppress.columns=" + GetParam(), "suppress.weight_ratio=1.5"}});
+                 {.overrides = {"calibration.samples=5", "suppress.columns=" + GetParam(),
+                                "suppress.weight_ratio=1.5"}});
   export_into(directory / "artifact", directory / "calibration");
   const LoadedModel model = LoadedModel::open(directory / "artifact");
   const Artifact artifact = Artifact::open(directory / "artifact", model.spec());
   std::vector<Block> blocks;
-  for (const BlockSpec& spec : model.spec().blocks) blocks.push_back(from_stored(artifact.read(spec.name), spec));
+  for (const BlockSpec& spec : model.spec().blocks)
+    blocks.push_back(from_stored(artifact.read(spec.name), spec));
   const std::vector<Features> all = model.features(read_samples(digits().samples, 5), WithAnswer::yes);
   std::size_t close = 0;
   for (const Features& features : all) {

@@ -17,8 +17,17 @@ namespace fs = std::filesystem;
 namespace {
 
 std::vector<std::string> command(const fs::path& output, bool resume) {
-  std::vector<std::string> words = {MQUANT_PROGRAM, "calibrate", digits().model, "--data", digits().samples,
-                                    "--output", output, "--set", "calibration.samples=4", "--threads", "1"};
+  std::vector<std::string> words = {MQUANT_PROGRAM,
+                                    "calibrate",
+                                    digits().model,
+                                    "--data",
+                                    digits().samples,
+                                    "--output",
+                                    output,
+                                    "--set",
+                                    "calibration.samples=4",
+                                    "--threads",
+                                    "1"};
   if (resume) words.push_back("--resume");
   return words;
 }
@@ -58,7 +67,8 @@ class Kill : public testing::Test {
 std::unique_ptr<TempDir> Kill::directory_;
 
 /// Lets `child` calibrate until `lines` stand in the journal and `delay` has passed, and kills it.
-bool kill_behind(Child& child, const fs::path& calibration, std::ptrdiff_t lines, std::chrono::microseconds delay) {
+bool kill_behind(Child& child, const fs::path& calibration, std::ptrdiff_t lines,
+                 std::chrono::microseconds delay) {
   while (child.running() && journal_lines(calibration) < lines)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(delay);
@@ -70,7 +80,8 @@ class KillAfterBlocks : public Kill, public testing::WithParamInterface<std::ptr
 TEST_P(KillAfterBlocks, ResumesToTheSameBytes) {
   bool killed = false;
   fs::path calibration;
-  for (int attempt = 0; attempt < 5 && !killed; ++attempt) {  // a busy machine may let the child run to its end
+  for (int attempt = 0; attempt < 5 && !killed;
+       ++attempt) {  // a busy machine may let the child run to its end
     calibration = *directory_ / ("after-" + std::to_string(GetParam()) + "-" + std::to_string(attempt));
     Child child(command(calibration, false));
     killed = kill_behind(child, calibration, GetParam(), {});

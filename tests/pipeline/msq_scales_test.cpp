@@ -47,7 +47,8 @@ MaximaByLinear maxima(const SourceModel& source, const std::vector<Features>& sa
           const at::Tensor largest = state.registers.at(step.in[0]).abs().amax(1).contiguous();  // [rows]
           Maxima& of = found[spec.name + "." + step.name];
           for (std::int64_t r = 0; r < largest.size(0); ++r) {
-            const TokenClass c = spec.on_tokens ? features.token_class[static_cast<std::size_t>(r)] : TokenClass::visual;
+            const TokenClass c =
+                spec.on_tokens ? features.token_class[static_cast<std::size_t>(r)] : TokenClass::visual;
             float& most = of[static_cast<std::size_t>(c)];
             most = std::max(most, largest.data_ptr<float>()[r]);
           }
@@ -74,7 +75,8 @@ TEST_P(MsqScales, AreTheLargestMagnitudeOfTheClass) {
   const TempDir directory;
   write_text(directory / "scales.json", kScalesOnly);
   calibrate_into(directory / "calibration", qwen2_vl(),
-                 {.recipe = directory / "scales.json", .overrides = {sink ? "calibration.sink=true" : "calibration.sink=false"}});
+                 {.recipe = directory / "scales.json",
+                  .overrides = {sink ? "calibration.sink=true" : "calibration.sink=false"}});
   const SourceModel source = open_source(qwen2_vl().model);
   std::vector<Features> samples =
       all_features(*source.processor, read_samples(qwen2_vl().samples), WithAnswer::yes);

@@ -1,4 +1,4 @@
-// Every recipe of configs/ runs to an artifact that verify accepts; orders of passes that break a model are refused.
+// Every recipe of configs/ runs to an artifact that verify accepts; pass orders that break a model are refused.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,8 +26,9 @@ class Recipes : public testing::TestWithParam<std::string> {};
 
 TEST_P(Recipes, MakeAnArtifactThatVerifyAccepts) {
   const TempDir directory;
-  const nlohmann::json report = nlohmann::json::parse(calibrate_into(
-      directory / "calibration", qwen2_vl(), {.recipe = GetParam(), .overrides = {"calibration.samples=3"}, .verify_each = true}));
+  const nlohmann::json report = nlohmann::json::parse(
+      calibrate_into(directory / "calibration", qwen2_vl(),
+                     {.recipe = GetParam(), .overrides = {"calibration.samples=3"}, .verify_each = true}));
   ASSERT_TRUE(report.contains("verified"));
   EXPECT_LT(report["verified"].get<double>(), 1e-4);
   int quantized = 0;
@@ -40,7 +41,8 @@ TEST_P(Recipes, MakeAnArtifactThatVerifyAccepts) {
   EXPECT_EQ(verified.linears, 1 + 2 * 4 + 2 + 3 * 7 + 1);  // as stored: q, k and v of a vision block are one
   std::vector<KvCache> none;
   const Sample photo = sample_named(qwen2_vl().samples, "photo");
-  const at::Tensor logits = model.logits(model.features({photo}, WithAnswer::no).front(), none, 0, LogitRows::all);
+  const at::Tensor logits =
+      model.logits(model.features({photo}, WithAnswer::no).front(), none, 0, LogitRows::all);
   EXPECT_TRUE(logits.isfinite().all().item<bool>());
 }
 
@@ -50,7 +52,9 @@ INSTANTIATE_TEST_SUITE_P(Configs, Recipes, testing::ValuesIn(recipe_names()), []
   return name;
 });
 
-TEST(RecipesInConfigs, AreFound) { EXPECT_THAT(recipe_names(), testing::IsSupersetOf({"w4a8", "w4a8-offline", "w8a8"})); }
+TEST(RecipesInConfigs, AreFound) {
+  EXPECT_THAT(recipe_names(), testing::IsSupersetOf({"w4a8", "w4a8-offline", "w8a8"}));
+}
 
 struct Broken {
   std::vector<std::string> drop;
@@ -75,14 +79,16 @@ TEST_P(BrokenRecipe, IsRefusedWithWhatToDo) {
 }
 
 constexpr const char* kRotate =
-    "pass rotate: norm 'norm1' of vision.0 is no bare RMSNorm; put fold-norms (and bake-means for LayerNorm towers) "
+    "pass rotate: norm 'norm1' of vision.0 is no bare RMSNorm; put fold-norms (and bake-means for LayerNorm "
+    "towers) "
     "before rotate in the recipe";
 
 INSTANTIATE_TEST_SUITE_P(
     Passes, BrokenRecipe,
     testing::Values(Broken{{"fold-norms", "bake-means"}, kRotate}, Broken{{"bake-means"}, kRotate},
-                    Broken{{"fold-norms"}, "pass bake-means: norm 'norm1' of vision.0 has a scale or shift; put "
-                                           "fold-norms before bake-means in the recipe"},
+                    Broken{{"fold-norms"},
+                           "pass bake-means: norm 'norm1' of vision.0 has a scale or shift; put "
+                           "fold-norms before bake-means in the recipe"},
                     Broken{{"calibrate-scales"}, "put calibrate-scales before round in the recipe"}),
     [](const auto& test) { return "Case" + std::to_string(test.index); });
 

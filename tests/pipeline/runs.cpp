@@ -12,11 +12,16 @@ namespace fs = std::filesystem;
 
 TestData digits() { return {data_path("digits-vl/model"), data_path("digits-vl/calib.jsonl")}; }
 
-TestData qwen2_vl() { return {data_path("goldens/qwen2_vl/model"), data_path("goldens/qwen2_vl/cases.jsonl")}; }
+TestData qwen2_vl() {
+  return {data_path("goldens/qwen2_vl/model"), data_path("goldens/qwen2_vl/cases.jsonl")};
+}
 
 std::string calibrate_into(const fs::path& output, const TestData& data, const RunOptions& options) {
-  CalibrateOptions calibrate_options{.model = data.model, .data = data.samples, .output = output,
-                                     .recipe = options.recipe, .overrides = options.overrides,
+  CalibrateOptions calibrate_options{.model = data.model,
+                                     .data = data.samples,
+                                     .output = output,
+                                     .recipe = options.recipe,
+                                     .overrides = options.overrides,
                                      .verify_each = options.verify_each};
   calibrate_options.run.threads = options.threads;
   return calibrate(calibrate_options);

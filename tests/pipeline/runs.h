@@ -28,7 +28,8 @@ struct RunOptions {
 };
 
 /// @returns the report, JSON
-std::string calibrate_into(const std::filesystem::path& output, const TestData& data, const RunOptions& options = {});
+std::string calibrate_into(const std::filesystem::path& output, const TestData& data,
+                           const RunOptions& options = {});
 ExportReport export_into(const std::filesystem::path& output, const std::filesystem::path& calibration,
                          const std::string& format = "auto");
 

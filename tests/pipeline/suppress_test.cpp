@@ -1,4 +1,4 @@
-// suppress: finds the channel that stands out after the online rotation, and keeps what it adds to the output.
+// suppress finds the channel that stands out after the online rotation, and keeps what it adds to the output.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -74,7 +74,8 @@ TEST_P(Suppress, FindsThePlantedChannelAndKeepsItsColumn) {
   const double bound = GetParam() == "int8" ? largest / 127 * 0.51 : largest * 1e-6;
   for (std::int64_t o = 0; o < down.out; ++o) {
     const auto at = static_cast<std::size_t>(o);
-    EXPECT_EQ(down.codes[at * static_cast<std::size_t>(down.in) + kChannel], 0) << "counted twice in row " << o;
+    EXPECT_EQ(down.codes[at * static_cast<std::size_t>(down.in) + kChannel], 0)
+        << "counted twice in row " << o;
     const double found = down.split.quantized ? static_cast<double>(down.split.codes[at]) *
                                                     static_cast<double>(down.split.weight_scale[0])
                                               : static_cast<double>(down.split.values[at]);
