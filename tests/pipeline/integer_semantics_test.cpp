@@ -16,8 +16,8 @@ namespace {
 
 constexpr double kLinearBound = 1e-5;  // of the largest magnitude, one linear on the same input
 constexpr double kLogitsBound = 1e-3;  // of the largest magnitude, a whole run without ties
-/// Root mean square of a whole run.  Sums of another order differ in the last bits; an input that this moves
-/// across the middle between two codes moves by a 127th of its class's largest one, and so do others behind it.
+/// Root mean square of a whole run.  Sums of another order differ in the last bits: an input near the middle
+/// between two codes may go to the other one, a 127th of its largest value away, and so may others behind it.
 constexpr double kLogitsBoundWithTies = 5e-2;
 
 double relative_difference(const at::Tensor& found, const at::Tensor& expected) {

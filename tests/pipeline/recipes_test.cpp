@@ -1,4 +1,4 @@
-// Every recipe of configs/ runs to an artifact that verify accepts; pass orders that break models are refused.
+// Every recipe of configs/ runs to an artifact that verify accepts; pass orders that break it are refused.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
