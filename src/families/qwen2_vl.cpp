@@ -31,8 +31,8 @@ BlockSpec vision_layer(const Config& c, std::int64_t i) {
                          .up = "mlp.fc1",
                          .down = "mlp.fc2",
                          .fused = Fused::chunks};
-  return pre_norm_layer(cat("vision.", i), Tower::vision, Space::vision, cat("visual.blocks.", i, "."), names,
-                        shape);
+  return transformer_layer(cat("vision.", i), Tower::vision, Space::vision, cat("visual.blocks.", i, "."),
+                           names, shape);
 }
 
 /// LayerNorm of each patch, then 2x2 patches in one row, then two linears.
@@ -63,8 +63,8 @@ BlockSpec decoder_layer(const Config& c, std::int64_t i) {
                    .eps = c.number_or(t + "rms_norm_eps", 1e-6),
                    .activation = activation(c, t + "hidden_act", "silu"),
                    .qkv_bias = true};
-  return pre_norm_layer(cat("decoder.", i), Tower::decoder, Space::decoder, cat("model.layers.", i, "."),
-                        llama_names(), shape);
+  return transformer_layer(cat("decoder.", i), Tower::decoder, Space::decoder, cat("model.layers.", i, "."),
+                           llama_names(), shape);
 }
 
 ModelSpec describe(const Config& c) {

@@ -80,7 +80,7 @@ TEST_P(FamilyGolden, PromptsAndInputs) {
     expect_same_ids(index_tensor(f.input_ids), golden_.get(sample.id + "/input_ids", at::kLong),
                     sample.id + " ids");
     std::vector<std::int64_t> kinds, positions;
-    for (const TokenClass c : f.token_class) kinds.push_back(c == TokenClass::visual ? 1 : 0);
+    for (const std::int64_t picture : f.picture) kinds.push_back(picture >= 0 ? 1 : 0);
     for (int axis = 0; axis < f.position_axes; ++axis)
       for (const auto& p : f.positions) positions.push_back(p[static_cast<std::size_t>(axis)]);
     expect_same_ids(index_tensor(kinds), golden_.get(sample.id + "/token_kind", at::kLong),
@@ -119,8 +119,8 @@ TEST_P(FamilyGolden, HiddenStatesAndLogits) {
         ++compared;
       };
       const auto after = [&](const BlockSpec& spec, const SampleState& state) {
-        if (state.registers.contains("visual")) compare("vision_embeds", state.registers.at("visual"));
-        if (!state.registers.contains("x")) return;
+        if (spec.writes("visual")) compare("vision_embeds", state.registers.at("visual"));
+        if (!spec.writes("x") || !state.registers.contains("x")) return;
         compare(spec.on_tokens ? cat("hidden.", tokens++) : cat("vision.hidden.", vision++),
                 state.registers.at("x"));
       };
