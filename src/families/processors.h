@@ -21,5 +21,16 @@ std::unique_ptr<Processor> make_qwen3_vl_processor(const std::filesystem::path& 
 std::unique_ptr<Processor> make_internvl_hf_processor(const std::filesystem::path& directory,
                                                       const Config& config);
 std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& directory, const Config& config);
+std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path& directory,
+                                                    const Config& config);
+std::unique_ptr<Processor> make_qwen_vl_processor(const std::filesystem::path& directory,
+                                                  const Config& config);
+std::unique_ptr<Processor> make_glm4v_processor(const std::filesystem::path& directory, const Config& config);
+std::unique_ptr<Processor> make_cogvlm2_processor(const std::filesystem::path& directory,
+                                                  const Config& config);
+std::unique_ptr<Processor> make_smolvlm_processor(const std::filesystem::path& directory,
+                                                  const Config& config);
+std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& directory,
+                                                 const Config& config);
 
 }  // namespace mquant

@@ -69,7 +69,8 @@ struct TiktokenOptions {
   std::string pattern;  ///< regular expression of words
   /// Matched in the normalized text; all are special.
   std::vector<std::pair<std::string, std::int64_t>> special_tokens;
-  bool nfc = false;  ///< texts are normalized to NFC first
+  std::vector<std::string> following;  ///< more of them, whose ids count on from the number of ranks
+  bool nfc = false;                    ///< texts are normalized to NFC first
 };
 
 /// Reads a rank file: "base64(token) rank" a line.
