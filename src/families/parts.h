@@ -1,16 +1,14 @@
-// What several families say in the same words: lookups with the official defaults, common blocks, processors.
+// What several families say in the same words: lookups with the official defaults, common blocks.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "families/processors.h"
 #include "mquant/config.h"
 #include "mquant/model.h"
-#include "mquant/sample.h"
 
 namespace mquant {
 
@@ -42,8 +40,5 @@ struct MergerShape {
 /// visual = fc2(act(fc1(`rows` patches in one row of norm(x)))).
 BlockSpec norm_merge_mlp(const std::string& norm, const std::string& fc1, const std::string& fc2,
                          const MergerShape& shape);
-
-/// Qwen2-VL's and its successors': smart resize, patches in merge order, m-rope positions, chat-ml prompt.
-std::unique_ptr<Processor> make_qwen_processor(const std::filesystem::path& directory, const Config& config);
 
 }  // namespace mquant

@@ -66,6 +66,10 @@ Tokenizer open_tiktoken(const std::filesystem::path& file, const TiktokenOptions
   auto parts = std::make_unique<TokenizerParts>();
   parts->origin = file.string();
   auto ranks = read_ranks(file);
+  std::vector<std::pair<std::string, std::int64_t>> special_tokens = options.special_tokens;
+  for (const std::string& token : options.following)
+    special_tokens.emplace_back(
+        token, std::ssize(ranks) + std::ssize(special_tokens) - std::ssize(options.special_tokens));
   return in_context(file.string(), [&] {
     parts->vocabulary = std::make_unique<RankedBpe>(std::move(ranks));
     if (options.nfc) parts->normalizers.push_back(normal_form(NormalForm::nfc));
@@ -73,7 +77,7 @@ Tokenizer open_tiktoken(const std::filesystem::path& file, const TiktokenOptions
         split_at(Regex(options.pattern), SplitBehavior::removed, /*invert=*/true));
     parts->decoders.push_back(decode_bytes());
     std::vector<AddedToken> added;
-    for (const auto& [content, id] : options.special_tokens) {
+    for (const auto& [content, id] : special_tokens) {
       if (parts->vocabulary->entry(id)) {
         fail(ErrorKind::input, "special token '", printable(content), "' has id ", id, ", which is a rank");
       }

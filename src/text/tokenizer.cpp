@@ -94,13 +94,21 @@ TokenIds Tokenizer::encode_with_template(std::string_view text) const {
 
 std::string Tokenizer::decode(std::span<const std::int64_t> ids, bool skip_special) const {
   std::vector<std::string> tokens;
+  TokenIds run;  // ids of the vocabulary that no visible added token separates
+  const auto decode_run = [&] {
+    parts_->vocabulary->decode(run, tokens);
+    run.clear();
+  };
   for (const std::int64_t id : ids) {
-    if (const AddedToken* added = parts_->added.find(id)) {
-      if (!skip_special || !added->special) tokens.push_back(added->content);
-    } else if (const std::string* entry = parts_->vocabulary->entry(id)) {
-      tokens.push_back(*entry);
+    const AddedToken* added = parts_->added.find(id);
+    if (!added) {
+      run.push_back(id);
+    } else if (!skip_special || !added->special) {
+      decode_run();
+      tokens.push_back(added->content);
     }
   }
+  decode_run();
   for (const auto& step : parts_->decoders) tokens = step->apply(std::move(tokens));
   return join(tokens, parts_->decoders.empty() ? " " : "");
 }

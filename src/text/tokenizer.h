@@ -11,11 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "text/added_tokens.h"
 #include "text/vocabulary.h"
 
 namespace mquant {
 
-class Recognised;
 struct TokenizerParts;
 
 /// Const members may be called from several threads at once.
@@ -69,11 +69,36 @@ struct TiktokenOptions {
   std::string pattern;  ///< regular expression of words
   /// Matched in the normalized text; all are special.
   std::vector<std::pair<std::string, std::int64_t>> special_tokens;
-  bool nfc = false;  ///< texts are normalized to NFC first
+  std::vector<std::string> following;  ///< more of them, whose ids count on from the number of ranks
+  bool nfc = false;                    ///< texts are normalized to NFC first
 };
 
 /// Reads a rank file: "base64(token) rank" a line.
 /// @throws Error{input} naming file and line.
 Tokenizer open_tiktoken(const std::filesystem::path& file, const TiktokenOptions& options);
+
+/// The id of an AddedToken that goes by its content alone: open_sentencepiece gives it the id of the model's piece of
+/// that name, or the next one behind all others.
+inline constexpr std::int64_t kIdByContent = -1;
+
+struct SentencePieceOptions {
+  /// Matched in the text as it is (`normalized` is not looked at).  One that has the id of a piece renames it.
+  std::vector<AddedToken> added;
+  std::string bos;  ///< the token that encode_with_template puts in front, such as "<s>"; empty: none
+};
+
+/// Reads a model of the SentencePiece library (tokenizer.model).  Text is split at added tokens, and each stretch between
+/// them is a text of its own for the model, which may put a blank in front of it.  Control pieces, such as <s>, are found
+/// in text only if they are added tokens; alone they decode to nothing.
+/// @throws Error{input} the file is absent, broken or larger than 64 MiB; the added tokens contradict each other; there is
+///         no token `bos`.
+Tokenizer open_sentencepiece(const std::filesystem::path& file, const SentencePieceOptions& options);
+
+/// The added tokens of a model directory whose tokenizer has no tokenizer.json, as transformers' slow tokenizers know
+/// them: "added_tokens_decoder" of tokenizer_config.json or, where it has none, added_tokens.json; then the tokens that
+/// it, or else special_tokens_map.json, calls bos_token, additional_special_tokens and so on, with kIdByContent where
+/// they are not among the former.  Absent files say nothing.
+/// @throws Error{input} naming file and place.
+std::vector<AddedToken> read_added_tokens(const std::filesystem::path& directory);
 
 }  // namespace mquant

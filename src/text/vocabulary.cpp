@@ -5,6 +5,12 @@
 
 namespace mquant {
 
+void Vocabulary::decode(std::span<const std::int64_t> ids, std::vector<std::string>& tokens) const {
+  for (const std::int64_t id : ids) {
+    if (const std::string* text = entry(id)) tokens.push_back(*text);
+  }
+}
+
 void Entries::add(std::int64_t id, std::string entry) {
   if (id < 0 || id > kLargestTokenId) {
     fail(ErrorKind::input, "token '", printable(entry), "': expected an id of 0 to ", kLargestTokenId,

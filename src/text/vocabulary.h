@@ -29,6 +29,9 @@ class Vocabulary {
   virtual ~Vocabulary() = default;
   /// Appends the ids of each piece.  Pieces do not influence each other.
   virtual void encode(std::span<const std::string_view> pieces, TokenIds& ids) const = 0;
+  /// Appends what the decoders join: the entry of each id, or text where the model has a way of its own.  Ids that no
+  /// entry has stand for nothing.
+  virtual void decode(std::span<const std::int64_t> ids, std::vector<std::string>& tokens) const;
   /// By the entry as the file writes it.
   virtual std::optional<std::int64_t> id_of(std::string_view entry) const = 0;
   /// The entry as the file writes it; null if there is none.

@@ -1,0 +1,139 @@
+#include "families/processor_files.h"
+
+#include <algorithm>
+
+#include "mquant/error.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::int64_t kLargestSide = 16384, kLargestCount = 65536;
+
+std::array<double, 3> three_numbers(const Config& config, const std::string& key,
+                                    const std::array<double, 3>& otherwise) {
+  if (!config.has(key)) return otherwise;
+  const std::vector<double> numbers = config.numbers(key);
+  if (numbers.size() != 3)
+    fail(ErrorKind::input, config.origin(), ": '", key, "': expected 3 numbers, one a channel, found ",
+         numbers.size());
+  return {numbers[0], numbers[1], numbers[2]};
+}
+
+}  // namespace
+
+Config open_optional(const std::filesystem::path& file) {
+  return std::filesystem::exists(file) ? Config::open(file) : Config::parse("{}", file.string());
+}
+
+Config open_preprocessor(const std::filesystem::path& directory) {
+  const std::filesystem::path own = directory / "preprocessor_config.json";
+  if (std::filesystem::exists(own)) return Config::open(own);
+  const Config whole = open_optional(directory / "processor_config.json");
+  if (!whole.has("image_processor"))
+    fail(ErrorKind::input, own.string(), ": no such file, nor an 'image_processor' in ", whole.origin(),
+         "; copy it from the release");
+  return Config::parse(whole.raw("image_processor"), whole.origin() + " (image_processor)");
+}
+
+Normalization normalization(const Config& pre, const Normalization& otherwise, const std::string& mean,
+                            const std::string& deviation) {
+  require_switch(pre, "do_rescale", true);
+  require_switch(pre, "do_normalize", true);
+  return {.mean = three_numbers(pre, mean, otherwise.mean),
+          .deviation = three_numbers(pre, deviation, otherwise.deviation),
+          .rescale = pre.number_or("rescale_factor", otherwise.rescale)};
+}
+
+ResizeFilter filter(const Config& pre, ResizeFilter otherwise) {
+  if (!pre.has("resample")) return otherwise;
+  switch (const std::int64_t number = pre.integer("resample")) {
+    case 1: return ResizeFilter::lanczos;
+    case 2: return ResizeFilter::bilinear;
+    case 3: return ResizeFilter::bicubic;
+    default:
+      fail(ErrorKind::unsupported, pre.origin(), ": 'resample': filter ", number,
+           "; known are 1 (Lanczos), 2 (bilinear), 3 (bicubic)");
+  }
+}
+
+void require_filter(const Config& pre, ResizeFilter only) {
+  if (filter(pre, only) != only)
+    fail(ErrorKind::unsupported, pre.origin(), ": 'resample': filter ", pre.integer("resample"),
+         " is not known for this family");
+}
+
+void require_switch(const Config& pre, const std::string& key, bool value) {
+  if (pre.boolean_or(key, value) != value)
+    fail(ErrorKind::unsupported, pre.origin(), ": '", key, "' is ", value ? "false" : "true",
+         ", which is not known for this family");
+}
+
+std::int64_t square_side(const Config& config, const std::string& path) {
+  std::int64_t side = 0, other = 0;
+  if (config.has(path + ".height")) {
+    side = config.positive(path + ".height");
+    other = config.positive(path + ".width");
+  } else {
+    const std::vector<std::int64_t> sides = config.integers(path);
+    if (sides.size() > 2 || sides.empty())
+      fail(ErrorKind::input, config.origin(), ": '", path, "': expected one or two sides, found ",
+           sides.size());
+    side = sides.front(), other = sides.back();
+  }
+  if (side != other || side < 1 || side > kLargestSide)
+    fail(ErrorKind::input, config.origin(), ": '", path, "': expected a square of 1 to ", kLargestSide,
+         " pixels a side, found ", side, " x ", other);
+  return side;
+}
+
+std::int64_t patches_a_side(const Config& config, std::int64_t side, std::int64_t patch) {
+  if (side % patch != 0)
+    fail(ErrorKind::input, config.origin(), ": pictures of ", side, " pixels a side: expected a multiple of ",
+         patch, ", which is what the projector joins");
+  return side / patch;
+}
+
+std::int64_t small_count(const Config& config, const std::string& key, std::int64_t otherwise) {
+  const std::int64_t count = config.positive_or(key, otherwise);
+  if (count > kLargestCount)
+    fail(ErrorKind::input, config.origin(), ": '", key, "': expected at most ", kLargestCount, ", found ",
+         count);
+  return count;
+}
+
+void require_agreement(const Config& config, const std::string& key, std::int64_t value,
+                       std::string_view source) {
+  if (config.has(key) && config.integer(key) != value)
+    fail(ErrorKind::input, config.origin(), ": '", key, "' is ", config.integer(key), ": expected ", value,
+         ", as ", source, " says; the files do not belong together");
+}
+
+std::int64_t agreed_id(const Tokenizer& tokenizer, const std::string& token, const Config& config,
+                       const std::string& key) {
+  const std::int64_t id = tokenizer.id_of(token);
+  require_agreement(config, key, id, cat("the tokenizer of '", token, "'"));
+  return id;
+}
+
+TokenIds stop_ids(const std::filesystem::path& directory, const Config& config, const std::string& path,
+                  const Tokenizer& tokenizer, const std::vector<std::string>& more) {
+  const Config generation = open_optional(directory / "generation_config.json");
+  TokenIds ids;
+  if (generation.has("eos_token_id"))
+    ids = generation.integers("eos_token_id");
+  else if (config.has(path))
+    ids = config.integers(path);
+  for (const std::string& token : more) {
+    const std::int64_t id = tokenizer.id_of(token);
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  }
+  return ids;
+}
+
+Tiling stretched(const Image& image, std::int64_t side, ResizeFilter filter) {
+  Tiling tiling{.grid = {0, 0}, .tiles = {}};
+  tiling.tiles.push_back(resize(image, {side, side}, {.filter = filter}));
+  return tiling;
+}
+
+}  // namespace mquant

@@ -1,0 +1,66 @@
+// Lookups in the files that a release has for its processor: preprocessor_config.json and its neighbours.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "mquant/config.h"
+#include "text/tokenizer.h"
+#include "vision/patches.h"
+#include "vision/tiling.h"
+
+namespace mquant {
+
+/// Means and deviations that many releases share, and some leave out.
+inline constexpr Normalization kClipNormalization = {{0.48145466, 0.4578275, 0.40821073},
+                                                     {0.26862954, 0.26130258, 0.27577711}};
+inline constexpr Normalization kHalfNormalization = {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
+inline constexpr Normalization kImageNetNormalization = {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
+
+/// preprocessor_config.json, or the "image_processor" of processor_config.json, where later transformers write it.
+/// Throws Error{input} if there is neither.
+Config open_preprocessor(const std::filesystem::path& directory);
+/// A file that not every release has: an empty object if it is absent.
+Config open_optional(const std::filesystem::path& file);
+
+/// image_mean, image_std (or other keys), rescale_factor.
+/// @throws Error{input} for other than three numbers; Error{unsupported} if do_normalize or do_rescale is false.
+Normalization normalization(const Config& pre, const Normalization& otherwise,
+                            const std::string& mean = "image_mean",
+                            const std::string& deviation = "image_std");
+
+/// `resample`, Pillow's number of a filter.  Throws Error{unsupported} for those that no family uses.
+ResizeFilter filter(const Config& pre, ResizeFilter otherwise);
+/// Throws Error{unsupported} if `resample` is another filter: the family's tiling is known with this one only.
+void require_filter(const Config& pre, ResizeFilter only);
+/// Throws Error{unsupported} if the switch `key` is stated and not `value`.
+void require_switch(const Config& pre, const std::string& key, bool value);
+
+/// The side of a square: 448, [448, 448], {"height": 448, "width": 448}.
+/// @throws Error{input} if it is no square of 1 to 16384 pixels.
+std::int64_t square_side(const Config& config, const std::string& path);
+/// side / patch.  Throws Error{input} unless the square is made of whole `patch`es.
+std::int64_t patches_a_side(const Config& config, std::int64_t side, std::int64_t patch);
+/// A count of rows, slices or tokens: `key`, or `otherwise` where the release omits it.
+/// @throws Error{input} if it is not 1 to 65536.
+std::int64_t small_count(const Config& config, const std::string& key, std::int64_t otherwise);
+
+/// Throws Error{input} if `key` is stated and not `value`, which is what `source` says.
+void require_agreement(const Config& config, const std::string& key, std::int64_t value,
+                       std::string_view source);
+
+/// The id of `token`.  Throws Error{input} if the tokenizer lacks it, or if `key` of config.json says another.
+std::int64_t agreed_id(const Tokenizer& tokenizer, const std::string& token, const Config& config,
+                       const std::string& key);
+
+/// eos_token_id of generation_config.json, else of config.json at `path`, and the ids of `more` tokens.
+TokenIds stop_ids(const std::filesystem::path& directory, const Config& config, const std::string& path,
+                  const Tokenizer& tokenizer, const std::vector<std::string>& more = {});
+
+/// One tile: the picture resized to the square, its aspect ratio not kept.
+Tiling stretched(const Image& image, std::int64_t side, ResizeFilter filter);
+
+}  // namespace mquant
