@@ -162,7 +162,8 @@ class LayerWords {
 
   void head_norm(const std::string& reg, const std::string& name) {
     if (name.empty()) return;
-    norm(reg + "_norm", name, shape().attention.head_dim, Space::none);
+    const std::int64_t width = shape().qk_norm_width > 0 ? shape().qk_norm_width : shape().attention.head_dim;
+    norm(reg + "_norm", name, width, Space::none);
     add(step(Op::norm, reg, {reg}, reg + "_norm"));
   }
 
