@@ -1,7 +1,5 @@
 // The processor of GLM-4V-9B: one stretched square a conversation, in front of its message's text; what users wrote is
 // tokenized on its own, without special tokens.
-#include <charconv>
-
 #include "families/eva_processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -15,21 +13,15 @@ namespace {
 constexpr const char* kWords =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-std::int64_t to_id(const std::string& text, const Config& config) {
-  std::int64_t id = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error != std::errc() || end != text.data() + text.size() || id < 0)
-    fail(ErrorKind::input, config.origin(), ": 'added_tokens_decoder': expected ids as keys, found '",
-         printable(text), "'");
-  return id;
-}
-
 /// Special tokens are those that tokenizer_config.json adds to the rank file.
-Tokenizer open_glm_tokenizer(const std::filesystem::path& directory, const Config& names) {
+Tokenizer open_glm_tokenizer(const std::filesystem::path& directory) {
   TiktokenOptions options{.pattern = kWords};
-  for (const std::string& id : names.keys("added_tokens_decoder"))
-    options.special_tokens.emplace_back(names.string("added_tokens_decoder." + id + ".content"),
-                                        to_id(id, names));
+  for (const AddedToken& token : read_added_tokens(directory)) {
+    if (token.id == kIdByContent)
+      fail(ErrorKind::input, directory.string(), ": the special token '", printable(token.content),
+           "' has no id; expected it in added_tokens_decoder of tokenizer_config.json");
+    options.special_tokens.emplace_back(token.content, token.id);
+  }
   return open_tiktoken(directory / "tokenizer.model", options);
 }
 
@@ -61,7 +53,7 @@ TokenIds run(const Tokenizer& tokenizer, const Config& config) {
 std::unique_ptr<Processor> make_glm4v_processor(const std::filesystem::path& directory,
                                                 const Config& config) {
   const Config names = Config::open(directory / "tokenizer_config.json");
-  ProcessorSpec spec{.tokenizer = open_glm_tokenizer(directory, names)};
+  ProcessorSpec spec{.tokenizer = open_glm_tokenizer(directory)};
   spec.prompt = prompt();
   spec.tokenized = ProcessorSpec::Tokenized::each_piece_apart;
   set_eva_picture(spec, config);

@@ -1,7 +1,5 @@
 // The processor of InternVL 3 and 3.5 in the layout of transformers: pictures cut into square tiles by aspect ratio, a
 // view of the whole last, all tiles of a picture in one run of tokens.
-#include <cmath>
-
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -9,16 +7,6 @@
 
 namespace mquant {
 namespace {
-
-/// How many patches a side the pixel shuffle joins: 1 / downsample_ratio.
-std::int64_t shuffled_side(const Config& config) {
-  const double ratio = config.number_or("downsample_ratio", 0.5);
-  const double side = 1 / ratio;
-  if (!(ratio > 0 && ratio <= 1 && side <= 64 && side == std::floor(side)))
-    fail(ErrorKind::input, config.origin(), ": 'downsample_ratio' is ", ratio,
-         ": expected one over a whole number of 1 to 64");
-  return static_cast<std::int64_t>(side);
-}
 
 /// GotOcr2's tiling, which the processor switches on whatever crop_to_patches says.
 std::function<Tiling(const Image&)> tiling(const Config& pre, std::int64_t side) {
@@ -30,7 +18,7 @@ std::function<Tiling(const Image&)> tiling(const Config& pre, std::int64_t side)
 /// Vision rows of one tile, which three files may state.
 std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config& config, std::int64_t side,
                             std::int64_t patch) {
-  const std::int64_t joined = shuffled_side(config);
+  const std::int64_t joined = joined_side(config, "downsample_ratio", 0.5);
   const std::int64_t rows_a_side = patches_a_side(config, side, patch * joined);
   const std::int64_t rows = rows_a_side * rows_a_side;
   const std::string source = cat("a tile of ", side, " pixels with patches of ", patch);

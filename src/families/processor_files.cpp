@@ -1,13 +1,14 @@
 #include "families/processor_files.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "mquant/error.h"
 
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kLargestSide = 16384, kLargestCount = 65536;
+constexpr std::int64_t kLargestSide = 16384, kLargestCount = 65536, kLargestJoined = 64;
 
 std::array<double, 3> three_numbers(const Config& config, const std::string& key,
                                     const std::array<double, 3>& otherwise) {
@@ -91,6 +92,14 @@ std::int64_t patches_a_side(const Config& config, std::int64_t side, std::int64_
     fail(ErrorKind::input, config.origin(), ": pictures of ", side, " pixels a side: expected a multiple of ",
          patch, ", which is what the projector joins");
   return side / patch;
+}
+
+std::int64_t joined_side(const Config& config, const std::string& key, double otherwise) {
+  const double ratio = config.number_or(key, otherwise), side = 1 / ratio;
+  if (!(ratio > 0 && side >= 1 && side <= kLargestJoined && side == std::floor(side)))
+    fail(ErrorKind::input, config.origin(), ": '", key, "' is ", ratio,
+         ": expected one over a whole number of 1 to ", kLargestJoined);
+  return static_cast<std::int64_t>(side);
 }
 
 std::int64_t small_count(const Config& config, const std::string& key, std::int64_t otherwise) {

@@ -44,6 +44,8 @@ void require_switch(const Config& pre, const std::string& key, bool value);
 std::int64_t square_side(const Config& config, const std::string& path);
 /// side / patch.  Throws Error{input} unless the square is made of whole `patch`es.
 std::int64_t patches_a_side(const Config& config, std::int64_t side, std::int64_t patch);
+/// 1 / ratio: how many patches a side a pixel shuffle joins.  Throws Error{input} unless that is 1 to 64, and whole.
+std::int64_t joined_side(const Config& config, const std::string& key, double otherwise);
 /// A count of rows, slices or tokens: `key`, or `otherwise` where the release omits it.
 /// @throws Error{input} if it is not 1 to 65536.
 std::int64_t small_count(const Config& config, const std::string& key, std::int64_t otherwise);

@@ -32,5 +32,7 @@ std::unique_ptr<Processor> make_smolvlm_processor(const std::filesystem::path& d
                                                   const Config& config);
 std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& directory,
                                                  const Config& config);
+std::unique_ptr<Processor> make_internvl2_processor(const std::filesystem::path& directory,
+                                                    const Config& config);
 
 }  // namespace mquant

@@ -23,7 +23,8 @@ const std::vector<TestedFamily>& tested_families() {
   static const std::vector<TestedFamily> families = {
       {"qwen2_vl", make_qwen_processor, 2},     {"qwen2_5_vl", make_qwen2_5_vl_processor, 2},
       {"qwen3_vl", make_qwen3_vl_processor, 2}, {"internvl_hf", make_internvl_hf_processor},
-      {"llava", make_llava_processor},          {"minicpm_v", make_minicpm_v_processor},
+      {"llava", make_llava_processor},          {"internvl2", make_internvl2_processor},
+      {"minicpm_v", make_minicpm_v_processor},
       {"qwen_vl", make_qwen_vl_processor},      {"glm4v", make_glm4v_processor},
       {"cogvlm2", make_cogvlm2_processor},      {"smolvlm", make_smolvlm_processor},
       {"gemma3", make_gemma3_processor},
