@@ -79,6 +79,8 @@ struct SampleState {
   /// Original position of each token row; empty: as they are.  order-tokens (AIFS) sets it once, after the embeddings
   /// are merged; keys and values always lie at original positions, so nothing else has to know.
   std::vector<std::int64_t> order;
+  /// The same of vision rows, set by to_windows: which patch each row was.
+  std::vector<std::int64_t> patch_order;
   /// Decoding: the cache of the block that runs now (null: none), and the tokens before this forward pass.
   KvCache* cache = nullptr;
   std::int64_t past = 0;
@@ -87,7 +89,7 @@ struct SampleState {
 /// Runs steps [begin, end) of a block on one sample; registers not in use any more are dropped.
 /// @throws Error{input} when a token of a class comes by for which a linear has no static scale.
 void run_steps(const Block& block, SampleState& sample, std::size_t begin, std::size_t end);
-/// All steps; afterwards only BlockSpec::keeps is left in the registers.
+/// All steps; afterwards BlockSpec::keeps is left in the registers, and what the block did not mention.
 void run_block(const Block& block, SampleState& sample);
 
 /// Puts pixels where the first block reads them; ids are read from the features themselves.
@@ -97,8 +99,9 @@ void order_tokens(SampleState& sample);
 /// Puts the token rows of register "x" back to their original order and forgets `order`.
 void restore_order(SampleState& sample);
 
-/// Class of each row that a block's linears see: tokens in their current order, or visual for all vision rows.
-std::vector<TokenClass> row_classes(const BlockSpec& spec, const SampleState& sample, std::int64_t rows);
+/// Class of each row that a linear sees: tokens of its RowSet in their current order, or visual for all vision rows.
+std::vector<TokenClass> row_classes(const BlockSpec& spec, RowSet set, const SampleState& sample,
+                                    std::int64_t rows);
 
 /// Does a block have anything to do for this sample?  (Vision blocks skip a sample without pictures.)
 bool takes_part(const BlockSpec& spec, const Features& features);

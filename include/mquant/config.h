@@ -43,7 +43,8 @@ class Config {
   /// The keys of an object, sorted; none if it is absent.
   std::vector<std::string> keys(std::string_view path) const;
 
-  std::string model_type() const;  ///< string("model_type")
+  /// "model_type"; where the file has none, the first of "architectures" (CogVLM2).  Throws Error{input} for neither.
+  std::string model_type() const;
   const std::string& origin() const;
 
  private:

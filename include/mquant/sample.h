@@ -68,6 +68,7 @@ struct Features {
   std::vector<std::int64_t> picture;  // [T] which picture a visual token belongs to, -1 for others
   int position_axes = 1;              // how many of the three a model reads: 1, or 3 for m-rope
   std::int64_t next_position = 0;     // of the first decoded token
+  std::int64_t prompt_length = 0;     // tokens of the prompt that is being continued; 0: these are it
   std::vector<float> pixels;          // [P, C]
   std::vector<Grid> grids;            // one a picture or tile; their rows() sum to P
   std::vector<std::array<std::int64_t, 2>> patches;  // [P] (row, column) of a patch in its picture or tile

@@ -92,6 +92,7 @@ class Writer {
   void write_matrix(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block) {
     described_.insert(matrix.tensor);
     if (matrix.describes_bias) described_.insert(matrix.bias);
+    for (const LinearSpec* part : matrix.parts) write_folded(*part, matrix.out);
     StoredLinear linear = join(matrix, spec, block);
     if (!linear.bias && matrix.describes_bias)  // folded away: engines expect one
       linear.bias = filled(0, {matrix.out}, dtype_in(*input_.source, matrix.bias));
@@ -121,6 +122,15 @@ class Writer {
     }
     add_all(tensors);
     manifest_["linears"][matrix.module] = std::move(entry);
+  }
+
+  /// Tensors of the source that went into this linear: a fused one is not stored again, a layer scale is all ones.
+  void write_folded(const LinearSpec& part, std::int64_t out) {
+    described_.insert(names_.of(part.weight.name));
+    if (part.bias) described_.insert(names_.of(part.bias.name));
+    if (part.weight.row_scale.empty()) return;
+    const std::string name = names_.of(part.weight.row_scale);
+    if (described_.insert(name).second) add(name, view_of(filled(1, {out}, dtype_in(*input_.source, name))));
   }
 
   /// Nothing of the matrix is stored but a bias, if it has one.
@@ -154,13 +164,16 @@ class Writer {
 
   void write_param(const ParamSpec& spec, const BlockSpec& block_spec, const StoredBlock& block) {
     const auto it = block.params.find(spec.name);
+    if (it == block.params.end() && spec.source.optional) return;
     if (it == block.params.end() || it->second.shape != spec.shape)
       fail(ErrorKind::input, "block '", block_spec.name, "': parameter '", spec.name,
            "' is not stored with the shape that config.json gives it");
-    const std::string name = names_.of(spec.source.name);
+    const std::string name = names_.of(spec);
     described_.insert(name);
     if (const auto tied = tied_.find(name); tied != tied_.end()) tied->second = digest_of(it->second);
-    add(name, view_of(it->second));
+    TensorView view = view_of(it->second);
+    if (!spec.source.stored_shape.empty()) view.shape = spec.source.stored_shape;
+    add(name, view);
   }
 
   fs::path source_config() const { return input_.source->directory() / "config.json"; }

@@ -204,7 +204,7 @@ StoredNorm decode_norm(const Checkpoint& artifact, const NormSpec& spec, const N
   if (spec.one_plus && norm.scale) {
     std::vector<float> values = to_floats(view_of(norm.scale));
     for (float& value : values) value += 1;
-    norm.scale = float_tensor(values, {spec.width}, norm.scale.dtype);
+    norm.scale = float_tensor(values, {spec.width}, DType::f32);
   }
   check_norm(norm, cat("norm '", names.weight, "'"), ErrorKind::input);
   if (norm.scale && all_equal(view_of(norm.scale), 1)) norm.scale = {};

@@ -178,7 +178,7 @@ std::vector<NamedTensor> encode_norm(const NormSpec& spec, const StoredNorm& nor
     if (spec.one_plus) {
       std::vector<float> values = to_floats(view_of(scale));
       for (float& value : values) value -= 1;
-      scale = float_tensor(values, {spec.width}, scale.dtype);
+      scale = float_tensor(values, {spec.width}, names.dtype);
     }
     tensors.push_back({names.weight, std::move(scale)});
   }

@@ -13,7 +13,7 @@ namespace {
 
 /// Rows of the joined tensor that belong to `part`.
 std::vector<std::int64_t> rows_of(const Matrix& matrix, const LinearSpec& part, const BlockSpec& spec) {
-  return fused_rows(part.weight, spec.attention, matrix.out);
+  return fused_rows(part.weight.stored_as.empty() ? part.weight : Source{}, spec.attention, matrix.out);
 }
 
 void expect_partition(const Matrix& matrix, const BlockSpec& spec) {
@@ -102,7 +102,8 @@ std::string module_of(const std::string& tensor) {
 std::vector<Matrix> matrices_of(const BlockSpec& block, const OfficialNames& names) {
   std::vector<Matrix> matrices;
   for (const LinearSpec& linear : block.linears) {
-    const std::string tensor = names.of(linear.weight.name);
+    const bool apart = !linear.weight.stored_as.empty();
+    const std::string tensor = apart ? linear.weight.stored_as : names.of(linear.weight.name);
     auto it =
         std::find_if(matrices.begin(), matrices.end(), [&](const Matrix& m) { return m.tensor == tensor; });
     if (it == matrices.end()) {
@@ -110,11 +111,14 @@ std::vector<Matrix> matrices_of(const BlockSpec& block, const OfficialNames& nam
       matrix.tensor = tensor;
       matrix.module = module_of(tensor);
       matrix.describes_bias = static_cast<bool>(linear.bias);
-      matrix.bias = linear.bias ? names.of(linear.bias.name) : matrix.module + ".bias";
+      matrix.bias = linear.bias && !apart ? names.of(linear.bias.name) : matrix.module + ".bias";
       if (!linear.weight.otherwise.empty()) matrix.tied_to = names.of(linear.weight.otherwise);
       matrix.in = linear.in;
       matrix.transposed = linear.weight.transposed;
       matrix.stored_shape = linear.weight.stored_shape;
+      if (linear.weight.channels_last)
+        std::rotate(matrix.stored_shape.begin() + 1, matrix.stored_shape.begin() + 2,
+                    matrix.stored_shape.end());
       it = matrices.insert(it, std::move(matrix));
     }
     it->parts.push_back(&linear);

@@ -20,6 +20,10 @@ class OfficialNames {
 
   std::string of(const std::string& described) const { return resolve(described, *model_, has_); }
   bool has(const std::string& described) const { return has_(of(described)); }
+  /// Where an artifact holds a parameter.
+  std::string of(const ParamSpec& param) const {
+    return param.source.stored_as.empty() ? of(param.source.name) : param.source.stored_as;
+  }
 
  private:
   const ModelSpec* model_;

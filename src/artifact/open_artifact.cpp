@@ -82,12 +82,16 @@ void OpenArtifact::read_norm(const NormSpec& norm, StoredBlock& block) const {
 }
 
 void OpenArtifact::read_param(const ParamSpec& param, StoredBlock& block) const {
-  const std::string name = names_.of(param.source.name);
+  const std::string name = names_.of(param);
+  if (param.source.optional && !tensors_.has(name)) return;
   const TensorView view = tensors_.get(name);
-  expect_tensor(view, view.dtype, param.shape, cat(directory_.string(), ": tensor '", name, "'"));
+  const std::vector<std::int64_t>& shape =
+      param.source.stored_shape.empty() ? param.shape : param.source.stored_shape;
+  expect_tensor(view, view.dtype, shape, cat(directory_.string(), ": tensor '", name, "'"));
   if (!is_float(view.dtype) || !all_finite(view))
     fail(ErrorKind::input, directory_.string(), ": tensor '", name, "': expected finite numbers");
   block.params[param.name] = copy_of(view);
+  block.params[param.name].shape = param.shape;
 }
 
 }  // namespace mquant

@@ -42,7 +42,7 @@ at::Tensor positions_of(const Features& features) {
 void put_inputs(const std::string& id, const Features& features, const SampleState& begin, TensorBag& bag) {
   bag.put(id + "/input_ids", index_tensor(features.input_ids));
   std::vector<std::int64_t> kinds, grids;
-  for (const TokenClass c : features.token_class) kinds.push_back(c == TokenClass::visual ? 1 : 0);
+  for (const std::int64_t picture : features.picture) kinds.push_back(picture >= 0 ? 1 : 0);
   bag.put(id + "/token_kind", index_tensor(kinds).to(at::kByte));
   bag.put(id + "/position_ids", positions_of(features));
   if (!begin.registers.contains("pixels")) return;
@@ -63,9 +63,9 @@ void forward_one(const LoadedModel& model, const std::string& id, const Features
   put_inputs(id, features, start(features, at::kFloat), bag);
   std::int64_t vision = 0, tokens = 0;
   const auto after = [&](const BlockSpec& spec, const SampleState& state) {
-    if (state.registers.contains("visual"))
+    if (spec.writes("visual"))
       bag.put(id + "/vision_embeds", model.in_checkpoint_basis(state.registers.at("visual"), Space::decoder));
-    if (!state.registers.contains("x")) return;
+    if (!spec.writes("x") || !state.registers.contains("x")) return;
     if (spec.on_tokens)
       bag.put(cat(id, "/hidden.", tokens++), model.in_checkpoint_basis(in_order(state), Space::decoder));
     else

@@ -13,6 +13,7 @@ std::int64_t largest(const at::Tensor& logits) {
 /// `features` and the tokens decoded so far, as one prompt.
 Features extended(Features features, const std::vector<std::int64_t>& tokens) {
   const Features before = features;
+  features.prompt_length = static_cast<std::int64_t>(before.input_ids.size());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const Features step = decode_step(before, tokens[i], static_cast<std::int64_t>(i));
     features.input_ids.push_back(tokens[i]);

@@ -128,6 +128,7 @@ Features decode_step(const Features& before, std::int64_t token, std::int64_t st
   next.picture = {-1};
   next.position_axes = before.position_axes;
   next.next_position = position + 1;
+  next.prompt_length = static_cast<std::int64_t>(before.input_ids.size());
   return next;
 }
 

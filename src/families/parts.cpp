@@ -1,6 +1,7 @@
 // Lookups and blocks that several families share.
 #include "families/parts.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -16,6 +17,13 @@ std::int64_t exact_ratio(const Config& config, const std::string& a, const std::
     fail(ErrorKind::input, config.origin(), ": '", a, "' is ", x, ": expected a multiple of '", b,
          "', which is ", y);
   return x / y;
+}
+
+std::int64_t exact_ratio(const Config& config, const std::string& a, std::int64_t b) {
+  const std::int64_t x = config.positive(a);
+  if (x % b != 0)
+    fail(ErrorKind::input, config.origin(), ": '", a, "' is ", x, ": expected a multiple of ", b);
+  return x / b;
 }
 
 double inverse_sqrt(std::int64_t n) { return 1.0 / std::sqrt(static_cast<double>(n)); }
@@ -54,6 +62,62 @@ void require_no_sliding_window(const Config& config, const std::string& prefix) 
          "use_sliding_window' is true; sliding windows are not known for this family");
 }
 
+void set_rope(const Config& config, const std::string& prefix, double otherwise, RopeSpec& rope) {
+  rope.base = rope_base(config, prefix, otherwise);
+  const std::string scaling =
+      prefix + (config.has(prefix + "rope_parameters") ? "rope_parameters" : "rope_scaling");
+  if (!config.has(scaling)) return;
+  const std::string type =
+      config.string_or(scaling + ".rope_type", config.string_or(scaling + ".type", "default"));
+  if (type == "default" || type == "mrope") return;
+  const double factor = config.number(scaling + ".factor");
+  if (!(factor > 0))
+    fail(ErrorKind::input, config.origin(), ": '", scaling, ".factor': expected more than 0");
+  if (type == "linear") {
+    rope.position_scale = 1 / factor;
+  } else if (type == "dynamic") {
+    rope.stretch = Stretch::dynamic;
+    rope.stretch_factor = factor;
+    rope.trained_length = config.positive(prefix + "max_position_embeddings");
+  } else {
+    fail(ErrorKind::unsupported, config.origin(), ": '", scaling, "': type \"", type,
+         "\"; known are default, mrope, linear, dynamic");
+  }
+}
+
+std::int64_t square(const Config& config, const std::string& path, std::int64_t otherwise) {
+  if (otherwise > 0 && !config.has(path)) return otherwise;
+  const std::vector<std::int64_t> sides = config.integers(path);
+  if (sides.empty() || sides.size() > 2 || sides.front() != sides.back() || sides.front() < 1)
+    fail(ErrorKind::input, config.origin(), ": '", path, "': expected a size, or two equal ones");
+  return sides.front();
+}
+
+NormKind vision_norm(const Config& config, const std::string& path) {
+  const std::string type = config.string_or(path, "layer_norm");
+  if (type != "layer_norm" && type != "rms_norm")
+    fail(ErrorKind::unsupported, config.origin(), ": '", path, "' is \"", type,
+         "\"; known are layer_norm and rms_norm");
+  return type == "rms_norm" ? NormKind::rms : NormKind::layer;
+}
+
+std::int64_t shuffle_side(const Config& config, const std::string& path) {
+  const double ratio = config.number_or(path, 0.5), side = ratio > 0 ? 1 / ratio : 0;
+  if (side < 1 || side > 64 || side != std::floor(side))
+    fail(ErrorKind::input, config.origin(), ": '", path, "' is ", ratio, ": expected 1, 1/2, 1/3, ...");
+  return static_cast<std::int64_t>(side);
+}
+
+std::int64_t feature_layers(const Config& config, std::int64_t depth, const std::string& path,
+                            std::int64_t otherwise) {
+  const std::int64_t index = config.integer_or(path, otherwise);
+  const std::int64_t layers = index < 0 ? depth + 1 + index : index;
+  if (layers < 0 || layers > depth)
+    fail(ErrorKind::input, config.origin(), ": '", path, "' is ", index, ": the tower has ", depth,
+         " layers");
+  return layers;
+}
+
 LayerNames llama_names() {
   return {.norm1 = "input_layernorm",
           .q = "self_attn.q_proj",
@@ -66,40 +130,80 @@ LayerNames llama_names() {
           .down = "mlp.down_proj"};
 }
 
-BlockSpec norm_merge_mlp(const std::string& norm, const std::string& fc1, const std::string& fc2,
-                         const MergerShape& s) {
-  const auto stored = [](const std::string& name) {
-    Source source;
-    source.name = name;
-    return source;
+LayerNames clip_names() {
+  return {.norm1 = "layer_norm1",
+          .q = "self_attn.q_proj",
+          .k = "self_attn.k_proj",
+          .v = "self_attn.v_proj",
+          .o = "self_attn.out_proj",
+          .norm2 = "layer_norm2",
+          .up = "mlp.fc1",
+          .down = "mlp.fc2"};
+}
+
+LayerShape vision_shape(const Config& config, const TowerShape& tower) {
+  if (tower.width % tower.heads != 0)
+    fail(ErrorKind::input, config.origin(), ": a vision tower of width ", tower.width, " and ", tower.heads,
+         " heads: expected a multiple");
+  const std::int64_t dim = tower.width / tower.heads;
+  return {.width = tower.width,
+          .mlp_width = tower.mlp_width,
+          .attention = {.heads = tower.heads,
+                        .kv_heads = tower.heads,
+                        .head_dim = dim,
+                        .scale = inverse_sqrt(dim),
+                        .sees = Sees::picture},
+          .norm = NormKind::layer,
+          .eps = tower.eps,
+          .activation = tower.activation,
+          .qkv_bias = true,
+          .o_bias = true,
+          .mlp_bias = true};
+}
+
+LayerShape llama_shape(const Config& config, const std::string& prefix, const DecoderDefaults& defaults) {
+  const auto size = [&](const char* key, std::int64_t otherwise) {
+    return otherwise > 0 ? config.positive_or(prefix + key, otherwise) : config.positive(prefix + key);
   };
-  const std::int64_t wide = s.width * s.rows;
-  BlockSpec block;
-  block.name = "projector";
-  block.tower = Tower::projector;
-  block.on_tokens = false;
-  block.norms = {{.name = "norm",
-                  .kind = NormKind::layer,
-                  .width = s.width,
-                  .eps = s.eps,
-                  .weight = stored(norm + ".weight"),
-                  .bias = stored(norm + ".bias"),
-                  .space = Space::vision}};
-  block.linears = {
-      {"fc1", wide, wide, stored(fc1 + ".weight"), stored(fc1 + ".bias"), Space::vision, Space::none, "norm"},
-      {"fc2", s.out, wide, stored(fc2 + ".weight"), stored(fc2 + ".bias"), Space::hidden, Space::decoder,
-       ""}};
-  Step act{.op = Op::activation, .out = "h", .in = {"h"}};
-  act.activation = s.activation;
-  Step merge{.op = Op::merge_rows, .out = "m", .in = {"n"}};
-  merge.count = s.rows;
-  block.steps = {{.op = Op::norm, .out = "n", .in = {"x"}, .name = "norm"},
-                 merge,
-                 {.op = Op::linear, .out = "h", .in = {"m"}, .name = "fc1"},
-                 act,
-                 {.op = Op::linear, .out = "visual", .in = {"h"}, .name = "fc2"}};
-  block.keeps = {"visual"};
-  return block;
+  const std::int64_t width = size("hidden_size", defaults.width),
+                     heads = size("num_attention_heads", defaults.heads),
+                     kv_heads =
+                         size("num_key_value_heads", defaults.kv_heads > 0 ? defaults.kv_heads : heads);
+  std::int64_t dim = config.positive_or(prefix + "head_dim", std::max<std::int64_t>(1, defaults.head_dim));
+  if (!config.has(prefix + "head_dim") && defaults.head_dim == 0) {
+    if (width % heads != 0)
+      fail(ErrorKind::input, config.origin(), ": '", prefix, "hidden_size' is ", width,
+           ": expected a multiple of the number of heads, which is ", heads);
+    dim = width / heads;
+  }
+  if (heads % kv_heads != 0)
+    fail(ErrorKind::input, config.origin(), ": '", prefix, "num_attention_heads' is ", heads,
+         ": expected a multiple of the number of key-value heads, which is ", kv_heads);
+  if (dim % 2 != 0)
+    fail(ErrorKind::input, config.origin(), ": heads of ", dim,
+         " values; rotary positions need an even number");
+  LayerShape shape{.width = width,
+                   .mlp_width = size("intermediate_size", defaults.mlp_width),
+                   .attention = {.heads = heads,
+                                 .kv_heads = kv_heads,
+                                 .head_dim = dim,
+                                 .scale = inverse_sqrt(dim),
+                                 .rope = {.pairs = RopePairs::halves, .dims = dim}},
+                   .eps = config.number_or(prefix + "rms_norm_eps", defaults.eps),
+                   .activation = activation(config, prefix + "hidden_act", "silu"),
+                   .qkv_bias = config.boolean_or(prefix + "attention_bias", defaults.qkv_bias)};
+  set_rope(config, prefix, defaults.rope_base, shape.attention.rope);
+  return shape;
+}
+
+void add_decoder(ModelSpec& model, const std::string& prefix, const DecoderNames& names,
+                 const LayerShape& shape, std::int64_t count) {
+  model.blocks.push_back(embed_block(prefix + names.embed, model.vocabulary, model.decoder_width));
+  for (std::int64_t i = 0; i < count; ++i)
+    model.blocks.push_back(transformer_layer(cat("decoder.", i), Tower::decoder, Space::decoder,
+                                             cat(prefix, names.layers, i, "."), names.layer, shape));
+  model.blocks.push_back(head_block(prefix + names.norm, names.head, prefix + names.embed, model.vocabulary,
+                                    model.decoder_width, shape.eps));
 }
 
 }  // namespace mquant

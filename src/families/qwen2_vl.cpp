@@ -31,40 +31,8 @@ BlockSpec vision_layer(const Config& c, std::int64_t i) {
                          .up = "mlp.fc1",
                          .down = "mlp.fc2",
                          .fused = Fused::chunks};
-  return pre_norm_layer(cat("vision.", i), Tower::vision, Space::vision, cat("visual.blocks.", i, "."), names,
-                        shape);
-}
-
-/// LayerNorm of each patch, then 2x2 patches in one row, then two linears.
-BlockSpec merger(const Config& c) {
-  const std::int64_t merge = c.positive_or("vision_config.spatial_merge_size", 2);
-  return norm_merge_mlp("visual.merger.ln_q", "visual.merger.mlp.0", "visual.merger.mlp.2",
-                        {.width = c.positive("vision_config.embed_dim"),
-                         .rows = merge * merge,
-                         .out = c.positive(text(c) + "hidden_size"),
-                         .eps = 1e-6,
-                         .activation = Activation::gelu});
-}
-
-BlockSpec decoder_layer(const Config& c, std::int64_t i) {
-  const std::string t = text(c);
-  const std::int64_t dim = exact_ratio(c, t + "hidden_size", t + "num_attention_heads");
-  LayerShape shape{.width = c.positive(t + "hidden_size"),
-                   .mlp_width = c.positive(t + "intermediate_size"),
-                   .attention = {.heads = c.positive(t + "num_attention_heads"),
-                                 .kv_heads = c.positive(t + "num_key_value_heads"),
-                                 .head_dim = dim,
-                                 .scale = inverse_sqrt(dim),
-                                 .rope = {.pairs = RopePairs::halves,
-                                          .axes = RopeAxes::sections,
-                                          .base = rope_base(c, t, 1e6),
-                                          .dims = dim,
-                                          .sections = mrope_sections(c, t, dim)}},
-                   .eps = c.number_or(t + "rms_norm_eps", 1e-6),
-                   .activation = activation(c, t + "hidden_act", "silu"),
-                   .qkv_bias = true};
-  return pre_norm_layer(cat("decoder.", i), Tower::decoder, Space::decoder, cat("model.layers.", i, "."),
-                        llama_names(), shape);
+  return transformer_layer(cat("vision.", i), Tower::vision, Space::vision, cat("visual.blocks.", i, "."),
+                           names, shape);
 }
 
 ModelSpec describe(const Config& c) {
@@ -83,12 +51,18 @@ ModelSpec describe(const Config& c) {
                         false));
   for (std::int64_t i = 0; i < c.positive("vision_config.depth"); ++i)
     model.blocks.push_back(vision_layer(c, i));
-  model.blocks.push_back(merger(c));
-  model.blocks.push_back(embed_block("model.embed_tokens.weight", model.vocabulary, model.decoder_width));
-  for (std::int64_t i = 0; i < c.positive(t + "num_hidden_layers"); ++i)
-    model.blocks.push_back(decoder_layer(c, i));
-  model.blocks.push_back(head_block("model.norm", "lm_head", "model.embed_tokens.weight", model.vocabulary,
-                                    model.decoder_width, c.number_or(t + "rms_norm_eps", 1e-6)));
+  const std::int64_t merge = c.positive_or("vision_config.spatial_merge_size", 2);
+  model.blocks.push_back(projector_block("projector", "visual",
+                                         {"visual.merger.ln_q", "visual.merger.mlp.0", "visual.merger.mlp.2"},
+                                         {.width = model.vision_width,
+                                          .inner = model.vision_width * merge * merge,
+                                          .out = model.decoder_width,
+                                          .merge = Merge::rows,
+                                          .side = merge}));
+  LayerShape decoder = llama_shape(c, t, {.rope_base = 1e6, .qkv_bias = true});
+  decoder.attention.rope.axes = RopeAxes::sections;
+  decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
+  add_decoder(model, "model.", {}, decoder, c.positive(t + "num_hidden_layers"));
   model.renames = {{"model.", "model.language_model."}, {"visual.", "model.visual."}};
   model.tied_key = "tie_word_embeddings";
   return model;

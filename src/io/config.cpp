@@ -240,7 +240,9 @@ std::vector<std::string> Config::keys(std::string_view path) const {
   return keys_of(*value);
 }
 
-std::string Config::model_type() const { return string("model_type"); }
+std::string Config::model_type() const {
+  return has("model_type") || !has("architectures.0") ? string("model_type") : string("architectures.0");
+}
 
 const std::string& Config::origin() const { return impl_->origin; }
 

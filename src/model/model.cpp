@@ -1,6 +1,7 @@
 // Questions that a description answers: which linears share an input, which rows of a fused tensor are whose.
 #include "mquant/model.h"
 
+#include <algorithm>
 #include <map>
 
 #include "mquant/error.h"
@@ -52,7 +53,6 @@ std::string_view space_name(Space space) {
     case Space::value: return "value";
     case Space::hidden: return "hidden";
     case Space::kv: return "kv";
-    case Space::query: return "query";
     case Space::resampled: return "resampled";
   }
   return "none";
@@ -79,12 +79,16 @@ const NormSpec& BlockSpec::norm(std::string_view wanted) const {
   fail(ErrorKind::internal, "block '", name, "' has no norm '", wanted, "'");
 }
 
+bool BlockSpec::writes(std::string_view wanted) const {
+  return std::ranges::any_of(steps, [&](const Step& step) { return step.out == wanted; });
+}
+
 std::vector<LinearGroup> linear_groups(const BlockSpec& block) {
   std::vector<LinearGroup> groups;
   std::map<std::string, std::size_t> open;  // register -> its group, until the register is written again
   for (std::size_t i = 0; i < block.steps.size(); ++i) {
     const Step& step = block.steps[i];
-    if (step.op == Op::linear) {
+    if (step.op == Op::linear && !block.linear(step.name).stays_float) {
       const auto [found, is_new] = open.try_emplace(step.in.at(0), groups.size());
       if (is_new) groups.push_back({{}, step.in[0], i});
       groups[found->second].linears.push_back(step.name);

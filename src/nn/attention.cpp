@@ -5,8 +5,12 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/attention.h"
 #include "mquant/error.h"
+#include "nn/patch_rows.h"
 #include "nn/rope.h"
 #include "nn/tensors.h"
 #include "nn/token_order.h"
@@ -14,20 +18,35 @@
 namespace mquant {
 namespace {
 
-/// Keys that each row of vision tokens sees: those of its own picture, extra rows (a class token) included.
-std::vector<KeyRange> picture_ranges(const SampleState& sample, std::int64_t rows) {
+/// Keys that each vision row sees: those of its own picture, extra rows (a class token) included.  A resampler has as
+/// many queries for each picture, whatever its size.
+std::vector<KeyRange> picture_ranges(const SampleState& sample, std::int64_t queries, std::int64_t keys) {
   const std::vector<Grid>& grids = sample.features->grids;
   std::int64_t patches = 0;
   for (const Grid& grid : grids) patches += grid.rows();
   const auto pictures = static_cast<std::int64_t>(grids.size());
-  require(pictures > 0 && (rows - patches) % pictures == 0, rows, " rows for ", patches, " patches");
+  require(pictures > 0 && (keys - patches) % pictures == 0 && queries % (queries == keys ? 1 : pictures) == 0,
+          queries, " queries and ", keys, " keys of ", patches, " patches");
   std::vector<KeyRange> ranges;
-  ranges.reserve(static_cast<std::size_t>(rows));
+  ranges.reserve(static_cast<std::size_t>(queries));
   std::int64_t begin = 0;
   for (const Grid& grid : grids) {
-    const std::int64_t count = grid.rows() + (rows - patches) / pictures;
-    ranges.insert(ranges.end(), static_cast<std::size_t>(count), KeyRange{begin, begin + count});
+    const std::int64_t count = grid.rows() + (keys - patches) / pictures;
+    ranges.insert(ranges.end(), static_cast<std::size_t>(queries == keys ? count : queries / pictures),
+                  KeyRange{begin, begin + count});
     begin += count;
+  }
+  return ranges;
+}
+
+/// Keys of a row's window: the run of rows that share it.
+std::vector<KeyRange> window_ranges(const SampleState& sample, std::int64_t side) {
+  const std::vector<std::int64_t> windows = windows_of_rows(sample, side);
+  std::vector<KeyRange> ranges;
+  for (std::size_t begin = 0, end = 0; begin < windows.size(); begin = end) {
+    while (end < windows.size() && windows[end] == windows[begin]) ++end;
+    ranges.insert(ranges.end(), end - begin,
+                  KeyRange{static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end)});
   }
   return ranges;
 }
@@ -37,14 +56,55 @@ std::int64_t position_of(const SampleState& sample, std::int64_t i) {
   return sample.past + (sample.order.empty() ? i : sample.order[static_cast<std::size_t>(i)]);
 }
 
+/// The end of the picture that each token belongs to, as an original position; 0 for text.
+std::vector<std::int64_t> picture_ends(const SampleState& sample) {
+  const std::vector<std::int64_t>& picture = sample.features->picture;
+  std::vector<std::int64_t> ends(picture.size());
+  for (std::size_t i = picture.size(); i-- > 0;) {
+    if (picture[i] < 0) continue;
+    const bool last = i + 1 == picture.size() || picture[i + 1] != picture[i];
+    ends[i] = last ? static_cast<std::int64_t>(i) + 1 : ends[i + 1];
+  }
+  return ends;
+}
+
+/// The begin of it.
+std::vector<std::int64_t> picture_begins(const SampleState& sample) {
+  const std::vector<std::int64_t>& picture = sample.features->picture;
+  std::vector<std::int64_t> begins(picture.size());
+  for (std::size_t i = 0; i < picture.size(); ++i)
+    begins[i] = i > 0 && picture[i - 1] == picture[i] ? begins[i - 1] : static_cast<std::int64_t>(i);
+  return begins;
+}
+
 std::vector<KeyRange> causal_ranges(const AttentionSpec& attention, const SampleState& sample,
                                     std::int64_t rows) {
+  const bool pictures = attention.sees == Sees::causal_pictures;
+  const std::vector<std::int64_t> begins = pictures ? picture_begins(sample) : std::vector<std::int64_t>(),
+                                  ends = pictures ? picture_ends(sample) : std::vector<std::int64_t>();
   std::vector<KeyRange> ranges;
   for (std::int64_t i = 0; i < rows; ++i) {
-    const KeyInterval keys = causal_keys(position_of(sample, i), attention.window);
+    const std::int64_t position = position_of(sample, i);
+    KeyInterval keys = causal_keys(position, attention.window);
+    const auto at = static_cast<std::size_t>(position - sample.past);
+    if (pictures && ends[at] > 0)
+      keys = {std::min(keys.begin, sample.past + begins[at]), sample.past + ends[at]};
     ranges.push_back({keys.begin, keys.end});
   }
   return ranges;
+}
+
+/// log(i) / log(trained) for tokens behind the trained length, i counting from 1.  Source: modeling_qwen.py of Qwen-VL.
+at::Tensor with_logn(const at::Tensor& q, const AttentionSpec& attention, const SampleState& sample) {
+  const std::int64_t trained = attention.logn_length;
+  if (trained == 0) return q;
+  at::Tensor factors = at::empty({q.size(0), 1}, at::kDouble);
+  for (std::int64_t i = 0; i < q.size(0); ++i) {
+    const std::int64_t n = position_of(sample, i) + 1;
+    factors.data_ptr<double>()[i] =
+        n > trained ? std::log(static_cast<double>(n)) / std::log(static_cast<double>(trained)) : 1.0;
+  }
+  return q * factors.to(q.scalar_type());
 }
 
 /// New rows to their original positions, in the cache if there is one.
@@ -90,18 +150,29 @@ at::Tensor attended(const AttentionSpec& a, const at::Tensor& q, const at::Tenso
   return out;
 }
 
+std::vector<KeyRange> ranges_of(const AttentionSpec& attention, const SampleState& sample,
+                                std::int64_t queries, std::int64_t keys) {
+  switch (attention.sees) {
+    case Sees::picture: return picture_ranges(sample, queries, keys);
+    case Sees::window: return window_ranges(sample, attention.window);
+    case Sees::causal:
+    case Sees::causal_pictures: break;
+  }
+  return causal_ranges(attention, sample, queries);
+}
+
 }  // namespace
 
-at::Tensor attend(const BlockSpec& spec, SampleState& sample, const at::Tensor& q, const at::Tensor& k,
+at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, const at::Tensor& k,
                   const at::Tensor& v) {
+  const BlockSpec& spec = block.spec();
   const AttentionSpec& a = spec.attention;
-  const RopeTable rope = rope_table(a.rope, spec.on_tokens, sample, q.scalar_type());
-  const at::Tensor queries = apply_rope(q, rope, a.rope, a.head_dim).contiguous();
+  const RopeTable rope = rope_table(block, sample, q.scalar_type());
+  const at::Tensor queries = with_logn(apply_rope(q, rope, a.rope, a.head_dim), a, sample).contiguous();
   const at::Tensor new_keys = apply_rope(k, rope, a.rope, a.head_dim);
   const auto [keys, values] =
       spec.on_tokens ? place_keys(sample, new_keys, v) : std::pair{new_keys.contiguous(), v.contiguous()};
-  const std::vector<KeyRange> ranges =
-      a.sees == Sees::picture ? picture_ranges(sample, q.size(0)) : causal_ranges(a, sample, q.size(0));
+  const std::vector<KeyRange> ranges = ranges_of(a, sample, q.size(0), k.size(0));
   return q.scalar_type() == at::kDouble ? attended<double>(a, queries, keys, values, ranges)
                                         : attended<float>(a, queries, keys, values, ranges);
 }

@@ -5,10 +5,10 @@
 
 namespace mquant {
 
-/// q [rows, heads * dim], k and v [rows, kv_heads * dim], before the rotary embedding; returns [rows, heads * dim].
+/// q [rows, heads * dim], k and v [rows, kv_heads * dim] (of vision rows q may have other rows than k), before the rotary embedding; returns [rows, heads * dim].
 /// Keys and values are put at their original positions first, so a row sees an interval of them whatever the order of
 /// the rows is: allowed(i, j) = order(j) <= order(i) needs no mask (AIFS; MQuant, section 3.1).
-at::Tensor attend(const BlockSpec& block, SampleState& sample, const at::Tensor& q, const at::Tensor& k,
+at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, const at::Tensor& k,
                   const at::Tensor& v);
 
 }  // namespace mquant

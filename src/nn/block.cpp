@@ -1,7 +1,6 @@
 // The block runner: executes the steps of a description over the registers of one sample.
 #include "mquant/block.h"
 
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
@@ -13,8 +12,10 @@
 #include "mquant/error.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
+#include "nn/patch_rows.h"
 #include "nn/tensors.h"
 #include "nn/token_order.h"
+#include "nn/token_rows.h"
 
 namespace mquant {
 namespace {
@@ -26,12 +27,15 @@ auto& found(Map& map, std::string_view name, const BlockSpec& spec) {
   return it->second;
 }
 
-at::Tensor normalized(const NormWeights& norm, const at::Tensor& x) {
-  if (norm.kind == NormKind::layer) return at::layer_norm(x, {x.size(-1)}, norm.scale, norm.shift, norm.eps);
+/// Each run of norm.width values on its own: a row, or the heads in it.
+at::Tensor normalized(const NormWeights& norm, std::int64_t width, const at::Tensor& rows) {
+  const at::Tensor x = rows.size(1) == width ? rows : rows.reshape({-1, width});
+  if (norm.kind == NormKind::layer)
+    return at::layer_norm(x, {width}, norm.scale, norm.shift, norm.eps).view(rows.sizes());
   at::Tensor y = x * x.square().mean(-1, true).add(norm.eps).rsqrt();
   if (norm.scale.defined()) y = norm.scale * y;
   if (norm.shift.defined()) y = y + norm.shift;
-  return y;
+  return y.view(rows.sizes());
 }
 
 at::Tensor activated(Activation activation, const at::Tensor& x) {
@@ -42,38 +46,6 @@ at::Tensor activated(Activation activation, const at::Tensor& x) {
     case Activation::quick_gelu: return x * (x * 1.702).sigmoid();
   }
   return x;
-}
-
-/// Indices of token rows, in their current order, that a vision embedding overwrites.
-std::vector<std::int64_t> visual_rows(const Features& features) {
-  std::vector<std::int64_t> rows;
-  for (std::size_t i = 0; i < features.token_class.size(); ++i)
-    if (features.picture[i] >= 0) rows.push_back(static_cast<std::int64_t>(i));
-  return rows;
-}
-
-at::Tensor placed(const SampleState& sample, const at::Tensor& x, const at::Tensor& visual) {
-  const std::vector<std::int64_t> rows = visual_rows(*sample.features);
-  require(visual.size(0) == static_cast<std::int64_t>(rows.size()), "the vision tower made ", visual.size(0),
-          " embeddings for ", rows.size(), " visual tokens");
-  return x.index_copy(0, index_tensor(rows), visual);
-}
-
-/// x [rows, width] as [pictures, rows of one, width].
-/// Throws Error{unsupported} unless all pictures (tiles) have as many rows, which learned positions ask for anyway.
-at::Tensor by_picture(const SampleState& sample, const at::Tensor& x) {
-  const auto pictures = static_cast<std::int64_t>(sample.features->grids.size());
-  for (const Grid& grid : sample.features->grids)
-    if (grid.rows() != sample.features->grids[0].rows())
-      fail(ErrorKind::unsupported, "pictures of ", grid.rows(), " and ", sample.features->grids[0].rows(),
-           " patches in one sample; a tower with learned positions takes one size");
-  return x.view({pictures, -1, x.size(1)});
-}
-
-at::Tensor prepended(const SampleState& sample, const at::Tensor& x, const at::Tensor& row) {
-  const at::Tensor pictures = by_picture(sample, x);
-  const at::Tensor first = row.view({1, 1, -1}).expand({pictures.size(0), 1, x.size(1)});
-  return at::cat({first, pictures}, 1).reshape({-1, x.size(1)});
 }
 
 class Runner {
@@ -96,40 +68,60 @@ class Runner {
     switch (step.op) {
       case Op::linear: {
         const at::Tensor x = in(step, 0);
-        return run_linear(block_.linear(step.name), x, row_classes(spec_, sample_, x.size(0)),
+        return run_linear(block_.linear(step.name), x,
+                          row_classes(spec_, spec_.linear(step.name).rows, sample_, x.size(0)),
                           block_.run_float);
       }
-      case Op::norm: return normalized(block_.norm(step.name), in(step, 0));
+      case Op::norm: return normalized(block_.norm(step.name), spec_.norm(step.name).width, in(step, 0));
       case Op::activation: return activated(step.activation, in(step, 0));
       case Op::multiply: return in(step, 0) * in(step, 1);
       case Op::add: return in(step, 0) + in(step, 1);
-      case Op::attention: return attend(spec_, sample_, in(step, 0), in(step, 1), in(step, 2));
-      case Op::merge_rows: return in(step, 0).reshape({-1, step.count * in(step, 0).size(1)});
-      case Op::prepend: return prepended(sample_, in(step, 0), block_.param(step.name));
-      case Op::add_table:
-        return (by_picture(sample_, in(step, 0)) + block_.param(step.name)).reshape(in(step, 0).sizes());
-      case Op::drop_first: {
-        const at::Tensor pictures = by_picture(sample_, in(step, 0));
-        return pictures.slice(1, step.count).reshape({-1, pictures.size(2)});
-      }
+      case Op::scale: return in(step, 0) * step.factor;
+      case Op::attention: return attend(block_, sample_, in(step, 0), in(step, 1), in(step, 2));
       case Op::embed:
         return block_.param(step.name).index_select(0, index_tensor(sample_.features->input_ids));
+      case Op::take: return take_rows(sample_, in(step, 0), step.rows);
+      case Op::join: return join_rows(sample_, in(step, 0), in(step, 1));
       case Op::place_visual:
-        return sample_.registers.contains(step.in[1]) ? placed(sample_, in(step, 0), in(step, 1))
-                                                      : in(step, 0);
+      case Op::add_visual:
+        if (!sample_.registers.contains(step.in[1])) return in(step, 0);  // no picture, or a decoded token
+        return step.op == Op::add_visual ? add_visual(sample_, in(step, 0), in(step, 1))
+                                         : place_visual(sample_, in(step, 0), in(step, 1));
+      default: return of_patches(step);
     }
-    return {};
   }
 
+  at::Tensor of_patches(const Step& step) {
+    const auto param = [&] { return block_.param(step.name); };
+    switch (step.op) {
+      case Op::merge_rows: return in(step, 0).reshape({-1, step.count * in(step, 0).size(1)});
+      case Op::merge_grid: return merge_grid(sample_, in(step, 0), step.count);
+      case Op::average_pool: return average_pool(sample_, in(step, 0), step.count);
+      case Op::prepend: return prepend(sample_, in(step, 0), param());
+      case Op::append: return append(sample_, in(step, 0), param());
+      case Op::drop_first: return drop_first(sample_, in(step, 0), step.count);
+      case Op::table: return looked_up(sample_, param(), step.lookup);
+      case Op::add_table: return add_looked_up(sample_, in(step, 0), param(), step.lookup, step.count);
+      case Op::repeat: return repeat(sample_, param());
+      case Op::to_windows: return to_windows(sample_, in(step, 0), step.count);
+      case Op::from_windows: return from_windows(sample_, in(step, 0));
+      default: return {};
+    }
+  }
+
+  /// Registers that the block mentions and that neither a later step nor a later block reads.
   void drop_unused(std::size_t next) {
     std::erase_if(sample_.registers, [&](const auto& entry) {
       const std::string& name = entry.first;
-      for (std::size_t i = next; i < spec_.steps.size(); ++i) {
+      bool mentioned = false;
+      for (std::size_t i = 0; i < spec_.steps.size(); ++i) {
         const Step& step = spec_.steps[i];
-        if (std::ranges::find(step.in, name) != step.in.end()) return false;
-        if (step.out == name) return true;
+        const bool reads = std::ranges::find(step.in, name) != step.in.end();
+        if (i >= next && reads) return false;
+        if (i >= next && step.out == name) return true;
+        mentioned = mentioned || reads || step.out == name;
       }
-      return std::ranges::find(spec_.keeps, name) == spec_.keeps.end();
+      return mentioned && std::ranges::find(spec_.keeps, name) == spec_.keeps.end();
     });
   }
 
@@ -190,17 +182,19 @@ void restore_order(SampleState& sample) {
   sample.order.clear();
 }
 
-std::vector<TokenClass> row_classes(const BlockSpec& spec, const SampleState& sample, std::int64_t rows) {
+std::vector<TokenClass> row_classes(const BlockSpec& spec, RowSet set, const SampleState& sample,
+                                    std::int64_t rows) {
   const auto n = static_cast<std::size_t>(rows);
-  if (!spec.on_tokens) return std::vector<TokenClass>(n, TokenClass::visual);
+  if (!spec.on_tokens || set == RowSet::visual) return std::vector<TokenClass>(n, TokenClass::visual);
   const std::vector<TokenClass>& classes = sample.features->token_class;
-  std::vector<TokenClass> out(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    // The head may be run on the last rows only; they are the last of the original order then.
-    const std::size_t at =
-        sample.order.empty() ? classes.size() - n + i : static_cast<std::size_t>(sample.order[i]);
-    out[i] = classes.at(at);
+  std::vector<TokenClass> out;
+  // The head may be run on the last rows only; they are the last of the original order then.
+  const std::size_t first = set == RowSet::all && sample.order.empty() ? classes.size() - n : 0;
+  for (std::size_t i = first; i < classes.size(); ++i) {
+    const TokenClass c = classes[sample.order.empty() ? i : static_cast<std::size_t>(sample.order[i])];
+    if (set == RowSet::all || c != TokenClass::visual) out.push_back(c);
   }
+  require(out.size() == n, n, " rows, and classes of ", out.size());
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "mquant/error.h"
@@ -41,32 +42,59 @@ Frequency frequency(const RopeSpec& rope, std::int64_t j) {
 /// Coordinates of row i: (t, h, w) of a token, (row, column) of a patch.
 std::array<std::int64_t, 3> coordinates(bool on_tokens, const SampleState& sample, std::size_t i) {
   if (!on_tokens) {
-    const auto& patch = sample.features->patches.at(i);
+    const auto& patch = sample.features->patches.at(
+        sample.patch_order.empty() ? i : static_cast<std::size_t>(sample.patch_order[i]));
     return {patch[0], patch[1], 0};
   }
   const std::size_t at = sample.order.empty() ? i : static_cast<std::size_t>(sample.order[i]);
   return sample.features->positions.at(at);
 }
 
+/// The base for a prompt of n tokens.
+double base_of(const RopeSpec& rope, std::int64_t n) {
+  if (rope.stretch == Stretch::none || n <= rope.trained_length) return rope.base;
+  const double ratio = static_cast<double>(n) / static_cast<double>(rope.trained_length);
+  const double alpha = rope.stretch == Stretch::qwen
+                           ? std::exp2(std::ceil(std::log2(ratio) + 1)) - 1
+                           : rope.stretch_factor * ratio - (rope.stretch_factor - 1);
+  const auto dims = static_cast<double>(rope.dims);
+  return rope.base * std::pow(std::max(alpha, 1.0), dims / (dims - 2));
+}
+
+/// Angle of frequency j for a coordinate of 1, and its axis.
 template <class Real>
-RopeTable table_of(const RopeSpec& rope, bool on_tokens, const SampleState& sample, at::ScalarType dtype) {
+std::vector<std::pair<Real, std::size_t>> frequencies(const Block& block, const SampleState& sample) {
+  const RopeSpec& rope = block.spec().attention.rope;
+  const Features& features = *sample.features;
+  const double base =
+      base_of(rope, features.prompt_length > 0 ? features.prompt_length
+                                               : static_cast<std::int64_t>(features.input_ids.size()));
+  const at::Tensor stored = rope.frequencies.empty() ? at::Tensor() : block.param(rope.frequencies);
+  std::vector<std::pair<Real, std::size_t>> out;
+  for (std::int64_t j = 0; j < rope.dims / 2; ++j) {
+    const Frequency f = frequency(rope, j);
+    out.emplace_back(
+        stored.defined() ? stored.data_ptr<Real>()[j] : static_cast<Real>(1.0 / std::pow(base, f.exponent)),
+        f.axis);
+  }
+  return out;
+}
+
+template <class Real>
+RopeTable table_of(const Block& block, const SampleState& sample, at::ScalarType dtype) {
+  const RopeSpec& rope = block.spec().attention.rope;
+  const bool on_tokens = block.spec().on_tokens;
   const std::size_t rows = on_tokens ? sample.features->input_ids.size() : sample.features->patches.size();
   const std::int64_t count = rope.dims / 2;
-  std::vector<Real> inverse(static_cast<std::size_t>(count));
-  std::vector<std::size_t> axes(inverse.size());
-  for (std::int64_t j = 0; j < count; ++j) {
-    const Frequency f = frequency(rope, j);
-    axes[static_cast<std::size_t>(j)] = f.axis;
-    inverse[static_cast<std::size_t>(j)] = static_cast<Real>(1.0 / std::pow(rope.base, f.exponent));
-  }
+  const auto turns = frequencies<Real>(block, sample);
   RopeTable table{at::empty({static_cast<std::int64_t>(rows), count}, dtype),
                   at::empty({static_cast<std::int64_t>(rows), count}, dtype)};
   auto *cos = table.cos.data_ptr<Real>(), *sin = table.sin.data_ptr<Real>();
   for (std::size_t i = 0; i < rows; ++i) {
     const auto at = coordinates(on_tokens, sample, i);
-    for (std::size_t j = 0; j < inverse.size(); ++j) {
-      const auto position = static_cast<Real>(static_cast<double>(at[axes[j]]) * rope.position_scale);
-      const Real angle = position * inverse[j];
+    for (const auto& [frequency, axis] : turns) {
+      const auto position = static_cast<Real>(static_cast<double>(at[axis]) * rope.position_scale);
+      const Real angle = position * frequency;
       *cos++ = static_cast<Real>(std::cos(static_cast<double>(angle)));
       *sin++ = static_cast<Real>(std::sin(static_cast<double>(angle)));
     }
@@ -76,10 +104,9 @@ RopeTable table_of(const RopeSpec& rope, bool on_tokens, const SampleState& samp
 
 }  // namespace
 
-RopeTable rope_table(const RopeSpec& rope, bool on_tokens, const SampleState& sample, at::ScalarType dtype) {
-  if (rope.pairs == RopePairs::none) return {};
-  return dtype == at::kFloat ? table_of<float>(rope, on_tokens, sample, dtype)
-                             : table_of<double>(rope, on_tokens, sample, dtype);
+RopeTable rope_table(const Block& block, const SampleState& sample, at::ScalarType dtype) {
+  if (block.spec().attention.rope.pairs == RopePairs::none) return {};
+  return dtype == at::kFloat ? table_of<float>(block, sample, dtype) : table_of<double>(block, sample, dtype);
 }
 
 at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, const RopeSpec& rope,

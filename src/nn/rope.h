@@ -11,7 +11,7 @@ struct RopeTable {
 
 /// Angles of every row that `block` sees now: position times base^(-2j / dims).
 /// Computed in float32 for float32 models, as the reference implementations do, and in float64 otherwise.
-RopeTable rope_table(const RopeSpec& rope, bool on_tokens, const SampleState& sample, at::ScalarType dtype);
+RopeTable rope_table(const Block& block, const SampleState& sample, at::ScalarType dtype);
 
 /// x [rows, heads * head_dim], the first `rope.dims` of each head turned.
 at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, const RopeSpec& rope,

@@ -36,9 +36,11 @@ StoredBlock to_stored(const Block& block, DType float_dtype) {
     out.rotation = linear.rotation;
   }
   for (const auto& [name, norm] : block.norms)
-    stored.norms[name] = {norm.kind, norm.eps, to_data(norm.scale, float_dtype),
+    stored.norms[name] = {norm.kind, norm.eps,
+                          to_data(norm.scale, block.spec().norm(name).one_plus ? DType::f32 : float_dtype),
                           to_data(norm.shift, float_dtype)};
-  for (const auto& [name, param] : block.params) stored.params[name] = to_data(param, float_dtype);
+  for (const auto& [name, param] : block.params)
+    if (param.defined()) stored.params[name] = to_data(param, float_dtype);
   return stored;
 }
 
@@ -57,7 +59,9 @@ Block from_stored(const StoredBlock& stored, const BlockSpec& spec) {
     block.norms[norm_spec.name] = {in.kind, in.eps, optional_tensor(in.scale), optional_tensor(in.shift)};
   }
   for (const ParamSpec& param : spec.params)
-    block.params[param.name] = to_tensor(stored_part(stored.params, param.name, spec), at::kFloat);
+    block.params[param.name] = param.source.optional && !stored.params.contains(param.name)
+                                   ? at::Tensor()
+                                   : to_tensor(stored_part(stored.params, param.name, spec), at::kFloat);
   return block;
 }
 
@@ -66,14 +70,17 @@ void round_to_stored(Block& block, DType stored, bool coded) {
     if (tensor.defined()) tensor = tensor.to(scalar_type(stored)).to(at::kFloat).contiguous();
   };
   for (auto& [name, linear] : block.linears) {
-    if (coded)
+    if (coded && !block.spec().linear(name).stays_float)
       linear.weight = linear.weight.to(at::kFloat).contiguous();
     else
       round(linear.weight);
     round(linear.bias);
   }
   for (auto& [name, norm] : block.norms) {
+    const bool one_plus = norm.scale.defined() && block.spec().norm(name).one_plus;
+    if (one_plus) norm.scale = norm.scale - 1;  // what is stored
     round(norm.scale);
+    if (one_plus) norm.scale = norm.scale + 1;
     round(norm.shift);
   }
   for (auto& [name, param] : block.params) round(param);

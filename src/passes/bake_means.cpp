@@ -18,7 +18,7 @@ namespace {
 class BakeMeans final : public Pass {
  public:
   void run(Block& block, PassContext& ctx) override {
-    for (const Space space : {Space::vision, Space::kv, Space::query, Space::resampled})
+    for (const Space space : {Space::vision, Space::kv, Space::resampled})
       if (has_layer_norm(*ctx.model, space) && !exempted(*ctx.model, "bake-means", space))
         bake(block, space, ctx);
   }

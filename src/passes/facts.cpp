@@ -19,13 +19,13 @@ Tower tower_of(Space space) {
   switch (space) {
     case Space::vision: return Tower::vision;
     case Space::kv:
-    case Space::query:
     case Space::resampled: return Tower::projector;
     default: return Tower::decoder;
   }
 }
 
 bool exempted(const ModelSpec& model, std::string_view pass, Space space) {
+  if (space == Space::value) return false;
   return std::ranges::any_of(model.exemptions, [&](const Exemption& exemption) {
     return exemption.pass == pass && exemption.tower == tower_of(space);
   });
@@ -45,15 +45,22 @@ std::int64_t width_of(const ModelSpec& model, const BlockSpec& block, Space spac
   fail(ErrorKind::internal, "block '", block.name, "' has no space '", space_name(space), "'");
 }
 
-Rotation rotation_of(const ModelSpec& model, const BlockSpec& block, Space space, std::uint64_t seed) {
-  Rotation rotation{plan_hadamard(width_of(model, block, space)), {}};
-  const std::string stream =
-      cat("rotate/", space_name(space), space == Space::value ? "/" + block.name : std::string());
-  rotation.signs = Rng(seed, stream).signs(static_cast<std::size_t>(rotation.plan.size));
-  return rotation;
+bool keeps_means(const ModelSpec& model, Space space) {
+  return has_layer_norm(model, space) && exempted(model, "bake-means", space);
 }
 
 namespace {
+
+template <class Real>
+void transform(Real* x, std::int64_t rows, const Rotation& r, Direction direction) {
+  if (!r.keeps_means) return hadamard_rows(x, rows, r.plan, r.signs, direction);
+  // D H diag(signs) H^T D is symmetric, hence its own inverse: the direction does not matter.
+  hadamard_rows(x, rows, r.plan, r.first_column, Direction::forward);
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < r.plan.size; ++j)
+      x[i * r.plan.size + j] *= static_cast<Real>(r.signs[static_cast<std::size_t>(j)]);
+  hadamard_rows(x, rows, r.plan, r.first_column, Direction::inverse);
+}
 
 at::Tensor turned(const at::Tensor& x, const Rotation& rotation, Direction direction) {
   at::Tensor y = x.contiguous().clone();
@@ -61,13 +68,39 @@ at::Tensor turned(const at::Tensor& x, const Rotation& rotation, Direction direc
   require(rows * rotation.plan.size == y.numel(), "a tensor of ", y.numel(), " values is no rows of ",
           rotation.plan.size);
   if (y.scalar_type() == at::kDouble)
-    hadamard_rows(y.data_ptr<double>(), rows, rotation.plan, rotation.signs, direction);
+    transform(y.data_ptr<double>(), rows, rotation, direction);
   else
-    hadamard_rows(y.data_ptr<float>(), rows, rotation.plan, rotation.signs, direction);
+    transform(y.data_ptr<float>(), rows, rotation, direction);
   return y;
 }
 
+/// Signs of the first column of each block of H: what row i has there.
+std::vector<std::int8_t> first_column(const HadamardPlan& plan) {
+  std::vector<std::int8_t> column(static_cast<std::size_t>(plan.size));
+  for (std::int64_t i = 0; i < plan.block; ++i) {
+    std::vector<double> unit(static_cast<std::size_t>(plan.size));
+    unit[static_cast<std::size_t>(i)] = 1;
+    hadamard_rows(unit.data(), 1, plan, {}, Direction::forward);
+    for (std::int64_t begin = 0; begin < plan.size; begin += plan.block)
+      column[static_cast<std::size_t>(begin + i)] = unit[0] < 0 ? -1 : 1;
+  }
+  return column;
+}
+
 }  // namespace
+
+Rotation rotation_of(const ModelSpec& model, const BlockSpec& block, Space space, std::uint64_t seed) {
+  Rotation rotation{.plan = plan_hadamard(width_of(model, block, space)), .signs = {}, .first_column = {}};
+  const std::string stream =
+      cat("rotate/", space_name(space), space == Space::value ? "/" + block.name : std::string());
+  rotation.signs = Rng(seed, stream).signs(static_cast<std::size_t>(rotation.plan.size));
+  if (!keeps_means(model, space)) return rotation;
+  rotation.keeps_means = true;
+  rotation.first_column = first_column(rotation.plan);
+  for (std::int64_t begin = 0; begin < rotation.plan.size; begin += rotation.plan.block)
+    rotation.signs[static_cast<std::size_t>(begin)] = 1;
+  return rotation;
+}
 
 at::Tensor times(const at::Tensor& x, const Rotation& rotation) {
   return turned(x, rotation, Direction::forward);

@@ -17,16 +17,26 @@ bool has_layer_norm(const ModelSpec& model, Space space);
 
 /// Tower whose exemptions hold for a space: its residual stream's.
 Tower tower_of(Space space);
+/// Attention values are local to a block, and never exempted.
 bool exempted(const ModelSpec& model, std::string_view pass, Space space);
 
 /// Width of a space in this block: what a rotation must turn.
 std::int64_t width_of(const ModelSpec& model, const BlockSpec& block, Space space);
 
 /// An orthogonal matrix R = diag(signs) H / sqrt(n), block-diagonal where there is no Hadamard matrix of the order.
+///
+/// A LayerNorm commutes with R only if R keeps the vector of ones, e R = e.  With `keeps_means` R is
+/// D H diag(signs) H^T D / n, where D makes the first column of each block of H all ones, and signs are + there: then
+/// R e = D H diag(signs) H^T D e / n = D H (e_1 of each block) = e.  It costs two transforms instead of one.
 struct Rotation {
   HadamardPlan plan;
   std::vector<std::int8_t> signs;  // empty: all +1
+  bool keeps_means = false;
+  std::vector<std::int8_t> first_column;  // D, for keeps_means
 };
+
+/// Does the tower stay a LayerNorm one, because something reads the means of its stream?
+bool keeps_means(const ModelSpec& model, Space space);
 
 /// The rotation of `space`: one for the whole model for residual streams, one a block for `value`.  Signs come from
 /// the seed and a name, so that they can be made again anywhere.

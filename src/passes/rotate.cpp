@@ -2,9 +2,11 @@
 //
 // x' = x R needs W' = W R where a linear reads the space and W' = R^T W, b' = b R where it writes it; bare RMSNorms
 // do not notice.  Outlier channels are spread over all channels, so one scale a tensor loses less.
+// A tower whose means are read behind it (by a LayerNorm over several patches, or by a linear without a norm) cannot
+// be centered: it keeps its LayerNorms, and is turned by a matrix that keeps the vector of ones.
 // Source: QuaRot, arXiv 2404.00456; R1 and R2 as SpinQuant, arXiv 2405.16406, names them; MQuant, section 4.1.
 //
-// needs  fold-norms, and bake-means for towers with LayerNorm
+// needs  fold-norms, and bake-means for towers with LayerNorm unless their family exempts them
 // keeps  the block's output up to the rotation of the space it is in (Frame::turned)
 #include "mquant/error.h"
 #include "mquant/pass.h"
@@ -17,8 +19,7 @@ class Rotate final : public Pass {
  public:
   explicit Rotate(const Config& options) {
     if (options.boolean("vision"))
-      for (const Space space : {Space::vision, Space::kv, Space::query, Space::resampled})
-        spaces_.push_back(space);
+      for (const Space space : {Space::vision, Space::kv, Space::resampled}) spaces_.push_back(space);
     if (options.boolean("decoder")) spaces_.push_back(Space::decoder);
     if (options.boolean("value")) spaces_.push_back(Space::value);
   }
@@ -37,10 +38,11 @@ class Rotate final : public Pass {
     return false;
   }
 
-  static void require_bare_norms(const Block& block, Space space) {
+  static void require_bare_norms(const Block& block, Space space, bool layer_norms) {
     for (const NormSpec& spec : block.spec().norms) {
       const NormWeights& norm = block.norm(spec.name);
-      if (spec.space == space && (norm.kind != NormKind::rms || norm.scale.defined() || norm.shift.defined()))
+      const bool turns = norm.kind == NormKind::rms || layer_norms;
+      if (spec.space == space && (!turns || norm.scale.defined() || norm.shift.defined()))
         fail(ErrorKind::usage, "norm '", spec.name, "' of ", block.spec().name,
              " is no bare RMSNorm; put fold-norms (and bake-means for LayerNorm towers) before rotate in the "
              "recipe");
@@ -49,7 +51,7 @@ class Rotate final : public Pass {
 
   /// This is all of `rotate`, for every family.
   static void turn(Block& block, Space space, PassContext& ctx) {
-    require_bare_norms(block, space);
+    require_bare_norms(block, space, keeps_means(*ctx.model, space));
     const Rotation rotation = rotation_of(*ctx.model, block.spec(), space, ctx.seed);
     for (const LinearSpec& spec : block.spec().linears) {
       Linear& linear = block.linear(spec.name);

@@ -8,6 +8,7 @@
 // keeps  the group's output
 #include <ATen/ops/full.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "mquant/error.h"
@@ -31,6 +32,9 @@ class Smooth final : public Pass {
     const LinearSpec& first = spec.linear(group.linears.front());
     if (first.norm.empty() || ctx.scheme(spec).activation_bits != 8) return;
     if (first.in != spec.norm(first.norm).width) return;  // several patches share one norm scale
+    for (const LinearSpec& linear : spec.linears)
+      if (linear.norm == first.norm && std::ranges::find(group.linears, linear.name) == group.linears.end())
+        return;  // so do experts; the others would see the factors, too
     at::Tensor weight_max = at::full({first.in}, kFloor, at::kFloat);
     for (const std::string& name : group.linears)
       weight_max = weight_max.maximum(block.linear(name).weight.abs().amax(0));

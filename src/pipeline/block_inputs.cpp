@@ -86,7 +86,7 @@ class CollectedInputs final : public GroupInputs {
     run_steps(walk_.block_, state, walk_.step_, group_.step);
     const BlockSpec& spec = walk_.block_.spec();
     Input input{rotate_input(walk_.block_.linear(group_.linears[0]), state.registers.at(group_.input)), {}};
-    input.classes = row_classes(spec, state, input.x.size(0));
+    input.classes = row_classes(spec, spec.linear(group_.linears[0]).rows, state, input.x.size(0));
     return input;
   }
 

@@ -8,7 +8,7 @@
 namespace mquant {
 namespace {
 
-constexpr const char* kOrder = "order";  // beside the registers
+constexpr const char *kOrder = "order", *kPatchOrder = "patch_order";  // beside the registers
 
 TensorView view_of(const at::Tensor& tensor) {
   return {dtype_of(tensor.scalar_type()),
@@ -32,6 +32,8 @@ std::vector<std::string> save_states(const CalibrationStore& store, const std::s
   for (std::size_t i = 0; i < states.size(); ++i) {
     for (const auto& [name, x] : states[i].registers) tensors[cat(i, "/", name)] = x.contiguous();
     if (!states[i].order.empty()) tensors[cat(i, "/", kOrder)] = index_tensor(states[i].order);
+    if (!states[i].patch_order.empty())
+      tensors[cat(i, "/", kPatchOrder)] = index_tensor(states[i].patch_order);
   }
   std::map<std::string, TensorView> views;
   for (const auto& [name, tensor] : tensors) views[name] = view_of(tensor);
@@ -48,9 +50,10 @@ std::vector<SampleState> load_states(const CalibrationStore& store, const std::v
     const std::size_t sample = std::stoul(name.substr(0, slash));
     const std::string part = name.substr(slash + 1);
     SampleState& state = states.at(sample);
-    if (part == kOrder) {
+    if (part == kOrder || part == kPatchOrder) {
       const at::Tensor order = to_tensor(file.get(name), at::kLong);
-      state.order.assign(order.data_ptr<std::int64_t>(), order.data_ptr<std::int64_t>() + order.numel());
+      (part == kOrder ? state.order : state.patch_order)
+          .assign(order.data_ptr<std::int64_t>(), order.data_ptr<std::int64_t>() + order.numel());
     } else {
       state.registers[part] = to_tensor(file.get(name), at::kFloat);
     }

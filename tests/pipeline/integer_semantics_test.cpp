@@ -102,7 +102,8 @@ class ReferenceRun {
   void run_by_reference(const Block& block, const Step& step) {
     const Linear& linear = block.linear(step.name);
     const at::Tensor x = state_.registers.at(step.in[0]);
-    const std::vector<TokenClass> classes = row_classes(block.spec(), state_, x.size(0));
+    const std::vector<TokenClass> classes =
+        row_classes(block.spec(), block.spec().linear(step.name).rows, state_, x.size(0));
     const at::Tensor found = run_linear(linear, x, classes, false), wanted = reference(linear, x, classes);
     EXPECT_LT(relative_difference(found, wanted), kLinearBound) << block.spec().name << " " << step.name;
     state_.registers[step.out] = follow_ == Follow::model ? found : wanted.to(at::kFloat);

@@ -13,11 +13,6 @@ namespace {
 constexpr std::int64_t kVision = 20, kVisionMlp = 40, kDecoder = 24, kDecoderMlp = 48, kVocabulary = 50;
 constexpr std::int64_t kSide = 4, kPatches = kSide * kSide, kPatchValues = 3 * 2 * 2, kMerge = 4;
 
-Step step(Op op, std::string out, std::vector<std::string> in, std::string name = {},
-          std::int64_t count = 0) {
-  return {.op = op, .out = std::move(out), .in = std::move(in), .name = std::move(name), .count = count};
-}
-
 ModelSpec describe() {
   ModelSpec model;
   model.family = "tiny";
@@ -27,10 +22,14 @@ ModelSpec describe() {
   model.tied_key = "tie_word_embeddings";
 
   BlockSpec patches = patch_embed_block("vision.conv", {kVision, 3, 2, 2}, true);
-  patches.params = {{"class", {.name = "vision.class"}, {1, kVision}, Space::vision},
-                    {"positions", {.name = "vision.positions"}, {kPatches + 1, kVision}, Space::vision}};
+  patches.params = {
+      {.name = "class", .source = {.name = "vision.class"}, .shape = {1, kVision}, .space = Space::vision},
+      {.name = "positions",
+       .source = {.name = "vision.positions"},
+       .shape = {kPatches + 1, kVision},
+       .space = Space::vision}};
   patches.steps.push_back(step(Op::prepend, "x", {"x"}, "class"));
-  patches.steps.push_back(step(Op::add_table, "x", {"x"}, "positions"));
+  patches.steps.push_back(step(Op::add_table, "x", {"x"}, "positions", 1));
   model.blocks.push_back(patches);
 
   const LayerNames fused{.norm1 = "ln1",
@@ -51,8 +50,8 @@ ModelSpec describe() {
       .o_bias = true,
       .mlp_bias = true};
   for (int i = 0; i < 2; ++i)
-    model.blocks.push_back(pre_norm_layer("vision." + std::to_string(i), Tower::vision, Space::vision,
-                                          "vision." + std::to_string(i) + ".", fused, vision));
+    model.blocks.push_back(transformer_layer("vision." + std::to_string(i), Tower::vision, Space::vision,
+                                             "vision." + std::to_string(i) + ".", fused, vision));
 
   BlockSpec projector;
   projector.name = "projector";
@@ -117,8 +116,8 @@ ModelSpec describe() {
                            .qkv_bias = true,
                            .mlp_bias = true};
   for (int i = 0; i < 2; ++i)
-    model.blocks.push_back(pre_norm_layer("decoder." + std::to_string(i), Tower::decoder, Space::decoder,
-                                          "decoder." + std::to_string(i) + ".", split, decoder));
+    model.blocks.push_back(transformer_layer("decoder." + std::to_string(i), Tower::decoder, Space::decoder,
+                                             "decoder." + std::to_string(i) + ".", split, decoder));
   model.blocks.push_back(head_block("norm", "head", "embed", kVocabulary, kDecoder, 1e-6));
   return model;
 }

@@ -218,16 +218,16 @@ ModelSpec made_up_model() {
                          .up = "mlp.up_proj",
                          .down = "mlp.down_proj"};
   model.blocks.push_back(patch_embed_block("visual.patch_embed", {kVision, 3, 2, 2}, true));
-  model.blocks.push_back(
-      pre_norm_layer("vision.0", Tower::vision, Space::vision, "visual.blocks.0.", vision, vision_shape()));
-  model.blocks.push_back(
-      pre_norm_layer("vision.1", Tower::vision, Space::vision, "visual.blocks.1.", chunks, vision_shape()));
+  model.blocks.push_back(transformer_layer("vision.0", Tower::vision, Space::vision, "visual.blocks.0.",
+                                           vision, vision_shape()));
+  model.blocks.push_back(transformer_layer("vision.1", Tower::vision, Space::vision, "visual.blocks.1.",
+                                           chunks, vision_shape()));
   model.blocks.push_back(projector());
   model.blocks.push_back(embed_block("model.embed_tokens.weight", kWords, kDecoder));
-  model.blocks.push_back(pre_norm_layer("decoder.0", Tower::decoder, Space::decoder, "model.layers.0.",
-                                        grouped, decoder_shape()));
-  model.blocks.push_back(
-      pre_norm_layer("decoder.1", Tower::decoder, Space::decoder, "model.layers.1.", plain, decoder_shape()));
+  model.blocks.push_back(transformer_layer("decoder.0", Tower::decoder, Space::decoder, "model.layers.0.",
+                                           grouped, decoder_shape()));
+  model.blocks.push_back(transformer_layer("decoder.1", Tower::decoder, Space::decoder, "model.layers.1.",
+                                           plain, decoder_shape()));
   model.blocks.push_back(
       head_block("model.norm", "lm_head", "model.embed_tokens.weight", kWords, kDecoder, 1e-6));
   return model;

@@ -1,0 +1,130 @@
+// Gemma 3 (4B, 12B, 27B): SigLIP pooled to a fixed number of tokens; norms by 1 + weight, before and behind attention
+// and MLP; layers that see a window of tokens, and pictures whole.
+#include <algorithm>
+#include <cmath>
+
+#include "families/parts.h"
+#include "families/processors.h"
+#include "mquant/error.h"
+#include "mquant/family.h"
+
+namespace mquant {
+namespace {
+
+const char* const kText = "text_config.";
+const char* const kTower = "vision_tower.vision_model.";
+
+void add_tower(ModelSpec& model, const Config& c) {
+  const std::string v = "vision_config.", prefix = kTower;
+  const std::int64_t patch = c.positive_or(v + "patch_size", 14),
+                     side = c.positive_or(v + "image_size", 896) / patch;
+  model.vision_width = c.positive_or(v + "hidden_size", 1152);
+  model.blocks.push_back(stem_block(
+      {prefix + "embeddings.patch_embedding", "", prefix + "embeddings.position_embedding.weight", ""},
+      {.width = model.vision_width,
+       .patch = patch,
+       .channels = c.positive_or(v + "num_channels", 3),
+       .places = side * side}));
+  const LayerShape layer =
+      vision_shape(c, {.width = model.vision_width,
+                       .mlp_width = c.positive_or(v + "intermediate_size", 4304),
+                       .heads = c.positive_or(v + "num_attention_heads", 16),
+                       .eps = c.number_or(v + "layer_norm_eps", 1e-6),
+                       .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
+  for (std::int64_t i = 0; i < c.positive_or(v + "num_hidden_layers", 27); ++i)
+    model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
+                                             cat(prefix, "encoder.layers.", i, "."), clip_names(), layer));
+}
+
+/// The tower's norm, k x k patches in one by their mean, an RMSNorm, one linear.
+BlockSpec projector(const ModelSpec& model, const Config& c) {
+  const std::int64_t tokens = c.positive_or("mm_tokens_per_image", 256), width = model.vision_width;
+  const auto per_side = static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(tokens))));
+  const std::int64_t side =
+      c.positive_or("vision_config.image_size", 896) / c.positive_or("vision_config.patch_size", 14);
+  if (per_side * per_side != tokens || side % per_side != 0)
+    fail(ErrorKind::input, c.origin(), ": 'mm_tokens_per_image' is ", tokens,
+         ": expected the square of a divisor of ", side, ", the patches on one side");
+  const double eps = c.number_or("vision_config.layer_norm_eps", 1e-6);
+  const std::string name = "multi_modal_projector.", post = std::string(kTower) + "post_layernorm";
+  BlockSpec block;
+  block.name = "projector";
+  block.tower = Tower::projector;
+  block.on_tokens = false;
+  block.norms = {norm_of("post", post, NormKind::layer, width, eps, Space::vision),
+                 norm_of("soft", name + "mm_soft_emb_norm", NormKind::rms, width, eps, Space::none)};
+  block.norms[1].one_plus = true;
+  LinearSpec proj =
+      linear_of("proj", "", model.decoder_width, width, false, {Space::none, Space::decoder, "soft"});
+  proj.weight = stored(name + "mm_input_projection_weight");
+  proj.weight.transposed = true;
+  block.linears = {basis_of("basis", post + ".basis", width, {Space::vision, Space::none, "post"}), proj};
+  block.steps = {step(Op::norm, "n", {"x"}, "post"), step(Op::average_pool, "n", {"n"}, "", side / per_side),
+                 step(Op::linear, "n", {"n"}, "basis"), step(Op::norm, "n", {"n"}, "soft"),
+                 step(Op::linear, "visual", {"n"}, "proj")};
+  block.keeps = {"visual"};
+  return block;
+}
+
+bool sees_all(const Config& c, std::int64_t layer) {
+  const std::string types = cat(kText, "layer_types");
+  if (c.has(types)) return c.string(cat(types, ".", layer)) == "full_attention";
+  return (layer + 1) % c.positive_or(cat(kText, "sliding_window_pattern"), 6) == 0;
+}
+
+void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, LayerShape shape) {
+  LayerNames names = llama_names();
+  names.q_norm = "self_attn.q_norm";
+  names.k_norm = "self_attn.k_norm";
+  names.norm2 = "pre_feedforward_layernorm";
+  names.post1 = "post_attention_layernorm";
+  names.post2 = "post_feedforward_layernorm";
+  const RopeSpec rope = shape.attention.rope;
+  RopeSpec local = rope;
+  local.base = c.number_or(cat(kText, "rope_local_base_freq"), 10000);
+  local.position_scale = 1;
+  const std::int64_t window = c.positive_or(cat(kText, "sliding_window"), 4096);
+  for (std::int64_t i = 0; i < c.positive_or(cat(kText, "num_hidden_layers"), 26); ++i) {
+    shape.attention.rope = sees_all(c, i) ? rope : local;
+    shape.attention.window = sees_all(c, i) ? 0 : window;
+    model.blocks.push_back(transformer_layer(cat("decoder.", i), Tower::decoder, Space::decoder,
+                                             cat(prefix, "layers.", i, "."), names, shape));
+  }
+}
+
+ModelSpec describe(const Config& c) {
+  const std::string t = kText, prefix = "language_model.model.";
+  ModelSpec model;
+  model.family = "gemma3";
+  model.decoder_width = c.positive_or(t + "hidden_size", 2304);
+  model.vocabulary = c.positive_or(t + "vocab_size", 262208);
+  add_tower(model, c);
+  model.blocks.push_back(projector(model, c));
+  model.blocks.push_back(embed_block(prefix + "embed_tokens.weight", model.vocabulary, model.decoder_width,
+                                     std::sqrt(static_cast<double>(model.decoder_width))));
+  LayerShape shape = llama_shape(
+      c, t, {.width = 2304, .mlp_width = 9216, .heads = 8, .kv_heads = 4, .head_dim = 256, .rope_base = 1e6});
+  shape.one_plus = true;
+  shape.activation = activation(c, t + "hidden_activation", "gelu_pytorch_tanh");
+  shape.attention.sees = Sees::causal_pictures;
+  shape.attention.scale = 1 / std::sqrt(c.number_or(t + "query_pre_attn_scalar", 256));
+  add_layers(model, c, prefix, shape);
+  model.blocks.push_back(head_block(prefix + "norm", "language_model.lm_head", prefix + "embed_tokens.weight",
+                                    model.vocabulary, model.decoder_width, shape.eps, true));
+  model.exemptions = {
+      {"rotate", Tower::decoder, "norms behind attention and MLP scale what is added to the stream"}};
+  model.renames = {{prefix, "model.language_model."},
+                   {"language_model.lm_head", "lm_head"},
+                   {"vision_tower.", "model.vision_tower."},
+                   {"multi_modal_projector.", "model.multi_modal_projector."}};
+  model.tied_key = "tie_word_embeddings";
+  return model;
+}
+
+}  // namespace
+
+extern const Family gemma3 = {"gemma3",   "Gemma 3 4B, 12B, 27B (with pictures)",
+                              {"gemma3"}, [](const Config& c) { return c.model_type() == "gemma3"; },
+                              describe,   make_gemma3_processor};
+
+}  // namespace mquant

@@ -1,0 +1,97 @@
+// InternVL2 and 2.5 with InternLM2 (2B, 8B, 20B): InternViT with class token and layer scale, pixel shuffle, a
+// LayerNorm over each four patches, two linears.
+#include "families/parts.h"
+#include "families/processors.h"
+#include "mquant/error.h"
+#include "mquant/family.h"
+
+namespace mquant {
+namespace {
+
+void add_tower(ModelSpec& model, const Config& c) {
+  const std::string v = "vision_config.", prefix = "vision_model.";
+  const std::int64_t patch = c.positive(v + "patch_size"), side = square(c, v + "image_size") / patch;
+  model.vision_width = c.positive(v + "hidden_size");
+  model.blocks.push_back(
+      stem_block({prefix + "embeddings.patch_embedding", prefix + "embeddings.class_embedding",
+                  prefix + "embeddings.position_embedding", ""},
+                 {.width = model.vision_width,
+                  .patch = patch,
+                  .channels = c.positive_or(v + "num_channels", 3),
+                  .places = side * side,
+                  .leading_ones = true,
+                  .lookup = Lookup::bicubic}));
+  LayerShape layer = vision_shape(c, {.width = model.vision_width,
+                                      .mlp_width = c.positive(v + "intermediate_size"),
+                                      .heads = c.positive(v + "num_attention_heads"),
+                                      .eps = c.number_or(v + "layer_norm_eps", 1e-6),
+                                      .activation = activation(c, v + "hidden_act", "gelu")});
+  layer.norm = vision_norm(c, v + "norm_type");
+  layer.qkv_bias = c.boolean_or(v + "qkv_bias", true);
+  LayerNames names{.norm1 = "norm1",
+                   .q = "attn.qkv",
+                   .o = "attn.proj",
+                   .norm2 = "norm2",
+                   .up = "mlp.fc1",
+                   .down = "mlp.fc2",
+                   .fused = Fused::chunks,
+                   .scale1 = "ls1",
+                   .scale2 = "ls2"};
+  if (c.boolean_or(v + "qk_normalization", false)) {
+    names.q_norm = "attn.q_norm";
+    names.k_norm = "attn.k_norm";
+    layer.qk_norm_width = model.vision_width;
+  }
+  const std::int64_t layers = feature_layers(c, c.positive(v + "num_hidden_layers"), "select_layer", -1);
+  for (std::int64_t i = 0; i < layers; ++i)
+    model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
+                                             cat(prefix, "encoder.layers.", i, "."), names, layer));
+}
+
+ModelSpec describe(const Config& c) {
+  const std::string l = "llm_config.";
+  if (const std::string type = c.string_or(l + "model_type", "internlm2"); type != "internlm2")
+    fail(ErrorKind::unsupported, c.origin(), ": 'llm_config.model_type' is '", type,
+         "'; of InternVL2 only the releases with internlm2 are known");
+  if (c.string_or("ps_version", "v2") != "v2")
+    fail(ErrorKind::unsupported, c.origin(), ": 'ps_version' is not v2");
+  ModelSpec model;
+  model.family = "internvl2";
+  model.decoder_width = c.positive(l + "hidden_size");
+  model.vocabulary = c.positive(l + "vocab_size");
+  add_tower(model, c);
+  model.blocks.push_back(projector_block("projector", "visual", {"mlp1.0", "mlp1.1", "mlp1.3"},
+                                         {.width = model.vision_width,
+                                          .inner = model.decoder_width,
+                                          .out = model.decoder_width,
+                                          .drop = 1,
+                                          .merge = Merge::grid,
+                                          .side = shuffle_side(c, "downsample_ratio"),
+                                          .merge_first = true,
+                                          .eps = 1e-5}));
+  model.exemptions = {
+      {"bake-means", Tower::vision, "the projector's LayerNorm over four patches reads their means"}};
+  LayerShape decoder = llama_shape(c, l, {.eps = 1e-6, .rope_base = 1e4});
+  decoder.qkv_bias = decoder.o_bias = c.boolean_or(l + "bias", true);
+  const LayerNames names{.norm1 = "attention_norm",
+                         .q = "attention.wqkv",
+                         .o = "attention.wo",
+                         .norm2 = "ffn_norm",
+                         .gate = "feed_forward.w1",
+                         .up = "feed_forward.w3",
+                         .down = "feed_forward.w2",
+                         .fused = Fused::per_group};
+  add_decoder(model, "language_model.model.",
+              {.embed = "tok_embeddings.weight", .head = "language_model.output", .layer = names}, decoder,
+              c.positive(l + "num_hidden_layers"));
+  return model;
+}
+
+}  // namespace
+
+extern const Family internvl2 = {
+    "internvl2",       "InternVL2 and 2.5 with InternLM2: 2B, 8B, 26B",
+    {"internvl_chat"}, [](const Config& c) { return c.model_type() == "internvl_chat"; },
+    describe,          make_internvl2_processor};
+
+}  // namespace mquant

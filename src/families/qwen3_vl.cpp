@@ -1,0 +1,109 @@
+// Qwen3-VL (2B, 4B, 8B, 32B): learned positions resampled to each picture, deep stack (features of some vision layers
+// are added behind the first decoder layers), Qwen3 decoder with m-rope by turns.
+#include "families/parts.h"
+#include "families/processors.h"
+#include "mquant/error.h"
+#include "mquant/family.h"
+
+namespace mquant {
+namespace {
+
+const char* const kTower = "model.visual.";
+
+BlockSpec merger(const ModelSpec& model, const Config& c, const std::string& name, const std::string& out,
+                 const std::string& prefix, bool merge_first) {
+  const std::int64_t merge = c.positive_or("vision_config.spatial_merge_size", 2);
+  return projector_block(name, out, {prefix + "norm", prefix + "linear_fc1", prefix + "linear_fc2"},
+                         {.width = model.vision_width,
+                          .inner = model.vision_width * merge * merge,
+                          .out = model.decoder_width,
+                          .merge = Merge::rows,
+                          .side = merge,
+                          .merge_first = merge_first});
+}
+
+void add_tower(ModelSpec& model, const Config& c, const std::vector<std::int64_t>& deep) {
+  const std::string v = "vision_config.", prefix = kTower;
+  const std::int64_t patch = c.positive_or(v + "patch_size", 16);
+  model.vision_width = c.positive(v + "hidden_size");
+  BlockSpec stem = patch_embed_block(prefix + "patch_embed.proj",
+                                     {model.vision_width, c.positive_or(v + "in_channels", 3),
+                                      c.positive_or(v + "temporal_patch_size", 2), patch, patch},
+                                     true);
+  stem.params.push_back({.name = "positions",
+                         .source = stored(prefix + "pos_embed.weight"),
+                         .shape = {c.positive(v + "num_position_embeddings"), model.vision_width},
+                         .space = Space::vision});
+  stem.steps.push_back(step(Op::add_table, "x", {"x"}, "positions"));
+  stem.steps.back().lookup = Lookup::bilinear;
+  model.blocks.push_back(stem);
+  LayerShape layer = vision_shape(c, {.width = model.vision_width,
+                                      .mlp_width = c.positive(v + "intermediate_size"),
+                                      .heads = c.positive(v + "num_heads"),
+                                      .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
+  layer.attention.rope = {
+      .pairs = RopePairs::halves, .axes = RopeAxes::grid, .dims = layer.attention.head_dim};
+  const LayerNames names{.norm1 = "norm1",
+                         .q = "attn.qkv",
+                         .o = "attn.proj",
+                         .norm2 = "norm2",
+                         .up = "mlp.linear_fc1",
+                         .down = "mlp.linear_fc2",
+                         .fused = Fused::chunks};
+  for (std::int64_t i = 0; i < c.positive(v + "depth"); ++i) {
+    model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
+                                             cat(prefix, "blocks.", i, "."), names, layer));
+    for (std::size_t j = 0; j < deep.size(); ++j)
+      if (deep[j] == i) {
+        const std::string name = cat("deepstack.", j);
+        model.blocks.push_back(
+            merger(model, c, name, name, cat(prefix, "deepstack_merger_list.", j, "."), true));
+        model.blocks.back().keeps.push_back("x");
+      }
+  }
+}
+
+/// The features of deep stack j are added to what decoder layer j made: in front of the block behind it.
+void add_deep_stack(ModelSpec& model, std::size_t count) {
+  for (std::size_t j = 0; j < count; ++j)
+    for (std::size_t i = 0; i + 1 < model.blocks.size(); ++i)
+      if (model.blocks[i].name == cat("decoder.", j)) {
+        std::vector<Step>& steps = model.blocks[i + 1].steps;
+        steps.insert(steps.begin(), step(Op::add_visual, "x", {"x", cat("deepstack.", j)}));
+      }
+}
+
+ModelSpec describe(const Config& c) {
+  const std::string t = text(c);
+  ModelSpec model;
+  model.family = "qwen3_vl";
+  model.decoder_width = c.positive(t + "hidden_size");
+  model.vocabulary = c.positive(t + "vocab_size");
+  const std::vector<std::int64_t> deep = c.integers("vision_config.deepstack_visual_indexes");
+  if (static_cast<std::int64_t>(deep.size()) > c.positive(t + "num_hidden_layers"))
+    fail(ErrorKind::input, c.origin(), ": 'vision_config.deepstack_visual_indexes' has ", deep.size(),
+         " layers, more than the decoder");
+  add_tower(model, c, deep);
+  model.blocks.push_back(merger(model, c, "projector", "visual", cat(kTower, "merger."), false));
+  if (!deep.empty())
+    model.exemptions = {
+        {"bake-means", Tower::vision, "deep stack's LayerNorms over four patches read their means"}};
+  LayerShape decoder = llama_shape(c, t, {.head_dim = 128, .rope_base = 5e6});
+  decoder.attention.rope.axes = RopeAxes::sections_in_turns;
+  decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
+  DecoderNames names;
+  names.layer.q_norm = "self_attn.q_norm";
+  names.layer.k_norm = "self_attn.k_norm";
+  add_decoder(model, "model.language_model.", names, decoder, c.positive(t + "num_hidden_layers"));
+  add_deep_stack(model, deep.size());
+  model.tied_key = "tie_word_embeddings";
+  return model;
+}
+
+}  // namespace
+
+extern const Family qwen3_vl = {"qwen3_vl",   "Qwen3-VL 2B, 4B, 8B, 32B (dense)",
+                                {"qwen3_vl"}, [](const Config& c) { return c.model_type() == "qwen3_vl"; },
+                                describe,     make_qwen3_vl_processor};
+
+}  // namespace mquant

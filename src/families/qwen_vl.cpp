@@ -1,0 +1,99 @@
+// Qwen-VL and Qwen-VL-Chat: OpenCLIP's ViT-bigG with resized positions, a resampler of 256 queries, Qwen-7B.
+#include "families/parts.h"
+#include "families/processors.h"
+#include "mquant/error.h"
+#include "mquant/family.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::int64_t kQueries = 256;  // of the resampler; also places of both position tables, 16 x 16
+const char* const kTower = "transformer.visual.";
+
+void add_tower(ModelSpec& model, const Config& c) {
+  const std::string v = "visual.", prefix = kTower;
+  model.vision_width = c.positive(v + "width");
+  model.blocks.push_back(
+      stem_block({prefix + "conv1", "", prefix + "positional_embedding", prefix + "ln_pre"},
+                 {.width = model.vision_width,
+                  .patch = c.positive(v + "patch_size"),
+                  .places = kQueries,
+                  .conv_bias = false,
+                  .lookup = Lookup::bicubic,
+                  .eps = 1e-6}));
+  const auto width = static_cast<double>(model.vision_width);
+  const LayerShape layer =
+      vision_shape(c, {.width = model.vision_width,
+                       .mlp_width = static_cast<std::int64_t>(width * c.number(v + "mlp_ratio")),
+                       .heads = c.positive(v + "heads")});
+  const LayerNames names{.norm1 = "ln_1",
+                         .q = "attn.in_proj",
+                         .o = "attn.out_proj",
+                         .norm2 = "ln_2",
+                         .up = "mlp.c_fc",
+                         .down = "mlp.c_proj",
+                         .fused = Fused::per_head};
+  for (std::int64_t i = 0; i < c.positive(v + "layers"); ++i)
+    model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
+                                             cat(prefix, "transformer.resblocks.", i, "."), names, layer));
+}
+
+LayerShape decoder_shape(const Config& c) {
+  const std::int64_t dim = c.positive("kv_channels"), trained = c.positive("seq_length");
+  LayerShape shape = llama_shape(c, "", {.mlp_width = 1, .head_dim = dim, .qkv_bias = true});
+  shape.mlp_width = exact_ratio(c, "intermediate_size", 2);
+  shape.eps = c.number_or("layer_norm_epsilon", 1e-6);
+  shape.activation = Activation::silu;
+  shape.o_bias = shape.mlp_bias = !c.boolean_or("no_bias", true);
+  shape.attention.rope.base = c.number_or("rotary_emb_base", 10000);
+  if (c.number_or("rotary_pct", 1.0) != 1.0)
+    fail(ErrorKind::unsupported, c.origin(), ": 'rotary_pct' is not 1");
+  if (c.boolean_or("use_dynamic_ntk", true)) {
+    shape.attention.rope.stretch = Stretch::qwen;
+    shape.attention.rope.trained_length = trained;
+  }
+  if (c.boolean_or("use_logn_attn", true)) shape.attention.logn_length = trained;
+  return shape;
+}
+
+ModelSpec describe(const Config& c) {
+  ModelSpec model;
+  model.family = "qwen_vl";
+  model.decoder_width = c.positive("hidden_size");
+  model.vocabulary = c.positive("vocab_size");
+  add_tower(model, c);
+  if (c.positive("visual.output_dim") != model.decoder_width)
+    fail(ErrorKind::input, c.origin(), ": 'visual.output_dim' is ", c.positive("visual.output_dim"),
+         ": expected hidden_size, which is ", model.decoder_width);
+  const std::string tower = kTower, pool = tower + "attn_pool.";
+  model.blocks.push_back(resampler_block({pool + "query", pool + "kv_proj", pool + "ln_q", pool + "ln_kv",
+                                          pool + "attn.", tower + "ln_post", tower + "proj"},
+                                         {.width = model.vision_width,
+                                          .out = model.decoder_width,
+                                          .heads = exact_ratio(c, "visual.output_dim", "kv_channels"),
+                                          .queries = kQueries,
+                                          .positions = pool + "pos_embed"}));
+  model.exemptions = {
+      {"bake-means", Tower::vision, "kv_proj reads the stream without a norm, means and all"}};
+  const LayerNames names{.norm1 = "ln_1",
+                         .q = "attn.c_attn",
+                         .o = "attn.c_proj",
+                         .norm2 = "ln_2",
+                         .gate = "mlp.w2",  // the activation is on w2
+                         .up = "mlp.w1",
+                         .down = "mlp.c_proj",
+                         .fused = Fused::chunks};
+  add_decoder(model, "transformer.", {.layers = "h.", .embed = "wte.weight", .norm = "ln_f", .layer = names},
+              decoder_shape(c), c.positive("num_hidden_layers"));
+  model.tied_key = "tie_word_embeddings";
+  return model;
+}
+
+}  // namespace
+
+extern const Family qwen_vl = {
+    "qwen_vl", "Qwen-VL, Qwen-VL-Chat",
+    {"qwen"},  [](const Config& c) { return c.model_type() == "qwen" && c.has("visual"); },
+    describe,  make_qwen_vl_processor};
+
+}  // namespace mquant
