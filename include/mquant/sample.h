@@ -60,6 +60,14 @@ struct Grid {
   std::int64_t rows() const { return t * h * w; }
 };
 
+/// How the official code of a family lays out its pixels; a vision tower here always reads rows.
+enum class PixelLayout {
+  rows,      ///< as here: [P, C]
+  pictures,  ///< [pictures or tiles, 3, height, width]
+  batch,     ///< the same with a leading 1
+  strips,    ///< each tile for itself: [3, patch, patch * its patches]
+};
+
 /// A sample as tensors, ready for a forward pass.  T tokens, P vision rows, C values a patch.
 struct Features {
   std::vector<std::int64_t> input_ids;  // [T]
@@ -73,6 +81,7 @@ struct Features {
   std::vector<Grid> grids;            // one a picture or tile; their rows() sum to P
   std::vector<std::array<std::int64_t, 2>> patches;  // [P] (row, column) of a patch in its picture or tile
   std::int64_t pixel_columns = 0;                    // C
+  PixelLayout pixel_layout = PixelLayout::rows;      // of the official code, for comparisons
   std::int64_t answer_begin = -1;                    // index of the first token of the answer; -1: no answer
 };
 

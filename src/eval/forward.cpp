@@ -1,5 +1,8 @@
 // The tensors of a forward pass, under the names by which other programs compare them.
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/stack.h>
+
+#include <cmath>
 
 #include "eval/greedy.h"
 #include "io/safetensors.h"
@@ -39,6 +42,39 @@ at::Tensor positions_of(const Features& features) {
   return features.position_axes == 1 ? positions : positions.view({features.position_axes, -1});
 }
 
+/// Rows of one tile, [patches, 3 * patch * patch] in raster order, as a picture [3, height, width].
+at::Tensor picture_of(const at::Tensor& rows, const Grid& grid) {
+  const auto patch =
+      static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(rows.size(1)) / 3)));
+  return rows.view({grid.h, grid.w, 3, patch, patch})
+      .permute({2, 0, 3, 1, 4})
+      .reshape({3, grid.h * patch, grid.w * patch});
+}
+
+/// The same as one row of patches, [3, patch, patch * patches].
+at::Tensor strip_of(const at::Tensor& rows) {
+  const auto patch =
+      static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(rows.size(1)) / 3)));
+  return rows.view({-1, 3, patch, patch}).permute({1, 2, 0, 3}).reshape({3, patch, -1});
+}
+
+/// Pixels as the official code has them.
+void put_pixels(const std::string& name, const Features& features, const at::Tensor& rows, TensorBag& bag) {
+  if (features.pixel_layout == PixelLayout::rows) return bag.put(name, rows);
+  std::vector<at::Tensor> pictures;
+  std::int64_t begin = 0;
+  for (const Grid& grid : features.grids) {
+    const at::Tensor tile = rows.narrow(0, begin, grid.rows());
+    begin += grid.rows();
+    if (features.pixel_layout == PixelLayout::strips)
+      bag.put(cat(name, ".", pictures.size()), strip_of(tile));
+    pictures.push_back(picture_of(tile, grid));
+  }
+  if (features.pixel_layout == PixelLayout::strips) return;
+  const at::Tensor all = at::stack(pictures);
+  bag.put(name, features.pixel_layout == PixelLayout::batch ? all.unsqueeze(0) : all);
+}
+
 void put_inputs(const std::string& id, const Features& features, const SampleState& begin, TensorBag& bag) {
   bag.put(id + "/input_ids", index_tensor(features.input_ids));
   std::vector<std::int64_t> kinds, grids;
@@ -46,7 +82,7 @@ void put_inputs(const std::string& id, const Features& features, const SampleSta
   bag.put(id + "/token_kind", index_tensor(kinds).to(at::kByte));
   bag.put(id + "/position_ids", positions_of(features));
   if (!begin.registers.contains("pixels")) return;
-  bag.put(id + "/pixel_values", begin.registers.at("pixels"));
+  put_pixels(id + "/pixel_values", features, begin.registers.at("pixels"), bag);
   for (const Grid& grid : features.grids) grids.insert(grids.end(), {grid.t, grid.h, grid.w});
   bag.put(id + "/image_grid_thw", index_tensor(grids).view({-1, 3}));
 }
@@ -65,6 +101,10 @@ void forward_one(const LoadedModel& model, const std::string& id, const Features
   const auto after = [&](const BlockSpec& spec, const SampleState& state) {
     if (spec.writes("visual"))
       bag.put(id + "/vision_embeds", model.in_checkpoint_basis(state.registers.at("visual"), Space::decoder));
+    for (const Step& step : spec.steps)
+      if (step.out.starts_with("deepstack."))
+        bag.put(cat(id, "/deepstack_embeds.", step.out.substr(10)),
+                model.in_checkpoint_basis(state.registers.at(step.out), Space::decoder));
     if (!spec.writes("x") || !state.registers.contains("x")) return;
     if (spec.on_tokens)
       bag.put(cat(id, "/hidden.", tokens++), model.in_checkpoint_basis(in_order(state), Space::decoder));

@@ -52,13 +52,12 @@ ModelSpec describe(const Config& c) {
 }  // namespace
 
 // The release's config.json states no type but its class.
-extern const Family cogvlm2 = {"cogvlm2",
-                               "CogVLM2 19B (Llama 3)",
-                               {"cogvlm2", "CogVLMForCausalLM"},
-                               [](const Config& c) {
-                                 return c.model_type() == "cogvlm2" || c.model_type() == "CogVLMForCausalLM";
-                               },
-                               describe,
-                               make_cogvlm2_processor};
+extern const Family cogvlm2 = {
+    "cogvlm2",
+    "CogVLM2 19B (Llama 3)",
+    {"cogvlm2", "CogVLMForCausalLM"},
+    [](const Config& c) { return c.model_type() == "cogvlm2" || c.model_type() == "CogVLMForCausalLM"; },
+    describe,
+    make_cogvlm2_processor};
 
 }  // namespace mquant

@@ -59,6 +59,7 @@ std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path&
   spec.shown_picture = ProcessorSpec::ShownPicture::expanded;
   spec.placeholder = tokens.row;
   spec.reserved = {tokens.image_begin, tokens.image_end, tokens.slice_begin, tokens.slice_end};
+  spec.pixels = PixelLayout::strips;
   spec.layout = {.patch = patch};
   spec.normalization = normalization(pre, kHalfNormalization, "norm_mean", "norm_std");
   spec.tile = [patch, resolution = pre.positive_or("scale_resolution", 448),

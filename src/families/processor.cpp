@@ -65,6 +65,7 @@ class SpecProcessor final : public Processor {
   Features features(const Sample& sample, WithAnswer with_answer) const override {
     Features f;
     f.pixel_columns = spec_.layout.columns();
+    f.pixel_layout = spec_.pixels;
     std::vector<PromptPiece> prompt = render_pieces(spec_.prompt, sample);
     const std::vector<PictureTokens> pictures = place_all(add_pictures(sample, f), prompt);
     std::vector<PromptPiece> answer;

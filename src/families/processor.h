@@ -50,6 +50,7 @@ struct ProcessorSpec {
 
   std::function<Tiling(const Image& image)> tile;
   PatchLayout layout;
+  PixelLayout pixels = PixelLayout::pictures;  ///< of the official code
   Normalization normalization;
   std::function<PictureTokens(const PlacedPicture& picture)> place;
   std::int64_t text_rows =

@@ -34,6 +34,7 @@ std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, con
   spec.prompt.default_system = std::move(default_system);
   spec.prompt.image = "<|vision_start|><|image_pad|><|vision_end|>";
   spec.placeholder = "<|image_pad|>";
+  spec.pixels = PixelLayout::rows;
   spec.layout = {pre.positive("patch_size"), pre.positive("temporal_patch_size"), pre.positive("merge_size")};
   require_agreement(config, "vision_config.patch_size", spec.layout.patch, pre.origin());
   require_agreement(config, "vision_config.temporal_patch_size", spec.layout.temporal, pre.origin());

@@ -55,6 +55,7 @@ std::unique_ptr<Processor> make_smolvlm_processor(const std::filesystem::path& d
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
   spec.prompt = prompt();
   spec.placeholder = "<image>";
+  spec.pixels = PixelLayout::batch;
   spec.layout = {.patch = patch};
   spec.normalization = normalization(pre, kHalfNormalization);
   spec.tile = [side, longest = square_side(pre, "size.longest_edge")](const Image& image) {
