@@ -18,6 +18,14 @@ const std::vector<const Family*>& all_families() {
   return families;
 }
 
+ModelSpec Family::describe(const Config& config) const {
+  ModelSpec model;
+  model.family = name;
+  model.exemptions = exemptions;
+  add_blocks(model, config);
+  return model;
+}
+
 const Family& find_family(const Config& config) {
   const std::string type = config.model_type();
   std::vector<std::string> types;
