@@ -20,9 +20,9 @@ void set_eva_picture(ProcessorSpec& spec, const Config& config) {
 }
 
 std::int64_t eva_rows(const Config& config) {
-  const std::int64_t side = patches_a_side(config, square_side(config, "vision_config.image_size"),
-                                           config.positive("vision_config.patch_size") * kJoined);
-  return side * side + 2;
+  const std::int64_t across = rows_a_side(config, square_side(config, "vision_config.image_size"),
+                                          config.positive("vision_config.patch_size"), kJoined);
+  return across * across + 2;
 }
 
 }  // namespace mquant

@@ -66,7 +66,7 @@ std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& di
   agreed_id(spec.tokenizer, tokens.end, config, "eoi_token_index");
   const std::int64_t id = agreed_id(spec.tokenizer, tokens.row, config, "image_token_index");
   const std::int64_t rows =
-      rows_of_a_picture(directory, config, patches_a_side(config, side, spec.layout.patch));
+      rows_of_a_picture(directory, config, rows_a_side(config, side, spec.layout.patch));
   spec.place = [tokens, run = TokenIds(static_cast<std::size_t>(rows), id)](const PlacedPicture&) {
     return PictureTokens{"\n\n" + tokens.begin + tokens.row + tokens.end + "\n\n", {run}};
   };

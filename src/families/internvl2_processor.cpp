@@ -47,8 +47,7 @@ std::unique_ptr<Processor> make_internvl2_processor(const std::filesystem::path&
   const std::int64_t side =
       square_side(config, config.has("force_image_size") ? "force_image_size" : "vision_config.image_size");
   const std::int64_t patch = config.positive("vision_config.patch_size");
-  const std::int64_t rows_a_side =
-      patches_a_side(config, side, patch * joined_side(config, "downsample_ratio", 0.5));
+  const std::int64_t across = rows_a_side(config, side, patch, joined_side(config, "downsample_ratio", 0.5));
   ProcessorSpec spec{.tokenizer = open_internlm2_tokenizer(directory)};
   spec.prompt = prompt();
   spec.front = spec.tokenizer.encode_with_template("");
@@ -57,7 +56,7 @@ std::unique_ptr<Processor> make_internvl2_processor(const std::filesystem::path&
   spec.layout = {.patch = patch};
   spec.normalization = kImageNetNormalization;
   spec.tile = tiling(config, side);
-  spec.place = [rows = rows_a_side * rows_a_side,
+  spec.place = [rows = across * across,
                 id = spec.tokenizer.id_of(spec.placeholder)](const PlacedPicture& picture) {
     return PictureTokens{with(picture.text, "<image>", "<img><IMG_CONTEXT></img>"),
                          {TokenIds(picture.tiles.size() * static_cast<std::size_t>(rows), id)}};

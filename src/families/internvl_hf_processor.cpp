@@ -19,8 +19,7 @@ std::function<Tiling(const Image&)> tiling(const Config& pre, std::int64_t side)
 std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config& config, std::int64_t side,
                             std::int64_t patch) {
   const std::int64_t joined = joined_side(config, "downsample_ratio", 0.5);
-  const std::int64_t rows_a_side = patches_a_side(config, side, patch * joined);
-  const std::int64_t rows = rows_a_side * rows_a_side;
+  const std::int64_t across = rows_a_side(config, side, patch, joined), rows = across * across;
   const std::string source = cat("a tile of ", side, " pixels with patches of ", patch);
   require_agreement(config, "image_seq_length", rows, source);
   require_agreement(open_optional(directory / "processor_config.json"), "image_seq_length", rows, source);

@@ -50,8 +50,7 @@ std::int64_t rows_of_a_picture(const Config& config, std::int64_t side, std::int
   if (config.string_or("vision_feature_select_strategy", "default") != "default")
     fail(ErrorKind::unsupported, config.origin(), ": 'vision_feature_select_strategy' is \"",
          config.string("vision_feature_select_strategy"), "\"; known is \"default\"");
-  const std::int64_t rows_a_side = patches_a_side(config, side, patch);
-  const std::int64_t rows = rows_a_side * rows_a_side;
+  const std::int64_t across = rows_a_side(config, side, patch), rows = across * across;
   require_agreement(config, "image_seq_length", rows,
                     cat("a picture of ", side, " pixels with patches of ", patch));
   return rows;

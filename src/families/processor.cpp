@@ -1,6 +1,5 @@
 #include "families/processor.h"
 
-#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -89,12 +88,20 @@ class SpecProcessor final : public Processor {
   const std::vector<std::int64_t>& stop_ids() const override { return spec_.stop_ids; }
 
  private:
+  /// Leaves out pixels at the right and below that fill no patch: SmolVLM's 384 are 27 patches of 14.
+  Grid append_whole_patches(const Image& tile, std::vector<float>& pixels) const {
+    const std::int64_t step = spec_.layout.patch * spec_.layout.merge;
+    const ImageSize whole = {tile.width / step * step, tile.height / step * step};
+    return whole == size_of(tile) ? append_patches(tile, spec_.layout, table_, pixels)
+                                  : append_patches(crop(tile, 0, 0, whole), spec_.layout, table_, pixels);
+  }
+
   PlacedPicture add_picture(const ContentPart& part, Features& f) const {
     const Image image = open_image(part.image);
     const Tiling tiling = in_context(part.image.string(), [&] { return spec_.tile(image); });
     PlacedPicture picture{.path = part.image_as_written, .cut = tiling.grid};
     for (const Image& tile : tiling.tiles) {
-      picture.tiles.push_back(append_patches(tile, spec_.layout, table_, f.pixels));
+      picture.tiles.push_back(append_whole_patches(tile, f.pixels));
       append_patch_positions(picture.tiles.back(), spec_.layout.merge, f.patches);
     }
     f.grids.insert(f.grids.end(), picture.tiles.begin(), picture.tiles.end());

@@ -8,7 +8,8 @@
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kLargestSide = 16384, kLargestCount = 65536, kLargestJoined = 64;
+constexpr std::int64_t kLargestSide = 8192, kLargestPatches = 1024, kLargestCount = 65536,
+                       kLargestJoined = 64;
 
 std::array<double, 3> three_numbers(const Config& config, const std::string& key,
                                     const std::array<double, 3>& otherwise) {
@@ -87,11 +88,13 @@ std::int64_t square_side(const Config& config, const std::string& path) {
   return side;
 }
 
-std::int64_t patches_a_side(const Config& config, std::int64_t side, std::int64_t patch) {
-  if (side % patch != 0)
-    fail(ErrorKind::input, config.origin(), ": pictures of ", side, " pixels a side: expected a multiple of ",
-         patch, ", which is what the projector joins");
-  return side / patch;
+std::int64_t rows_a_side(const Config& config, std::int64_t side, std::int64_t patch, std::int64_t joined) {
+  const std::int64_t patches = side / patch;
+  if (patches < 1 || patches > kLargestPatches || patches % joined != 0)
+    fail(ErrorKind::input, config.origin(), ": pictures of ", side, " pixels a side have ", patches,
+         " patches of ", patch, " a side: expected 1 to ", kLargestPatches, ", a multiple of ", joined,
+         ", which is how many the projector joins");
+  return patches / joined;
 }
 
 std::int64_t joined_side(const Config& config, const std::string& key, double otherwise) {

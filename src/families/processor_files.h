@@ -40,10 +40,12 @@ void require_filter(const Config& pre, ResizeFilter only);
 void require_switch(const Config& pre, const std::string& key, bool value);
 
 /// The side of a square: 448, [448, 448], {"height": 448, "width": 448}.
-/// @throws Error{input} if it is no square of 1 to 16384 pixels.
+/// @throws Error{input} if it is no square of 1 to 8192 pixels a side.
 std::int64_t square_side(const Config& config, const std::string& path);
-/// side / patch.  Throws Error{input} unless the square is made of whole `patch`es.
-std::int64_t patches_a_side(const Config& config, std::int64_t side, std::int64_t patch);
+/// Rows a side of a square picture: its whole patches, which a convolution sees, over those that the projector joins.
+/// @throws Error{input} if they cannot be joined, if there are none, or more than 1024 a side.
+std::int64_t rows_a_side(const Config& config, std::int64_t side, std::int64_t patch,
+                         std::int64_t joined = 1);
 /// 1 / ratio: how many patches a side a pixel shuffle joins.  Throws Error{input} unless that is 1 to 64, and whole.
 std::int64_t joined_side(const Config& config, const std::string& key, double otherwise);
 /// A count of rows, slices or tokens: `key`, or `otherwise` where the release omits it.

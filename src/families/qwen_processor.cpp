@@ -1,5 +1,6 @@
 // The processor of Qwen2-VL, Qwen2.5-VL and Qwen3-VL: pictures resized to whole merge blocks within limits of area, one
 // placeholder a picture, expanded to as many tokens as the projector makes of it, m-rope positions.
+#include "families/parts.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -53,8 +54,7 @@ std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, con
                          {TokenIds(static_cast<std::size_t>(picture.tiles[0].rows() / merged), id)}};
   };
   spec.positions = ProcessorSpec::Positions::mrope;
-  const std::string nested = config.has("text_config") ? "text_config." : "";
-  spec.stop_ids = stop_ids(directory, config, nested + "eos_token_id", spec.tokenizer);
+  spec.stop_ids = stop_ids(directory, config, text(config) + "eos_token_id", spec.tokenizer);
   return make_processor(std::move(spec));
 }
 

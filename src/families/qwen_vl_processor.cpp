@@ -58,7 +58,7 @@ std::unique_ptr<Processor> make_qwen_vl_processor(const std::filesystem::path& d
                                                   const Config& config) {
   const std::int64_t side = square_side(config, "visual.image_size");
   const std::int64_t patch = config.positive("visual.patch_size");
-  patches_a_side(config, side, patch);
+  rows_a_side(config, side, patch);  // checks them
   require_agreement(config, "visual.n_queries", kRows, "the prompt");
   ProcessorSpec spec{.tokenizer = open_qwen_tokenizer(directory)};
   agreed_id(spec.tokenizer, "<img>", config, "visual.image_start_id");

@@ -35,9 +35,8 @@ std::string picture_text(const PlacedPicture& picture) {
 
 std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config& config, std::int64_t side,
                             std::int64_t patch) {
-  const std::int64_t rows_a_side =
-      patches_a_side(config, side, patch * small_count(config, "scale_factor", 2));
-  const std::int64_t rows = rows_a_side * rows_a_side;
+  const std::int64_t across = rows_a_side(config, side, patch, small_count(config, "scale_factor", 2));
+  const std::int64_t rows = across * across;
   require_agreement(open_optional(directory / "processor_config.json"), "image_seq_len", rows,
                     cat("a tile of ", side, " pixels with patches of ", patch));
   return rows;

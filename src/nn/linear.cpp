@@ -50,22 +50,63 @@ at::Tensor fake_quantized(const at::Tensor& x, const std::vector<float>& scales)
   return y;
 }
 
-/// y[r, o] = s_x[r] * s_w[o] * sum_i q_x[r, i] q_w[o, i].
-at::Tensor integer_product(const QuantizedLinear& q, const at::Tensor& x, const std::vector<float>& scales) {
+/// What a split channel adds: x[r] w[o].
+struct SplitTerm {
+  std::vector<double> x;  // [rows]
+  std::vector<double> w;  // [out]
+};
+
+SplitTerm split_term(const QuantizedLinear& q, std::size_t k, const at::Tensor& x,
+                     const std::vector<TokenClass>& classes) {
+  const SplitColumns& split = q.split;
+  const at::Tensor column = x.select(1, split.channels[k]).contiguous();  // [rows]
+  const float* values = column.data_ptr<float>();
+  SplitTerm term{std::vector<double>(values, values + column.numel()),
+                 std::vector<double>(static_cast<std::size_t>(q.out))};
+  if (split.quantized && !split.input_scales.empty()) {
+    const std::vector<float> scales = row_scales(split.input_scales[k], classes);
+    for (std::size_t r = 0; r < term.x.size(); ++r) {
+      std::int8_t code = 0;
+      quantize_rows(values + r, 1, 1, 1, {&scales[r], 1}, &code);
+      term.x[r] = static_cast<double>(code) * static_cast<double>(scales[r]);
+    }
+  }
+  for (std::size_t o = 0; o < term.w.size(); ++o) {
+    const std::size_t at = k * term.w.size() + o;
+    term.w[o] = split.quantized
+                    ? static_cast<double>(split.codes[at]) * static_cast<double>(split.weight_scale[k])
+                    : static_cast<double>(split.values[at]);
+  }
+  return term;
+}
+
+/// y[r, o] = s_x[r] * s_w[o] * sum_i q_x[r, i] q_w[o, i] + split terms + b[o].
+///
+/// The sum is exact in int32; the rest is done in double and rounded to float32 once.  So the result is the number
+/// that the definition means, and a runtime that does the same agrees bit for bit: a code of the next linear that lies
+/// between two does not fall the other way.
+at::Tensor integer_product(const QuantizedLinear& q, const at::Tensor& x, const std::vector<float>& scales,
+                           const std::vector<SplitTerm>& terms, const at::Tensor& bias) {
   const std::vector<std::int8_t> codes = row_codes(x, scales);
   const std::int64_t rows = x.size(0);
   at::Tensor y = at::empty({rows, q.out}, at::kFloat);
+  if (rows == 0) return y;
   float* out = y.data_ptr<float>();
+  const float* b = bias.defined() ? bias.data_ptr<float>() : nullptr;
   at::parallel_for(0, q.out, kOutputsAThread, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t count = end - begin;
     std::vector<std::int32_t> sums(static_cast<std::size_t>(rows * count));
     gemm_s8(codes.data(), q.codes.data() + begin * q.in, sums.data(), rows, count, q.in, count);
     for (std::int64_t r = 0; r < rows; ++r) {
-      const float scale = scales[static_cast<std::size_t>(r)];
+      const auto scale = static_cast<double>(scales[static_cast<std::size_t>(r)]);
       const std::int32_t* sum = sums.data() + r * count;
-      for (std::int64_t o = 0; o < count; ++o)
-        out[r * q.out + begin + o] =
-            static_cast<float>(sum[o]) * (scale * q.weight_scale[static_cast<std::size_t>(begin + o)]);
+      for (std::int64_t o = 0; o < count; ++o) {
+        const auto at = static_cast<std::size_t>(begin + o);
+        double value = static_cast<double>(sum[o]) * (scale * static_cast<double>(q.weight_scale[at]));
+        for (const SplitTerm& term : terms) value += term.x[static_cast<std::size_t>(r)] * term.w[at];
+        if (b != nullptr) value += static_cast<double>(b[at]);
+        out[r * q.out + begin + o] = static_cast<float>(value);
+      }
     }
   });
   return y;
@@ -81,43 +122,23 @@ at::Tensor dequantized(const QuantizedLinear& q) {
   return weight;
 }
 
-/// y[r, o] += x_k weight_k[o] for the k-th split channel.
-void add_split_column(const QuantizedLinear& q, std::size_t k, const at::Tensor& x,
-                      const std::vector<TokenClass>& classes, at::Tensor& y) {
-  const SplitColumns& split = q.split;
-  const at::Tensor column = x.select(1, split.channels[k]).contiguous();  // [rows]
-  const bool codes_in = split.quantized && !split.input_scales.empty();
-  const std::vector<float> scales =
-      codes_in ? row_scales(split.input_scales[k], classes) : std::vector<float>();
-  std::vector<float> weight(static_cast<std::size_t>(q.out));
-  for (std::size_t o = 0; o < weight.size(); ++o) {
-    const std::size_t at = k * weight.size() + o;
-    weight[o] =
-        split.quantized ? static_cast<float>(split.codes[at]) * split.weight_scale[k] : split.values[at];
-  }
-  for (std::int64_t r = 0; r < y.size(0); ++r) {
-    float value = column.data_ptr<float>()[r];
-    if (codes_in) {
-      const float scale = scales[static_cast<std::size_t>(r)];
-      std::int8_t code = 0;
-      quantize_rows(&value, 1, 1, 1, {&scale, 1}, &code);
-      value = static_cast<float>(code) * scale;
-    }
-    float* out = y.data_ptr<float>() + r * q.out;
-    for (std::size_t o = 0; o < weight.size(); ++o) out[o] += value * weight[o];
-  }
-}
-
 at::Tensor run_quantized(const Linear& linear, const at::Tensor& x, const std::vector<TokenClass>& classes) {
   const QuantizedLinear& q = *linear.quantized;
   if (q.scheme.weight_bits == 16) {
     const at::Tensor seen = fake_quantized(x, row_scales(q.input_scales, classes));
     return at::linear(seen, linear.weight, linear.bias);
   }
-  at::Tensor y = q.scheme.activation_bits == 16 ? at::linear(x, dequantized(q))
-                                                : integer_product(q, x, row_scales(q.input_scales, classes));
-  for (std::size_t k = 0; k < q.split.channels.size(); ++k) add_split_column(q, k, x, classes, y);
-  if (linear.bias.defined()) y.add_(linear.bias);
+  std::vector<SplitTerm> terms;
+  for (std::size_t k = 0; k < q.split.channels.size(); ++k) terms.push_back(split_term(q, k, x, classes));
+  if (q.scheme.activation_bits != 16)
+    return integer_product(q, x, row_scales(q.input_scales, classes), terms, linear.bias);
+  at::Tensor y = at::linear(x, dequantized(q), linear.bias);
+  for (const SplitTerm& term : terms)
+    for (std::int64_t r = 0; r < y.size(0); ++r) {
+      float* row = y.data_ptr<float>() + r * q.out;
+      for (std::size_t o = 0; o < term.w.size(); ++o)
+        row[o] += static_cast<float>(term.x[static_cast<std::size_t>(r)] * term.w[o]);
+    }
   return y;
 }
 

@@ -41,7 +41,7 @@ BlockPlan plan_block(const BlockSpec& spec, const QuantScheme& scheme, std::int6
   for (const LinearSpec& linear : spec.linears) {
     const std::int64_t weights = linear.out * linear.in;
     plan.parameters += weights;
-    const bool coded = scheme.weight_bits < 16;
+    const bool coded = scheme.weight_bits < 16 && !linear.stays_float;
     plan.artifact_bytes += coded ? weights * scheme.weight_bits / 8 + linear.out * 4 : weights * float_size;
   }
   plan.float_bytes = plan.parameters * float_size;

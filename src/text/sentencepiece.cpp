@@ -17,7 +17,7 @@
 namespace mquant {
 namespace {
 
-constexpr std::size_t kLargestFile = std::size_t{64} << 20;
+constexpr std::size_t kLargestModel = std::size_t{64} << 20;
 
 /// Runs a call of the library; its trie builder throws exceptions of its own.
 template <class Call>
@@ -79,16 +79,6 @@ class SentencePieceVocabulary final : public Vocabulary {
   std::size_t longest_expansion_;
 };
 
-CheckedModel read_model(const std::filesystem::path& file) {
-  const MappedFile mapped(file);
-  if (mapped.bytes().size() > kLargestFile) {
-    fail(ErrorKind::input, "expected at most ", human_bytes(kLargestFile), ", found ",
-         human_bytes(mapped.bytes().size()));
-  }
-  return check_sentencepiece_model(
-      {reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size()});
-}
-
 std::vector<AddedToken> with_ids(std::vector<AddedToken> tokens, const Vocabulary& vocabulary) {
   std::int64_t next = vocabulary.size();
   for (const AddedToken& token : tokens) next = std::max(next, token.id + 1);
@@ -104,10 +94,21 @@ std::vector<AddedToken> with_ids(std::vector<AddedToken> tokens, const Vocabular
 }  // namespace
 
 Tokenizer open_sentencepiece(const std::filesystem::path& file, const SentencePieceOptions& options) {
+  const MappedFile mapped(file);
+  const std::string_view model(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size());
+  return parse_sentencepiece(model, file.string(), options);
+}
+
+Tokenizer parse_sentencepiece(std::string_view model, const std::string& origin,
+                              const SentencePieceOptions& options) {
   auto parts = std::make_unique<TokenizerParts>();
-  parts->origin = file.string();
-  return in_context(file.string(), [&] {
-    parts->vocabulary = std::make_unique<SentencePieceVocabulary>(read_model(file));
+  parts->origin = origin;
+  return in_context(origin, [&] {
+    if (model.size() > kLargestModel) {
+      fail(ErrorKind::input, "expected at most ", human_bytes(kLargestModel), ", found ",
+           human_bytes(model.size()));
+    }
+    parts->vocabulary = std::make_unique<SentencePieceVocabulary>(check_sentencepiece_model(model));
     parts->decoders.push_back(decode_fuse());
     parts->added = AddedTokens(with_ids(options.added, *parts->vocabulary),
                                [](const std::string& text) { return text; });

@@ -1,6 +1,7 @@
 #include "text/sentencepiece_model.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "io/json_text.h"
@@ -47,13 +48,21 @@ class ModelCheck {
       switch (field.number) {
         case kPieces: add_piece(field); break;
         case kTrainerSpec: in_context("trainer_spec", [&] { check_trainer_spec(field); }); break;
-        case kNormalizerSpec: in_context("normalizer_spec", [&] { check_normalizer_spec(field); }); break;
-        case kDenormalizerSpec: in_context("denormalizer_spec", [&] { check_normalizer_spec(field); }); break;
+        case kNormalizerSpec:
+          has_normalizer_spec_ = true;
+          in_context("normalizer_spec", [&] { check_rules(field); });
+          break;
+        case kDenormalizerSpec: in_context("denormalizer_spec", [&] { check_rules(field); }); break;
         default: continue;
       }
       result_.serialized += field.whole;
     }
     if (pieces_ == 0) fail(ErrorKind::input, "expected a SentencePiece model, found no piece");
+    // Trained models have both; without, the library would go on with defaults, and so after a file that is cut off.
+    for (const auto& [seen, name] :
+         {std::pair(has_trainer_spec_, "trainer"), {has_normalizer_spec_, "normalizer"}}) {
+      if (!seen) fail(ErrorKind::input, "found no ", name, "_spec; the file is cut off, fetch it again");
+    }
     check_nesting();
     result_.longest_expansion *= kBlankExpansion;  // a replacement may be all blanks
     return std::move(result_);
@@ -72,20 +81,25 @@ class ModelCheck {
         user_defined |= field.number == kPieceType && static_cast<std::int32_t>(field.value) == kUserDefined;
       }
     });
-    if (user_defined) user_defined_.push_back(text);
+    if (user_defined) {
+      // The library would match the part in front of it.
+      if (text.find('\0') != text.npos) fail(ErrorKind::input, what, ": a zero byte in a user-defined piece");
+      user_defined_.push_back(text);
+    }
     if (++pieces_ > kLargestTokenId + 1) {
       fail(ErrorKind::input, "expected at most ", kLargestTokenId + 1, " pieces, found more");
     }
   }
 
-  static void check_trainer_spec(const WireField& spec) {
+  void check_trainer_spec(const WireField& spec) {
+    has_trainer_spec_ = true;
     WireReader fields(bytes_of(spec, "message"));
     for (WireField field; fields.next(field);) {
       if (field.number == kUnknownSurface) short_text(field, "unk_surface");
     }
   }
 
-  void check_normalizer_spec(const WireField& spec) {
+  void check_rules(const WireField& spec) {
     WireReader fields(bytes_of(spec, "message"));
     for (WireField field; fields.next(field);) {
       if (field.number != kPrecompiledCharsmap) continue;
@@ -113,6 +127,7 @@ class ModelCheck {
 
   CheckedModel result_;
   std::int64_t pieces_ = 0;
+  bool has_trainer_spec_ = false, has_normalizer_spec_ = false;
   std::vector<std::string_view> user_defined_;
 };
 

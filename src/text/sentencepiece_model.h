@@ -15,8 +15,9 @@ struct CheckedModel {
 /// libsentencepiece states errors of most broken models itself; this finds those that it would run out of bounds with.
 ///
 /// @param model  a serialized sentencepiece.ModelProto
-/// @throws Error{input} for a message that is cut off or no model; for pieces above 1 KiB, more pieces than a model may
-///         have tokens, user-defined pieces that more than 64 others begin, and what check_charsmap refuses.
+/// @throws Error{input} for a message that is cut off, is no model or lacks trainer_spec or normalizer_spec; for pieces
+///         above 1 KiB, more pieces than a model may have tokens, user-defined pieces with a zero byte or that more
+///         than 64 others begin, and for what check_charsmap refuses.
 /// Source  sentencepiece_model.proto and the code of libsentencepiece 0.1.97.
 CheckedModel check_sentencepiece_model(std::string_view model);
 

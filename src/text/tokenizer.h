@@ -93,6 +93,9 @@ struct SentencePieceOptions {
 /// @throws Error{input} the file is absent, broken or larger than 64 MiB; the added tokens contradict each other; there is
 ///         no token `bos`.
 Tokenizer open_sentencepiece(const std::filesystem::path& file, const SentencePieceOptions& options);
+/// The same from the bytes of a file; `origin` is what messages call it.
+Tokenizer parse_sentencepiece(std::string_view model, const std::string& origin,
+                              const SentencePieceOptions& options);
 
 /// The added tokens of a model directory whose tokenizer has no tokenizer.json, as transformers' slow tokenizers know
 /// them: "added_tokens_decoder" of tokenizer_config.json or, where it has none, added_tokens.json; then the tokens that

@@ -1,7 +1,6 @@
 // Every family's forward pass equals the official code's: hidden states, logits, greedy tokens.  (Inputs: tests/unit/families.)
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -10,7 +9,7 @@
 #include "io/safetensors.h"
 #include "mquant/error.h"
 #include "nn/tensors.h"
-#include "tests/support/files.h"
+#include "tests/families/goldens.h"
 
 namespace mquant::test {
 namespace {
@@ -20,7 +19,7 @@ constexpr double kHiddenBound = 1e-4;  // of the reference's largest magnitude
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : directory(data_path("goldens/" + name)),
+      : directory(golden_path(name)),
         tensors(directory / "golden.safetensors"),
         json(nlohmann::json::parse(std::ifstream(directory / "golden.json"))),
         samples(read_samples(directory / "cases.jsonl")) {}
@@ -35,16 +34,6 @@ class Golden {
   nlohmann::json json;
   std::vector<Sample> samples;
 };
-
-/// Folders of tests/data/goldens that hold a model.
-std::vector<std::string> golden_families() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(data_path("goldens")))
-    if (std::filesystem::exists(entry.path() / "model" / "config.json"))
-      names.push_back(entry.path().filename().string());
-  std::ranges::sort(names);
-  return names;
-}
 
 /// @param half  the reference is stored with 11 significant bits
 void expect_close(const at::Tensor& found, const at::Tensor& wanted, bool half, const std::string& what) {

@@ -24,10 +24,9 @@ const std::vector<TestedFamily>& tested_families() {
       {"qwen2_vl", make_qwen_processor, 2},     {"qwen2_5_vl", make_qwen2_5_vl_processor, 2},
       {"qwen3_vl", make_qwen3_vl_processor, 2}, {"internvl_hf", make_internvl_hf_processor},
       {"llava", make_llava_processor},          {"internvl2", make_internvl2_processor},
-      {"minicpm_v", make_minicpm_v_processor},
-      {"qwen_vl", make_qwen_vl_processor},      {"glm4v", make_glm4v_processor},
-      {"cogvlm2", make_cogvlm2_processor},      {"smolvlm", make_smolvlm_processor},
-      {"gemma3", make_gemma3_processor},
+      {"minicpm_v", make_minicpm_v_processor},  {"qwen_vl", make_qwen_vl_processor},
+      {"glm4v", make_glm4v_processor},          {"cogvlm2", make_cogvlm2_processor},
+      {"smolvlm", make_smolvlm_processor},      {"gemma3", make_gemma3_processor},
   };
   return families;
 }
@@ -94,15 +93,6 @@ std::string pixel_difference(const Features& f, std::int64_t frames, const Pixel
     for (std::int64_t column = 0; column < f.pixel_columns; ++column)
       if (std::string difference = compare(row, column); !difference.empty()) return difference;
   return "";
-}
-
-void copy_model(const std::string& family, const std::filesystem::path& to) {
-  std::filesystem::create_directories(to);
-  for (const auto& entry : std::filesystem::directory_iterator(golden_directory(family) / "model")) {
-    const std::string extension = entry.path().extension().string();
-    if (extension != ".safetensors" && extension != ".bin")
-      std::filesystem::copy_file(entry.path(), to / entry.path().filename());
-  }
 }
 
 }  // namespace mquant::test

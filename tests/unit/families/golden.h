@@ -60,7 +60,4 @@ using PixelOf = std::function<double(std::int64_t, std::int64_t, std::int64_t, s
 std::string pixel_difference(const Features& f, std::int64_t frames, const PixelOf& wanted,
                              bool half = false);
 
-/// A copy of a golden's model directory with files changed; weights are left out.
-void copy_model(const std::string& family, const std::filesystem::path& to);
-
 }  // namespace mquant::test

@@ -1,0 +1,82 @@
+// The default recipe on every family: calibrate, export, verify, and what the artifact computes.
+#include "mquant/artifact.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "eval/loaded_model.h"
+#include "mquant/compile.h"
+#include "nn/stored.h"
+#include "tests/families/goldens.h"
+#include "tests/support/fake_quant.h"
+#include "tests/support/temp_dir.h"
+
+namespace mquant::test {
+namespace {
+
+constexpr double kBound = 1e-3;  // of the largest logit
+
+void expect_scales(const std::vector<Block>& blocks) {
+  int scales = 0;
+  for (const Block& block : blocks)
+    for (const LinearSpec& spec : block.spec().linears) {
+      const Linear& linear = block.linear(spec.name);
+      if (linear.quantized == nullptr) continue;
+      EXPECT_FALSE(spec.stays_float) << block.spec().name << " " << spec.name;
+      const ClassScales& of = linear.quantized->input_scales;
+      for (const std::optional<float>& scale : of.scale)
+        if (scale) {
+          EXPECT_TRUE(*scale > 0 && std::isfinite(*scale)) << block.spec().name << " " << spec.name;
+          ++scales;
+        }
+      const bool visual = of.of(TokenClass::visual).has_value(), text = of.of(TokenClass::text).has_value();
+      const bool sees_visual = !block.spec().on_tokens || spec.rows != RowSet::others,
+                 sees_text = block.spec().on_tokens && spec.rows != RowSet::visual;
+      EXPECT_EQ(visual, sees_visual) << block.spec().name << " " << spec.name;
+      EXPECT_EQ(text, sees_text) << block.spec().name << " " << spec.name;
+    }
+  EXPECT_GT(scales, 20);
+}
+
+class FamilyArtifact : public testing::TestWithParam<std::string> {};
+
+TEST_P(FamilyArtifact, ComputesWhatItsCodesAndScalesMean) {
+  const TempDir directory;
+  const std::filesystem::path golden = golden_path(GetParam()), cases = golden / "cases.jsonl";
+  CalibrateOptions options{
+      .model = golden / "model", .data = cases, .output = directory / "calibration", .recipe = "w4a8"};
+  options.run.threads = 1;
+  options.verify_each = true;
+  calibrate(options);
+  export_artifact(
+      {.calibration = directory / "calibration", .output = directory / "artifact", .format = "auto"});
+  const LoadedModel calibration = LoadedModel::open(directory / "calibration"),
+                    model = LoadedModel::open(directory / "artifact");
+  const VerifyReport report = verify_artifact(directory / "artifact", model.spec());
+  EXPECT_TRUE(report.problems.empty()) << report.problems.front();
+  const Artifact artifact = Artifact::open(directory / "artifact", model.spec());
+  std::vector<Block> blocks;
+  for (const BlockSpec& spec : model.spec().blocks)
+    blocks.push_back(from_stored(artifact.read(spec.name), spec));
+  expect_scales(blocks);
+  double worst = 0;
+  for (const Features& features : model.features(read_samples(cases), WithAnswer::no)) {
+    std::vector<KvCache> none;
+    const at::Tensor logits = model.logits(features, none, 0, LogitRows::all);
+    EXPECT_TRUE(logits.isfinite().all().item<bool>());
+    EXPECT_TRUE(calibration.logits(features, none, 0, LogitRows::all).equal(logits));
+    ReferenceRun run(features, Follow::reference);
+    for (const Block& block : blocks) run.run(block);
+    EXPECT_GE(run.linears, 10);
+    worst = std::max(worst, relative_to_largest(logits, run.logits()));
+  }
+  EXPECT_LT(worst, kBound);
+  std::printf("  %-12s artifact against its definition: %.1e\n", GetParam().c_str(), worst);
+}
+
+INSTANTIATE_TEST_SUITE_P(AllFamilies, FamilyArtifact, testing::ValuesIn(golden_families()),
+                         [](const auto& family) { return family.param; });
+
+}  // namespace
+}  // namespace mquant::test

@@ -1,0 +1,141 @@
+// Files that contradict each other or ask for too much, and texts that hold what only pictures may bring.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/files.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/families/edited_model.h"
+
+namespace mquant::test {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Processors, NeedAPreprocessorFileWhereTheReleaseHasOne) {
+  for (const std::string family :
+       {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl_hf", "llava", "minicpm_v", "smolvlm", "gemma3"}) {
+    Model model(family);
+    model.remove("preprocessor_config.json");
+    EXPECT_THAT(complaint(ErrorKind::input, [&] { model.processor(); }),
+                HasSubstr("preprocessor_config.json: no such file"))
+        << family;
+  }
+  Model internvl2("internvl2");  // its official code reads none
+  internvl2.remove("preprocessor_config.json");
+  EXPECT_NO_THROW(internvl2.processor());
+}
+
+struct BrokenModel {
+  const char *family, *file, *change;  // a JSON merge patch
+  ErrorKind kind;
+  const char* message;
+};
+
+TEST(Processors, RefuseFilesThatContradictEachOther) {
+  const BrokenModel cases[] = {
+      {"qwen2_vl", "preprocessor_config.json", R"({"patch_size": 16})", ErrorKind::input,
+       "vision_config.patch_size"},
+      {"qwen2_vl", "preprocessor_config.json", R"({"min_pixels": 99999999})", ErrorKind::input,
+       "limits in order"},
+      {"qwen3_vl", "config.json", R"({"image_token_id": 654})", ErrorKind::input, "'image_token_id' is 654"},
+      {"internvl_hf", "config.json", R"({"image_seq_length": 5})", ErrorKind::input,
+       "'image_seq_length' is 5"},
+      {"internvl_hf", "preprocessor_config.json", R"({"size": {"height": 28}})", ErrorKind::input,
+       "a square"},
+      {"internvl_hf", "config.json", R"({"downsample_ratio": 0.3})", ErrorKind::input, "downsample_ratio"},
+      {"llava", "preprocessor_config.json", R"({"crop_size": 84})", ErrorKind::input,
+       "vision_config.image_size"},
+      {"llava", "processor_config.json", R"({"patch_size": 7})", ErrorKind::input, "'patch_size' is 7"},
+      {"minicpm_v", "config.json", R"({"query_num": 64})", ErrorKind::input, "image_feature_size"},
+      {"qwen_vl", "config.json", R"({"visual": {"image_start_id": 5}})", ErrorKind::input, "image_start_id"},
+      {"glm4v", "tokenizer_config.json", R"({"image_size": 1120})", ErrorKind::input, "'image_size' is 1120"},
+      {"glm4v", "config.json", R"({"boi_token_id": 3})", ErrorKind::input, "'boi_token_id' is 3"},
+      {"cogvlm2", "config.json", R"({"vision_config": {"image_size": 91}})", ErrorKind::input,
+       "a multiple of 2"},
+      {"gemma3", "config.json", R"({"mm_tokens_per_image": 15})", ErrorKind::input, "mm_tokens_per_image"},
+      {"smolvlm", "processor_config.json", R"({"image_seq_len": 64})", ErrorKind::input,
+       "'image_seq_len' is 64"},
+      {"internvl2", "config.json", R"({"template": "Hermes-2"})", ErrorKind::unsupported, "Hermes-2"},
+      {"llava", "config.json", R"({"vision_feature_select_strategy": "full"})", ErrorKind::unsupported,
+       "full"},
+      {"gemma3", "preprocessor_config.json", R"({"do_pan_and_scan": true})", ErrorKind::unsupported,
+       "do_pan_and_scan"},
+      {"smolvlm", "preprocessor_config.json", R"({"do_image_splitting": false})", ErrorKind::unsupported,
+       "do_image_splitting"},
+      {"minicpm_v", "preprocessor_config.json", R"({"slice_mode": false})", ErrorKind::unsupported,
+       "slice_mode"},
+      {"internvl_hf", "preprocessor_config.json", R"({"resample": 0})", ErrorKind::unsupported, "'resample'"},
+      {"smolvlm", "preprocessor_config.json", R"({"resample": 3})", ErrorKind::unsupported, "'resample'"},
+      {"qwen2_5_vl", "preprocessor_config.json", R"({"do_normalize": false})", ErrorKind::unsupported,
+       "do_normalize"}};
+  for (const auto& [family, file, change, kind, message] : cases) {
+    Model model(family);
+    model.edit(file, [&](auto& c) { c.merge_patch(nlohmann::json::parse(change)); });
+    EXPECT_THAT(complaint(kind, [&] { model.processor(); }), HasSubstr(message)) << family << " " << change;
+  }
+}
+
+TEST(Processors, RefuseSizesThatNoTowerHas) {
+  const BrokenModel cases[] = {
+      {"cogvlm2", "config.json", R"({"vision_config": {"image_size": 2000000000}})", ErrorKind::input,
+       "a square"},
+      {"qwen_vl", "config.json", R"({"visual": {"patch_size": 0}})", ErrorKind::input, "a positive integer"},
+      {"qwen_vl", "config.json", R"({"visual": {"image_size": 8000, "patch_size": 1}})", ErrorKind::input,
+       "8000 patches"},
+      {"minicpm_v", "config.json", R"({"query_num": 2000000000})", ErrorKind::input, "at most 65536"},
+      {"internvl2", "config.json", R"({"max_dynamic_patch": 2000000000})", ErrorKind::input, "at most 65536"},
+      {"internvl2", "config.json", R"({"downsample_ratio": 0})", ErrorKind::input, "downsample_ratio"},
+      {"llava", "preprocessor_config.json", R"({"image_std": [0, 1, 1]})", ErrorKind::input, "deviation"},
+      {"llava", "preprocessor_config.json", R"({"image_mean": [0.5]})", ErrorKind::input, "3 numbers"},
+      {"gemma3", "config.json", R"({"vision_config": {"patch_size": 112}})", ErrorKind::input,
+       "mm_tokens_per_image"}};
+  for (const auto& [family, file, change, kind, message] : cases) {
+    Model model(family);
+    model.edit(file, [&](auto& c) { c.merge_patch(nlohmann::json::parse(change)); });
+    EXPECT_THAT(complaint(kind, [&] { model.processor(); }), HasSubstr(message)) << family << " " << change;
+  }
+  Model layout("qwen2_vl");
+  layout.edit("config.json", [](auto& c) { c.erase("vision_config"); });
+  layout.edit("preprocessor_config.json", [](auto& c) { c["patch_size"] = 2000000000; });
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { layout.processor(); }),
+              HasSubstr("a patch size of 1 to 1024"));
+}
+
+TEST(Processors, RefuseTextsThatHoldWhatStandsForAPicture) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"qwen2_vl", "<|image_pad|>"}, {"qwen2_5_vl", "<|image_pad|>"},
+      {"qwen3_vl", "<|image_pad|>"}, {"internvl_hf", "<IMG_CONTEXT>"},
+      {"llava", "<image>"},          {"internvl2", "<IMG_CONTEXT>"},
+      {"minicpm_v", "<unk>"},        {"minicpm_v", "<slice>"},
+      {"minicpm_v", "</image>"},     {"qwen_vl", "<img>"},
+      {"qwen_vl", "a </img> b"},     {"qwen_vl", "<imgpad>"},
+      {"smolvlm", "<image>"},        {"gemma3", "<image_soft_token>"},
+      {"gemma3", "<start_of_image>"}};
+  for (const auto& [family, token] : cases)
+    for (const bool with_picture : {false, true}) {
+      std::vector<ContentPart> content = {text("What is " + std::string(token) + "?")};
+      if (with_picture) content.insert(content.begin(), picture("grey.png"));
+      EXPECT_THAT(complaint(ErrorKind::input, [&] { Model(family).features(asked(content)); }),
+                  testing::AllOf(HasSubstr("sample 's': a text holds '"), HasSubstr("only a picture")))
+          << family << " " << token;
+    }
+  Sample answered = asked({text("What?")});
+  answered.answer = "<|image_pad|>";
+  EXPECT_THAT(complaint(ErrorKind::input,
+                        [&] { Model("qwen2_vl").processor()->features(answered, WithAnswer::yes); }),
+              HasSubstr("a text holds '<|image_pad|>'"));
+}
+
+TEST(Processors, NameThePictureThatCannotBeTaken) {
+  const TempDir folder;
+  write_text(folder / "broken.png", "\x89PNG\r\n\x1a\n");
+  Sample sample = asked({picture("cat.png")});
+  sample.messages[0].content[0].image = folder / "broken.png";
+  for (const TestedFamily& family : tested_families())
+    EXPECT_THAT(complaint(ErrorKind::input, [&] { Model(family.name).features(sample); }),
+                HasSubstr("broken.png"))
+        << family.name;
+}
+
+}  // namespace
+}  // namespace mquant::test

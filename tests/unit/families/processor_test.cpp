@@ -1,0 +1,220 @@
+// Processors on inputs beyond the goldens: other sizes, several pictures in several turns.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/files.h"
+#include "tests/unit/families/edited_model.h"
+#include "vision/decode.h"
+#include "vision/tiling.h"
+
+namespace mquant::test {
+namespace {
+
+using testing::HasSubstr;
+/// Three pictures, in the first and the last of two users' turns.
+Sample conversation() {
+  return {.id = "s",
+          .messages = {{"user", {picture("grey.png"), picture("cat.png"), text("Compare.")}},
+                       {"assistant", {text("They differ.")}},
+                       {"user", {picture("tall.png"), text("And this?")}}}};
+}
+
+void expect_consistent(const Features& f) {
+  std::int64_t rows = 0;
+  for (const Grid& grid : f.grids) rows += grid.rows();
+  EXPECT_EQ(std::ssize(f.patches), rows);
+  EXPECT_EQ(std::ssize(f.pixels), rows * f.pixel_columns);
+  EXPECT_EQ(f.token_class.size(), f.input_ids.size());
+  EXPECT_EQ(f.picture.size(), f.input_ids.size());
+  EXPECT_EQ(f.positions.size(), f.input_ids.size());
+}
+
+const std::vector<std::string> kSeveral = {"qwen2_vl",  "qwen2_5_vl", "qwen3_vl", "internvl_hf", "llava",
+                                           "internvl2", "minicpm_v",  "qwen_vl",  "smolvlm",     "gemma3"};
+
+TEST(Processors, TakeSeveralPicturesInSeveralTurns) {
+  for (const std::string& family : kSeveral) {
+    const Features f = Model(family).features(conversation());
+    expect_consistent(f);
+    const std::vector<std::int64_t> counts = tokens_of_pictures(f);
+    ASSERT_EQ(counts.size(), 3U) << family;
+    for (std::size_t p = 0; p < 3; ++p) {
+      const Features alone = Model(family).features(asked({picture(p == 0   ? "grey.png"
+                                                                   : p == 1 ? "cat.png"
+                                                                            : "tall.png"),
+                                                           text("x")}));
+      EXPECT_EQ(counts[p], tokens_of_pictures(alone).at(0)) << family << " picture " << p;
+    }
+    EXPECT_TRUE(std::is_sorted(f.picture.begin(), f.picture.end(), [](std::int64_t a, std::int64_t b) {
+      return a >= 0 && b >= 0 && a < b;
+    })) << family;
+  }
+}
+
+TEST(Processors, NumberPicturesAsTheirTemplatesDo) {
+  const auto prompt = [](const char* family) { return Model(family).processor()->prompt(conversation()); };
+  EXPECT_THAT(prompt("qwen_vl"), HasSubstr("Picture 2: <img>images/cat.png</img>\nCompare."));
+  EXPECT_THAT(prompt("qwen_vl"), HasSubstr("user\nPicture 1: <img>images/tall.png</img>\nAnd this?"));
+  EXPECT_THAT(prompt("internvl2"), HasSubstr("</img>\nImage-2: <img><IMG_CONTEXT>"));
+  EXPECT_THAT(prompt("internvl2"), HasSubstr("user\n<img><IMG_CONTEXT>"));
+  EXPECT_THAT(prompt("minicpm_v"), HasSubstr("user\n<image_id>2</image_id><image><unk>"));
+  EXPECT_THAT(prompt("llava"),
+              HasSubstr("USER: <image>\n<image>\nCompare. ASSISTANT: They differ. USER: <image>"));
+}
+
+TEST(Processors, ThatTakeOnePictureRefuseMore) {
+  for (const std::string family : {"glm4v", "cogvlm2"}) {
+    EXPECT_THAT(complaint(ErrorKind::input, [&] { Model(family).features(conversation()); }),
+                HasSubstr("this model takes at most 1 pictures, found 3"));
+    const Features f = Model(family).features(asked({text("What?"), picture("cat.png")}));
+    expect_consistent(f);
+    EXPECT_EQ(tokens_of_pictures(f), std::vector<std::int64_t>{family == "glm4v" ? 27 : 38});
+  }
+}
+
+TEST(Processors, TakeTheirSizesFromTheFiles) {
+  Model internvl("internvl_hf");
+  internvl.edit("config.json", [](auto& c) {
+    c["vision_config"]["image_size"] = {84, 84};
+    c["image_seq_length"] = 9;
+  });
+  internvl.edit("processor_config.json", [](auto& c) { c["image_seq_length"] = 9; });
+  internvl.edit("preprocessor_config.json", [](auto& c) {
+    c["size"] = {{"height", 84}, {"width", 84}};
+    c["max_patches"] = 4;
+  });
+  const Features f = internvl.features(asked({picture("wide.jpg"), text("x")}));
+  expect_consistent(f);
+  ASSERT_EQ(f.grids.size(), 5U);  // 4 x 1 and the whole
+  EXPECT_EQ(f.grids[0].h, 6);
+  EXPECT_EQ(tokens_of_pictures(f), std::vector<std::int64_t>{45});
+
+  Model gemma("gemma3");
+  gemma.edit("config.json", [](auto& c) { c["mm_tokens_per_image"] = 64; });
+  gemma.remove("processor_config.json");
+  EXPECT_EQ(tokens_of_pictures(gemma.features(asked({picture("cat.png")}))), std::vector<std::int64_t>{64});
+
+  Model qwen("qwen2_5_vl");
+  qwen.edit("preprocessor_config.json", [](auto& c) {
+    c.erase("min_pixels");
+    c.erase("max_pixels");
+    c["size"] = {{"shortest_edge", 784}, {"longest_edge", 3136}};
+  });
+  const Features small = qwen.features(asked({picture("wide.jpg")}));
+  EXPECT_LE(small.grids.at(0).rows() * 14 * 14, 3136);
+}
+
+TEST(Processors, LeaveOutPixelsThatFillNoPatch) {
+  Model model("smolvlm");  // as the 2.2B: 384 pixels are 27 patches of 14, and 6 pixels
+  model.edit("config.json", [](auto& c) {
+    c["vision_config"]["image_size"] = 70;
+    c["scale_factor"] = 2;
+  });
+  model.edit("processor_config.json", [](auto& c) { c["image_seq_len"] = 16; });
+  model.edit("preprocessor_config.json", [](auto& c) {
+    c["max_image_size"]["longest_edge"] = 70;
+    c["size"]["longest_edge"] = 70;
+  });
+  const Features f = model.features(asked({picture("cat.png")}));
+  expect_consistent(f);
+  ASSERT_EQ(f.grids.size(), 1U);
+  EXPECT_EQ(f.grids[0].h, 8);
+  EXPECT_EQ(tokens_of_pictures(f), std::vector<std::int64_t>{16});
+  const Tiling tiling = tile_by_longest_edge(open_image(picture("cat.png").image), 70, 70);
+  const Image& tile = tiling.tiles.at(0);
+  EXPECT_EQ(pixel_difference(f, 1,
+                             [&](std::int64_t, std::int64_t c, std::int64_t y, std::int64_t x) {
+                               const auto at = static_cast<std::size_t>((y * tile.width + x) * 3 + c);
+                               return (tile.rgb[at] / 255.0 - 0.5) / 0.5;
+                             }),
+            "");
+}
+
+TEST(Processors, ReadTheImageProcessorInsideProcessorConfigToo) {
+  const Sample sample = asked({picture("wide.jpg"), text("What?")});
+  Model model("internvl_hf");
+  const Features before = model.features(sample);
+  const nlohmann::json pre = nlohmann::json::parse(read_text(model / "preprocessor_config.json"));
+  model.edit("processor_config.json", [&](auto& c) { c["image_processor"] = pre; });
+  model.remove("preprocessor_config.json");
+  EXPECT_EQ(model.features(sample).pixels, before.pixels);
+}
+
+TEST(Processors, TakeSpecialTokensOfUsersForTextWhereTheOfficialCodeDoes) {
+  const auto visual = [](const char* family, const std::string& words) {
+    return tokens_of_pictures(Model(family).features(asked({picture("grey.png"), text(words)}))).at(0);
+  };
+  EXPECT_EQ(visual("glm4v", "<|endoftext|><|begin_of_image|>"), 27);
+  EXPECT_EQ(visual("cogvlm2", "<|reserved_special_token_0|>"), 38);
+  const Features glm = Model("glm4v").features(asked({text("<|user|>")}));
+  EXPECT_EQ(std::count(glm.input_ids.begin(), glm.input_ids.end(), 373), 1);  // that of the turn
+  const Features qwen = Model("qwen_vl").features(asked({text("<|im_end|>")}));
+  EXPECT_EQ(std::count(qwen.input_ids.begin(), qwen.input_ids.end(), 365), 2);  // of the two turns
+}
+
+TEST(QwenVlProcessor, SpellsThePathInBytes) {
+  Sample sample = asked({picture("cat.png")});
+  ContentPart& part = sample.messages[0].content[0];
+  part.image_as_written = "e\u0301.png";  // NFC makes one character of two, as the official tokenizer does
+  const Features f = Model("qwen_vl").features(sample);
+  const auto begin = std::find_if(f.picture.begin(), f.picture.end(), [](auto p) { return p == 0; });
+  const auto* id = f.input_ids.data() + (begin - f.picture.begin());
+  EXPECT_EQ(std::vector<std::int64_t>(id, id + 7),
+            (std::vector<std::int64_t>{0xc3, 0xa9, '.', 'p', 'n', 'g', 579}));
+  EXPECT_EQ(id[-1], 577);
+  EXPECT_EQ(id[256], 578);
+
+  part.image_as_written = std::string(255, 'x');
+  EXPECT_EQ(tokens_of_pictures(Model("qwen_vl").features(sample)), std::vector<std::int64_t>{256});
+  part.image_as_written += 'x';
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { Model("qwen_vl").features(sample); }),
+              HasSubstr("a path of 256 bytes"));
+  part.image_as_written = "\xff";
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { Model("qwen_vl").features(sample); }), HasSubstr("no UTF-8"));
+}
+
+/// The answer's tokens, none of which may have changed the prompt's.
+std::vector<std::int64_t> answer_ids(const Processor& processor, std::string answer) {
+  Sample sample = asked({text("What?")});
+  const Features prompt = processor.features(sample, WithAnswer::no);
+  sample.answer = std::move(answer);
+  const Features f = processor.features(sample, WithAnswer::yes);
+  EXPECT_EQ(f.answer_begin, std::ssize(prompt.input_ids));
+  EXPECT_TRUE(std::equal(prompt.input_ids.begin(), prompt.input_ids.end(), f.input_ids.begin()));
+  return {f.input_ids.begin() + f.answer_begin, f.input_ids.end()};
+}
+
+TEST(Processors, JoinAnAnswerToThePromptWithoutChangingIt) {
+  // Qwen's words take line feeds together: one text would join this one to "assistant\n".
+  const auto qwen = Model("qwen2_vl").processor();
+  EXPECT_EQ(qwen->decode(answer_ids(*qwen, "\nIt")), "\nIt");
+  // A text of its own would get a blank in front, beside that of the template.
+  const auto llava = Model("llava").processor();
+  EXPECT_EQ(llava->decode(answer_ids(*llava, "It")), "It");
+}
+
+TEST(Processors, StopWhereTheReleaseDoes) {
+  const auto stops = [](const Model& model) {
+    std::vector<std::int64_t> ids = model.processor()->stop_ids();
+    std::sort(ids.begin(), ids.end());
+    return ids;
+  };
+  using Ids = std::vector<std::int64_t>;
+  EXPECT_EQ(stops(Model("qwen2_5_vl")), (Ids{643, 645}));
+  EXPECT_EQ(stops(Model("qwen_vl")), (Ids{363, 364, 365}));
+  EXPECT_EQ(stops(Model("glm4v")), (Ids{366, 373, 375}));
+  EXPECT_EQ(stops(Model("internvl2")), (Ids{580, 581}));
+  EXPECT_EQ(stops(Model("internvl_hf").remove("generation_config.json")), (Ids{645}));
+  EXPECT_EQ(stops(Model("llava").remove("generation_config.json")), (Ids{2}));
+  EXPECT_THAT(complaint(ErrorKind::input,
+                        [&] {
+                          Model model("internvl_hf");
+                          model.remove("generation_config.json");
+                          model.edit("config.json", [](auto& c) { c["text_config"].erase("eos_token_id"); });
+                          model.processor();
+                        }),
+              HasSubstr("no token ends an answer"));
+}
+
+}  // namespace
+}  // namespace mquant::test
