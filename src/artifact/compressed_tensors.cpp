@@ -48,6 +48,8 @@ std::string why_not(const Matrix& matrix, const StoredBlock& block, DType dtype)
   const StoredLinear* linear = first_part(matrix, block);
   if (linear->rotation) return "has an online rotation (rotate-online)";
   for (const LinearSpec* part : matrix.parts) {
+    if (part->weight.identity || !part->weight.stored_as.empty())
+      return "is under a name of ours, where engines would not look";
     const auto it = block.linears.find(part->name);
     if (it == block.linears.end()) continue;
     if (it->second.bias && !matrix.describes_bias && !all_equal(view_of(it->second.bias), 0))

@@ -19,9 +19,7 @@ LayerNames expert_names(const std::string& kind) {
           .fused = Fused::chunks};
 }
 
-ModelSpec describe(const Config& c) {
-  ModelSpec model;
-  model.family = "cogvlm2";
+void add_blocks(ModelSpec& model, const Config& c) {
   model.decoder_width = c.positive("hidden_size");
   model.vocabulary = c.positive("vocab_size");
   add_eva_tower(
@@ -46,18 +44,27 @@ ModelSpec describe(const Config& c) {
   model.blocks.push_back(head_block("model.norm", "lm_head", "model.embed_tokens.weight", model.vocabulary,
                                     model.decoder_width, shape.eps));
   model.tied_key = "tie_word_embeddings";
-  return model;
 }
 
 }  // namespace
 
 // The release's config.json states no type but its class.
 extern const Family cogvlm2 = {
-    "cogvlm2",
-    "CogVLM2 19B (Llama 3)",
-    {"cogvlm2", "CogVLMForCausalLM"},
-    [](const Config& c) { return c.model_type() == "cogvlm2" || c.model_type() == "CogVLMForCausalLM"; },
-    describe,
-    make_cogvlm2_processor};
+    .name = "cogvlm2",
+    .summary = "CogVLM2 19B (Llama 3)",
+    .model_types = {"cogvlm2", "CogVLMForCausalLM"},
+    .tower =
+        "EVA2-CLIP: post-norm layers, class token, learned positions; one stretched square; 2 x 2 patches in "
+        "a token, a learned row before and behind them",
+    .prompt = "Question: and Answer:, no system message; the picture stands before all turns",
+    .visual_tokens =
+        "one for 2 x 2 patches, and the learned row before them, which have linears of their own in every "
+        "decoder layer; the learned row behind them is text",
+    .most_pictures = 1,
+    .exemptions = eva_exemptions(),
+    .recognises =
+        [](const Config& c) { return c.model_type() == "cogvlm2" || c.model_type() == "CogVLMForCausalLM"; },
+    .add_blocks = add_blocks,
+    .make_processor = make_cogvlm2_processor};
 
 }  // namespace mquant

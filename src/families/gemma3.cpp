@@ -14,28 +14,6 @@ namespace {
 const char* const kText = "text_config.";
 const char* const kTower = "vision_tower.vision_model.";
 
-void add_tower(ModelSpec& model, const Config& c) {
-  const std::string v = "vision_config.", prefix = kTower;
-  const std::int64_t patch = c.positive_or(v + "patch_size", 14),
-                     side = c.positive_or(v + "image_size", 896) / patch;
-  model.vision_width = c.positive_or(v + "hidden_size", 1152);
-  model.blocks.push_back(stem_block(
-      {prefix + "embeddings.patch_embedding", "", prefix + "embeddings.position_embedding.weight", ""},
-      {.width = model.vision_width,
-       .patch = patch,
-       .channels = c.positive_or(v + "num_channels", 3),
-       .places = side * side}));
-  const LayerShape layer =
-      vision_shape(c, {.width = model.vision_width,
-                       .mlp_width = c.positive_or(v + "intermediate_size", 4304),
-                       .heads = c.positive_or(v + "num_attention_heads", 16),
-                       .eps = c.number_or(v + "layer_norm_eps", 1e-6),
-                       .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
-  for (std::int64_t i = 0; i < c.positive_or(v + "num_hidden_layers", 27); ++i)
-    model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
-                                             cat(prefix, "encoder.layers.", i, "."), clip_names(), layer));
-}
-
 /// The tower's norm, k x k patches in one by their mean, an RMSNorm, one linear.
 BlockSpec projector(const ModelSpec& model, const Config& c) {
   const std::int64_t tokens = c.positive_or("mm_tokens_per_image", 256), width = model.vision_width;
@@ -92,13 +70,12 @@ void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, La
   }
 }
 
-ModelSpec describe(const Config& c) {
+void add_blocks(ModelSpec& model, const Config& c) {
   const std::string t = kText, prefix = "language_model.model.";
-  ModelSpec model;
-  model.family = "gemma3";
   model.decoder_width = c.positive_or(t + "hidden_size", 2304);
   model.vocabulary = c.positive_or(t + "vocab_size", 262208);
-  add_tower(model, c);
+  add_siglip_tower(model, c, kTower,
+                   {.width = 1152, .mlp_width = 4304, .heads = 16, .layers = 27, .patch = 14, .image = 896});
   model.blocks.push_back(projector(model, c));
   model.blocks.push_back(embed_block(prefix + "embed_tokens.weight", model.vocabulary, model.decoder_width,
                                      std::sqrt(static_cast<double>(model.decoder_width))));
@@ -111,20 +88,28 @@ ModelSpec describe(const Config& c) {
   add_layers(model, c, prefix, shape);
   model.blocks.push_back(head_block(prefix + "norm", "language_model.lm_head", prefix + "embed_tokens.weight",
                                     model.vocabulary, model.decoder_width, shape.eps, true));
-  model.exemptions = {
-      {"rotate", Tower::decoder, "norms behind attention and MLP scale what is added to the stream"}};
   model.renames = {{prefix, "model.language_model."},
                    {"language_model.lm_head", "lm_head"},
                    {"vision_tower.", "model.vision_tower."},
                    {"multi_modal_projector.", "model.multi_modal_projector."}};
   model.tied_key = "tie_word_embeddings";
-  return model;
 }
 
 }  // namespace
 
-extern const Family gemma3 = {"gemma3",   "Gemma 3 4B, 12B, 27B (with pictures)",
-                              {"gemma3"}, [](const Config& c) { return c.model_type() == "gemma3"; },
-                              describe,   make_gemma3_processor};
+extern const Family gemma3 = {
+    .name = "gemma3",
+    .summary = "Gemma 3 4B, 12B, 27B (with pictures)",
+    .model_types = {"gemma3"},
+    .tower = "SigLIP: LayerNorm, learned positions; one stretched square; patches averaged to 256 tokens",
+    .prompt =
+        "<start_of_turn> turns, a system message at the front of the first; a picture stands where the "
+        "sample has it",
+    .visual_tokens = "256 a picture: <image_soft_token>",
+    .exemptions = {{"rotate", Tower::decoder,
+                    "norms behind attention and MLP scale what is added to the stream"}},
+    .recognises = [](const Config& c) { return c.model_type() == "gemma3"; },
+    .add_blocks = add_blocks,
+    .make_processor = make_gemma3_processor};
 
 }  // namespace mquant

@@ -28,9 +28,7 @@ LayerShape decoder_shape(const Config& c) {
           .qkv_bias = c.boolean_or("add_qkv_bias", false)};
 }
 
-ModelSpec describe(const Config& c) {
-  ModelSpec model;
-  model.family = "glm4v";
+void add_blocks(ModelSpec& model, const Config& c) {
   model.decoder_width = c.positive("hidden_size");
   model.vocabulary = c.positive("padded_vocab_size");
   add_eva_tower(model, c, "transformer.vision.",
@@ -52,14 +50,26 @@ ModelSpec describe(const Config& c) {
                .head = "transformer.output_layer",
                .layer = names},
               decoder_shape(c), c.positive("num_layers"));
-  return model;
 }
 
 }  // namespace
 
 extern const Family glm4v = {
-    "glm4v",     "GLM-4V-9B",
-    {"chatglm"}, [](const Config& c) { return c.model_type() == "chatglm" && c.has("vision_config"); },
-    describe,    make_glm4v_processor};
+    .name = "glm4v",
+    .summary = "GLM-4V-9B",
+    .model_types = {"chatglm"},
+    .tower =
+        "EVA2-CLIP: post-norm layers, class token, learned positions; one stretched square; 2 x 2 patches in "
+        "a token, a learned row before and behind them",
+    .prompt =
+        "<|user|> and <|assistant|>, no default system message; the picture stands before the text of its "
+        "message",
+    .visual_tokens =
+        "one for 2 x 2 patches, and the learned rows: <|begin_of_image|>, <|endoftext|>, <|end_of_image|>",
+    .most_pictures = 1,
+    .exemptions = eva_exemptions(),
+    .recognises = [](const Config& c) { return c.model_type() == "chatglm" && c.has("vision_config"); },
+    .add_blocks = add_blocks,
+    .make_processor = make_glm4v_processor};
 
 }  // namespace mquant

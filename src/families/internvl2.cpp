@@ -1,4 +1,4 @@
-// InternVL2 and 2.5 with InternLM2 (2B, 8B, 20B): InternViT with class token and layer scale, pixel shuffle, a
+// InternVL2 and 2.5 with InternLM2 (2B, 8B, 26B): InternViT with class token and layer scale, pixel shuffle, a
 // LayerNorm over each four patches, two linears.
 #include "families/parts.h"
 #include "families/processors.h"
@@ -48,15 +48,13 @@ void add_tower(ModelSpec& model, const Config& c) {
                                              cat(prefix, "encoder.layers.", i, "."), names, layer));
 }
 
-ModelSpec describe(const Config& c) {
+void add_blocks(ModelSpec& model, const Config& c) {
   const std::string l = "llm_config.";
   if (const std::string type = c.string_or(l + "model_type", "internlm2"); type != "internlm2")
     fail(ErrorKind::unsupported, c.origin(), ": 'llm_config.model_type' is '", type,
          "'; of InternVL2 only the releases with internlm2 are known");
   if (c.string_or("ps_version", "v2") != "v2")
     fail(ErrorKind::unsupported, c.origin(), ": 'ps_version' is not v2");
-  ModelSpec model;
-  model.family = "internvl2";
   model.decoder_width = c.positive(l + "hidden_size");
   model.vocabulary = c.positive(l + "vocab_size");
   add_tower(model, c);
@@ -69,8 +67,6 @@ ModelSpec describe(const Config& c) {
                                           .side = shuffle_side(c, "downsample_ratio"),
                                           .merge_first = true,
                                           .eps = 1e-5}));
-  model.exemptions = {
-      {"bake-means", Tower::vision, "the projector's LayerNorm over four patches reads their means"}};
   LayerShape decoder = llama_shape(c, l, {.eps = 1e-6, .rope_base = 1e4});
   decoder.qkv_bias = decoder.o_bias = c.boolean_or(l + "bias", true);
   const LayerNames names{.norm1 = "attention_norm",
@@ -84,14 +80,25 @@ ModelSpec describe(const Config& c) {
   add_decoder(model, "language_model.model.",
               {.embed = "tok_embeddings.weight", .head = "language_model.output", .layer = names}, decoder,
               c.positive(l + "num_hidden_layers"));
-  return model;
 }
 
 }  // namespace
 
 extern const Family internvl2 = {
-    "internvl2",       "InternVL2 and 2.5 with InternLM2: 2B, 8B, 26B",
-    {"internvl_chat"}, [](const Config& c) { return c.model_type() == "internvl_chat"; },
-    describe,          make_internvl2_processor};
+    .name = "internvl2",
+    .summary = "InternVL2 and 2.5 with InternLM2: 2B, 8B, 26B",
+    .model_types = {"internvl_chat"},
+    .tower =
+        "InternViT: LayerNorm (RMSNorm in the 26B), class token, layer scales, learned positions; square "
+        "tiles and a view of the whole; 2 x 2 patches in a token",
+    .prompt =
+        "ChatML with a default system message; pictures stand before the text of their message, numbered if "
+        "there are several",
+    .visual_tokens = "one for 2 x 2 patches of a tile: <IMG_CONTEXT>",
+    .exemptions = {{"bake-means", Tower::vision,
+                    "the projector's LayerNorm over four patches reads their means"}},
+    .recognises = [](const Config& c) { return c.model_type() == "internvl_chat"; },
+    .add_blocks = add_blocks,
+    .make_processor = make_internvl2_processor};
 
 }  // namespace mquant

@@ -50,7 +50,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                                              cat(prefix, "encoder.layer.", i, "."), names, layer));
 }
 
-ModelSpec describe(const Config& c) {
+void add_blocks(ModelSpec& model, const Config& c) {
   const std::string t = "text_config.", type = c.string_or(t + "model_type", "qwen2");
   if (type != "qwen2" && type != "qwen3" && type != "llama")
     fail(ErrorKind::unsupported, c.origin(), ": 'text_config.model_type' is '", type,
@@ -59,8 +59,6 @@ ModelSpec describe(const Config& c) {
   if (!c.boolean_or("vision_config.use_mean_pooling", true))
     fail(ErrorKind::unsupported, c.origin(),
          ": 'vision_config.use_mean_pooling' is false: a norm behind the tower");
-  ModelSpec model;
-  model.family = "internvl_hf";
   model.decoder_width = c.positive(t + "hidden_size");
   model.vocabulary = c.positive(t + "vocab_size");
   add_tower(model, c);
@@ -76,8 +74,6 @@ ModelSpec describe(const Config& c) {
        .merge_first = true,
        .eps = 1e-5,
        .activation = activation(c, "projector_hidden_act", "gelu")}));
-  model.exemptions = {
-      {"bake-means", Tower::vision, "the projector's LayerNorm over four patches reads their means"}};
   LayerShape decoder =
       llama_shape(c, t, {.head_dim = type == "qwen3" ? 128 : 0, .qkv_bias = type == "qwen2"});
   DecoderNames names{.head = "language_model.lm_head"};
@@ -91,14 +87,23 @@ ModelSpec describe(const Config& c) {
                    {"vision_tower.", "model.vision_tower."},
                    {projector, "model." + projector}};
   model.tied_key = "tie_word_embeddings";
-  return model;
 }
 
 }  // namespace
 
 extern const Family internvl_hf = {
-    "internvl_hf", "InternVL 2.5, 3 and 3.5 as converted for transformers (-hf)",
-    {"internvl"},  [](const Config& c) { return c.model_type() == "internvl"; },
-    describe,      make_internvl_hf_processor};
+    .name = "internvl_hf",
+    .summary = "InternVL 2.5, 3 and 3.5 as converted for transformers (-hf)",
+    .model_types = {"internvl"},
+    .tower =
+        "InternViT: LayerNorm (RMSNorm in some), class token, layer scales, learned positions; square tiles "
+        "and a view of the whole; 2 x 2 patches in a token",
+    .prompt = "ChatML, no default system message; a picture stands where the sample has it",
+    .visual_tokens = "one for 2 x 2 patches of a tile: <IMG_CONTEXT>",
+    .exemptions = {{"bake-means", Tower::vision,
+                    "the projector's LayerNorm over four patches reads their means"}},
+    .recognises = [](const Config& c) { return c.model_type() == "internvl"; },
+    .add_blocks = add_blocks,
+    .make_processor = make_internvl_hf_processor};
 
 }  // namespace mquant

@@ -29,7 +29,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                                              cat(prefix, "encoder.layers.", i, "."), clip_names(), layer));
 }
 
-ModelSpec describe(const Config& c) {
+void add_blocks(ModelSpec& model, const Config& c) {
   const std::string t = "text_config.";
   if (const std::string type = c.string_or(t + "model_type", "llama"); type != "llama")
     fail(ErrorKind::unsupported, c.origin(), ": 'text_config.model_type' is '", type, "'; known is llama");
@@ -37,8 +37,6 @@ ModelSpec describe(const Config& c) {
       type != "clip_vision_model")
     fail(ErrorKind::unsupported, c.origin(), ": 'vision_config.model_type' is '", type,
          "'; known is clip_vision_model");
-  ModelSpec model;
-  model.family = "llava";
   model.decoder_width = c.positive_or(t + "hidden_size", 4096);
   model.vocabulary = c.positive_or(t + "vocab_size", 32000);
   add_tower(model, c);
@@ -51,8 +49,6 @@ ModelSpec describe(const Config& c) {
                        .drop = c.string_or("vision_feature_select_strategy", "default") == "default" ? 1 : 0,
                        .bias = c.boolean_or("multimodal_projector_bias", true),
                        .activation = activation(c, "projector_hidden_act", "gelu")}));
-  model.exemptions = {
-      {"bake-means", Tower::vision, "the projector reads the stream without a norm, means and all"}};
   const LayerShape decoder = llama_shape(c, t, {.width = 4096, .mlp_width = 11008, .heads = 32});
   add_decoder(model, "language_model.model.", {.head = "language_model.lm_head"}, decoder,
               c.positive_or(t + "num_hidden_layers", 32));
@@ -61,13 +57,24 @@ ModelSpec describe(const Config& c) {
                    {"vision_tower.", "model.vision_tower."},
                    {projector, "model." + projector}};
   model.tied_key = "tie_word_embeddings";
-  return model;
 }
 
 }  // namespace
 
-extern const Family llava = {"llava",   "LLaVA 1.5 7B, 13B as converted for transformers (-hf)",
-                             {"llava"}, [](const Config& c) { return c.model_type() == "llava"; },
-                             describe,  make_llava_processor};
+extern const Family llava = {
+    .name = "llava",
+    .summary = "LLaVA 1.5 7B, 13B as converted for transformers (-hf)",
+    .model_types = {"llava"},
+    .tower =
+        "CLIP without its last layer: LayerNorm, class token, learned positions; the middle square of a "
+        "picture; a patch in a token",
+    .prompt =
+        "USER: and ASSISTANT:, no default system message; pictures stand before the text of their message",
+    .visual_tokens = "one a patch: <image>",
+    .exemptions = {{"bake-means", Tower::vision,
+                    "the projector reads the stream without a norm, means and all"}},
+    .recognises = [](const Config& c) { return c.model_type() == "llava"; },
+    .add_blocks = add_blocks,
+    .make_processor = make_llava_processor};
 
 }  // namespace mquant

@@ -88,6 +88,16 @@ struct StemShape {
 };
 BlockSpec stem_block(const StemNames& names, const StemShape& shape);
 
+/// SigLIP by the keys of SiglipVisionConfig: sizes where config.json leaves a key out; 0: the key must be there.
+struct SiglipShape {
+  std::int64_t width = 0, mlp_width = 0, heads = 0, layers = 0, patch = 0, image = 0;
+  Lookup lookup = Lookup::exact;
+  std::int64_t left_out = 0;  // layers at the end that do not run
+};
+/// Stem and layers; the norm behind them is the projector's.
+void add_siglip_tower(ModelSpec& model, const Config& config, const std::string& prefix,
+                      const SiglipShape& shape);
+
 enum class Merge { none, rows, grid };
 
 /// norm, patches merged (or the other way round), fc1, activation, fc2.
@@ -123,11 +133,13 @@ struct ResamplerNames {
 BlockSpec resampler_block(const ResamplerNames& names, const ResamplerShape& shape);
 
 /// EVA2-CLIP with its adapter, as in GLM-4V and CogVLM2: post-norm layers, 2 x 2 convolution, gated MLP, begin and end
-/// tokens.  Adds the blocks and the exemptions.
+/// tokens.  Adds the blocks.
 struct EvaShape {
   std::int64_t conv_out = 0, mlp_width = 0;  // of the adapter
   double divisor = 1;                        // of the result
 };
 void add_eva_tower(ModelSpec& model, const Config& config, const std::string& prefix, const EvaShape& shape);
+/// What a family with this tower is exempted from.
+std::vector<Exemption> eva_exemptions();
 
 }  // namespace mquant

@@ -44,11 +44,9 @@ void add_tower(ModelSpec& model, const Config& c) {
   }
 }
 
-ModelSpec describe(const Config& c) {
+void add_blocks(ModelSpec& model, const Config& c) {
   const std::string t = text(c);
   require_no_sliding_window(c, t);
-  ModelSpec model;
-  model.family = "qwen2_5_vl";
   model.decoder_width = c.positive(t + "hidden_size");
   model.vocabulary = c.positive(t + "vocab_size");
   add_tower(model, c);
@@ -69,14 +67,21 @@ ModelSpec describe(const Config& c) {
   add_decoder(model, "model.", {}, decoder, c.positive(t + "num_hidden_layers"));
   model.renames = {{"model.", "model.language_model."}, {"visual.", "model.visual."}};
   model.tied_key = "tie_word_embeddings";
-  return model;
 }
 
 }  // namespace
 
 extern const Family qwen2_5_vl = {
-    "qwen2_5_vl",   "Qwen2.5-VL 3B, 7B, 32B, 72B Instruct",
-    {"qwen2_5_vl"}, [](const Config& c) { return c.model_type() == "qwen2_5_vl"; },
-    describe,       make_qwen2_5_vl_processor};
+    .name = "qwen2_5_vl",
+    .summary = "Qwen2.5-VL 3B, 7B, 32B, 72B Instruct",
+    .model_types = {"qwen2_5_vl"},
+    .tower =
+        "RMSNorm, gated MLP, 2-D rotary positions; pictures at about their own size, of which most layers "
+        "see windows; 2 x 2 patches in a token",
+    .prompt = "ChatML with a default system message; a picture stands where the sample has it",
+    .visual_tokens = "one for 2 x 2 patches: <|image_pad|>",
+    .recognises = [](const Config& c) { return c.model_type() == "qwen2_5_vl"; },
+    .add_blocks = add_blocks,
+    .make_processor = make_qwen2_5_vl_processor};
 
 }  // namespace mquant

@@ -35,11 +35,9 @@ BlockSpec vision_layer(const Config& c, std::int64_t i) {
                            names, shape);
 }
 
-ModelSpec describe(const Config& c) {
+void add_blocks(ModelSpec& model, const Config& c) {
   const std::string t = text(c);
   require_no_sliding_window(c, t);
-  ModelSpec model;
-  model.family = "qwen2_vl";
   model.vision_width = c.positive("vision_config.embed_dim");
   model.decoder_width = c.positive(t + "hidden_size");
   model.vocabulary = c.positive(t + "vocab_size");
@@ -65,13 +63,19 @@ ModelSpec describe(const Config& c) {
   add_decoder(model, "model.", {}, decoder, c.positive(t + "num_hidden_layers"));
   model.renames = {{"model.", "model.language_model."}, {"visual.", "model.visual."}};
   model.tied_key = "tie_word_embeddings";
-  return model;
 }
 
 }  // namespace
 
-extern const Family qwen2_vl = {"qwen2_vl",   "Qwen2-VL 2B, 7B, 72B Instruct",
-                                {"qwen2_vl"}, [](const Config& c) { return c.model_type() == "qwen2_vl"; },
-                                describe,     make_qwen_processor};
+extern const Family qwen2_vl = {
+    .name = "qwen2_vl",
+    .summary = "Qwen2-VL 2B, 7B, 72B Instruct",
+    .model_types = {"qwen2_vl"},
+    .tower = "LayerNorm, 2-D rotary positions; pictures at about their own size; 2 x 2 patches in a token",
+    .prompt = "ChatML with a default system message; a picture stands where the sample has it",
+    .visual_tokens = "one for 2 x 2 patches: <|image_pad|>",
+    .recognises = [](const Config& c) { return c.model_type() == "qwen2_vl"; },
+    .add_blocks = add_blocks,
+    .make_processor = make_qwen_processor};
 
 }  // namespace mquant

@@ -73,10 +73,8 @@ void add_deep_stack(ModelSpec& model, std::size_t count) {
       }
 }
 
-ModelSpec describe(const Config& c) {
+void add_blocks(ModelSpec& model, const Config& c) {
   const std::string t = text(c);
-  ModelSpec model;
-  model.family = "qwen3_vl";
   model.decoder_width = c.positive(t + "hidden_size");
   model.vocabulary = c.positive(t + "vocab_size");
   const std::vector<std::int64_t> deep = c.integers("vision_config.deepstack_visual_indexes");
@@ -85,9 +83,7 @@ ModelSpec describe(const Config& c) {
          " layers, more than the decoder");
   add_tower(model, c, deep);
   model.blocks.push_back(merger(model, c, "projector", "visual", cat(kTower, "merger."), false));
-  if (!deep.empty())
-    model.exemptions = {
-        {"bake-means", Tower::vision, "deep stack's LayerNorms over four patches read their means"}};
+  if (deep.empty()) model.exemptions.clear();
   LayerShape decoder = llama_shape(c, t, {.head_dim = 128, .rope_base = 5e6});
   decoder.attention.rope.axes = RopeAxes::sections_in_turns;
   decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
@@ -97,13 +93,23 @@ ModelSpec describe(const Config& c) {
   add_decoder(model, "model.language_model.", names, decoder, c.positive(t + "num_hidden_layers"));
   add_deep_stack(model, deep.size());
   model.tied_key = "tie_word_embeddings";
-  return model;
 }
 
 }  // namespace
 
-extern const Family qwen3_vl = {"qwen3_vl",   "Qwen3-VL 2B, 4B, 8B, 32B (dense)",
-                                {"qwen3_vl"}, [](const Config& c) { return c.model_type() == "qwen3_vl"; },
-                                describe,     make_qwen3_vl_processor};
+extern const Family qwen3_vl = {
+    .name = "qwen3_vl",
+    .summary = "Qwen3-VL 2B, 4B, 8B, 32B (dense)",
+    .model_types = {"qwen3_vl"},
+    .tower =
+        "LayerNorm, learned and 2-D rotary positions; pictures at about their own size; 2 x 2 patches in a "
+        "token; three layers are also read by the first decoder layers (deep stack)",
+    .prompt = "ChatML, no default system message; a picture stands where the sample has it",
+    .visual_tokens = "one for 2 x 2 patches: <|image_pad|>",
+    .exemptions = {{"bake-means", Tower::vision,
+                    "deep stack's LayerNorms over four patches read their means"}},
+    .recognises = [](const Config& c) { return c.model_type() == "qwen3_vl"; },
+    .add_blocks = add_blocks,
+    .make_processor = make_qwen3_vl_processor};
 
 }  // namespace mquant

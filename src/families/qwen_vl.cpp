@@ -56,9 +56,7 @@ LayerShape decoder_shape(const Config& c) {
   return shape;
 }
 
-ModelSpec describe(const Config& c) {
-  ModelSpec model;
-  model.family = "qwen_vl";
+void add_blocks(ModelSpec& model, const Config& c) {
   model.decoder_width = c.positive("hidden_size");
   model.vocabulary = c.positive("vocab_size");
   add_tower(model, c);
@@ -73,8 +71,6 @@ ModelSpec describe(const Config& c) {
                                           .heads = exact_ratio(c, "visual.output_dim", "kv_channels"),
                                           .queries = kQueries,
                                           .positions = pool + "pos_embed"}));
-  model.exemptions = {
-      {"bake-means", Tower::vision, "kv_proj reads the stream without a norm, means and all"}};
   const LayerNames names{.norm1 = "ln_1",
                          .q = "attn.c_attn",
                          .o = "attn.c_proj",
@@ -86,14 +82,23 @@ ModelSpec describe(const Config& c) {
   add_decoder(model, "transformer.", {.layers = "h.", .embed = "wte.weight", .norm = "ln_f", .layer = names},
               decoder_shape(c), c.positive("num_hidden_layers"));
   model.tied_key = "tie_word_embeddings";
-  return model;
 }
 
 }  // namespace
 
 extern const Family qwen_vl = {
-    "qwen_vl", "Qwen-VL, Qwen-VL-Chat",
-    {"qwen"},  [](const Config& c) { return c.model_type() == "qwen" && c.has("visual"); },
-    describe,  make_qwen_vl_processor};
+    .name = "qwen_vl",
+    .summary = "Qwen-VL, Qwen-VL-Chat",
+    .model_types = {"qwen"},
+    .tower =
+        "ViT-bigG: LayerNorm, learned positions; one stretched square a picture; a resampler of 256 queries",
+    .prompt =
+        "ChatML with a default system message; a picture stands where the sample has it, as \"Picture 1: \" "
+        "and its path",
+    .visual_tokens = "256 a picture: the bytes of its path, then <imgpad>",
+    .exemptions = {{"bake-means", Tower::vision, "kv_proj reads the stream without a norm, means and all"}},
+    .recognises = [](const Config& c) { return c.model_type() == "qwen" && c.has("visual"); },
+    .add_blocks = add_blocks,
+    .make_processor = make_qwen_vl_processor};
 
 }  // namespace mquant

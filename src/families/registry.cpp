@@ -1,4 +1,6 @@
 // The table of families, and the choice among them by config.json.
+#include <algorithm>
+
 #include "mquant/error.h"
 #include "mquant/family.h"
 #include "support/strings.h"
@@ -18,6 +20,33 @@ const std::vector<const Family*>& all_families() {
   return families;
 }
 
+ModelSpec Family::describe(const Config& config) const {
+  ModelSpec model;
+  model.family = name;
+  model.exemptions = exemptions;
+  add_blocks(model, config);
+  return model;
+}
+
+namespace {
+
+/// The supported type nearest to `type`: by its letters, or with the longest beginning in common ("llava_next").
+std::string nearest_type(const std::string& type, const std::vector<std::string>& types) {
+  if (std::string found = nearest(type, types); !found.empty()) return found;
+  constexpr std::size_t kTelling = 4;  // letters
+  std::string best;
+  std::size_t most = kTelling - 1;
+  for (const std::string& other : types) {
+    const auto common = static_cast<std::size_t>(std::ranges::mismatch(type, other).in1 - type.begin());
+    if (common <= most) continue;
+    best = other;
+    most = common;
+  }
+  return best;
+}
+
+}  // namespace
+
 const Family& find_family(const Config& config) {
   const std::string type = config.model_type();
   std::vector<std::string> types;
@@ -25,9 +54,13 @@ const Family& find_family(const Config& config) {
     if (family->recognises(config)) return *family;
     types.insert(types.end(), family->model_types.begin(), family->model_types.end());
   }
-  fail(ErrorKind::unsupported, config.origin(), ": model type '", type,
-       "' is not supported; the nearest that is: '", nearest(type, types),
-       "' (mquant list families). docs/adding-a-family.md tells how to add one");
+  // A type that is known by its name only: qwen without pictures, for one.
+  const bool known = std::ranges::find(types, type) != types.end();
+  const std::string near = known ? "" : nearest_type(type, types);
+  fail(ErrorKind::unsupported, config.origin(), ": model type '", type, "' is not supported",
+       known ? " in this form: no key that says what its vision tower is" : "",
+       near.empty() ? "" : "; the nearest that is: '" + near + "'",
+       " (mquant list families). docs/adding-a-family.md tells how to add one");
 }
 
 }  // namespace mquant

@@ -164,6 +164,31 @@ BlockSpec resampler_block(const ResamplerNames& names, const ResamplerShape& s) 
   return block;
 }
 
+void add_siglip_tower(ModelSpec& model, const Config& c, const std::string& prefix, const SiglipShape& s) {
+  const std::string v = "vision_config.";
+  const auto size = [&](const char* key, std::int64_t otherwise) {
+    return otherwise > 0 ? c.positive_or(v + key, otherwise) : c.positive(v + key);
+  };
+  const std::int64_t patch = size("patch_size", s.patch), side = size("image_size", s.image) / patch;
+  model.vision_width = size("hidden_size", s.width);
+  model.blocks.push_back(stem_block(
+      {prefix + "embeddings.patch_embedding", "", prefix + "embeddings.position_embedding.weight", ""},
+      {.width = model.vision_width,
+       .patch = patch,
+       .channels = c.positive_or(v + "num_channels", 3),
+       .places = side * side,
+       .lookup = s.lookup}));
+  const LayerShape layer =
+      vision_shape(c, {.width = model.vision_width,
+                       .mlp_width = size("intermediate_size", s.mlp_width),
+                       .heads = size("num_attention_heads", s.heads),
+                       .eps = c.number_or(v + "layer_norm_eps", 1e-6),
+                       .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
+  for (std::int64_t i = 0; i < size("num_hidden_layers", s.layers) - s.left_out; ++i)
+    model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
+                                             cat(prefix, "encoder.layers.", i, "."), clip_names(), layer));
+}
+
 namespace {
 
 BlockSpec eva_adapter(const std::string& prefix, std::int64_t width, std::int64_t out, const EvaShape& s) {
@@ -232,9 +257,11 @@ void add_eva_tower(ModelSpec& model, const Config& c, const std::string& prefix,
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "transformer.layers.", i, "."), names, layer));
   model.blocks.push_back(eva_adapter(prefix, width, model.decoder_width, shape));
-  for (const char* pass : {"bake-means", "rotate"})
-    model.exemptions.push_back(
-        {pass, Tower::vision, "post-norm layers: scales stand between the norms and the stream"});
+}
+
+std::vector<Exemption> eva_exemptions() {
+  const std::string reason = "post-norm layers: scales stand between the norms and the stream";
+  return {{"bake-means", Tower::vision, reason}, {"rotate", Tower::vision, reason}};
 }
 
 }  // namespace mquant

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "exemptions.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
@@ -67,12 +68,59 @@ class Listing {
   Json json_;
 };
 
+struct Fact {
+  std::string label, text;
+};
+
+std::string pictures_text(const Family& family) {
+  return family.most_pictures == 0 ? "any number"
+                                   : cat(counted(family.most_pictures, "picture"), " a conversation");
+}
+
+std::vector<Fact> facts_of(const Family& family) {
+  std::vector<Fact> facts = {
+      {"vision tower", family.tower}, {"prompt", family.prompt}, {"visual tokens", family.visual_tokens}};
+  const std::vector<std::string> lines = exemption_lines(family.exemptions);
+  facts.push_back({"passes", "all" + (lines.empty() ? "" : ", but " + join(lines, ", but "))});
+  return facts;
+}
+
+Json family_json(const Family& family) {
+  return {{"name", family.name},
+          {"summary", family.summary},
+          {"model_types", family.model_types},
+          {"most_pictures", family.most_pictures == 0 ? Json() : Json(family.most_pictures)},
+          {"tower", family.tower},
+          {"prompt", family.prompt},
+          {"visual_tokens", family.visual_tokens},
+          {"exemptions", exemptions_json(family.exemptions)}};
+}
+
+/// A text that Markdown shows as it is: "<image>" would be a tag.
+std::string plain(std::string text) {
+  for (std::size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at + 2))
+    text.insert(at, "\\");
+  return text;
+}
+
 Catalogue families() {
-  Listing listing("family");
+  Table table({{"family"}, {"releases"}, {"model_type"}, {"pictures"}});
+  std::string screen, sections;
+  Json json = Json::array();
   for (const Family* family : all_families()) {
-    listing.add(family->name, family->summary, {{"model_types", family->model_types}});
+    const std::string types = join(family->model_types, ", ");
+    table.row({family->name, family->summary, types, pictures_text(*family)});
+    Table facts({{"  model_type"}, {types}});
+    facts.row({"  pictures", pictures_text(*family)});
+    sections += cat("\n## ", family->name, "\n\n");
+    for (const Fact& fact : facts_of(*family)) {
+      facts.row({"  " + fact.label, fact.text});
+      sections += cat("- ", fact.label, ": ", plain(fact.text), "\n");
+    }
+    screen += cat(screen.empty() ? "" : "\n", family->name, ": ", family->summary, "\n", facts.text());
+    json.push_back(family_json(*family));
   }
-  return listing.catalogue("Families");
+  return {screen, kGenerated + cat("# Families\n\n", table.markdown(), sections), json.dump()};
 }
 
 Catalogue formats() {

@@ -1,9 +1,11 @@
 // What plans, calibrations and exports look like on a terminal, and as JSON.
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "exemptions.h"
 #include "mquant/error.h"
 #include "support/strings.h"
 #include "table.h"
@@ -61,6 +63,15 @@ std::string block_table(const Plan& plan) {
   return table.text();
 }
 
+/// Those of passes that the recipe has.
+std::vector<Exemption> met_exemptions(const Plan& plan) {
+  std::vector<Exemption> met;
+  std::ranges::copy_if(plan.exemptions, std::back_inserter(met), [&](const Exemption& exemption) {
+    return std::ranges::find(plan.passes, exemption.pass) != plan.passes.end();
+  });
+  return met;
+}
+
 std::string data_text(const Plan& plan) {
   if (plan.samples == 0) return "";
   std::vector<std::string> counts;
@@ -102,10 +113,7 @@ std::string plan_screen(const Plan& plan, const std::string& recipe) {
   std::string screen =
       cat(plan.summary, "\nfamily ", plan.family, ", model type ", plan.model_type, "; recipe ", recipe,
           "\n\n", block_table(plan), "\npasses: ", join(plan.passes, ", "), "\n");
-  for (const Exemption& exemption : plan.exemptions) {
-    screen +=
-        cat("not in the ", tower_name(exemption.tower), ": ", exemption.pass, " (", exemption.reason, ")\n");
-  }
+  for (const std::string& line : exemption_lines(met_exemptions(plan))) screen += "  " + line + "\n";
   screen += cat("calibration: about ", human_duration(std::chrono::duration<double>(plan.seconds)), " here, ",
                 size_text(plan.peak_bytes), " of memory",
                 plan.samples == 0 ? ", guessed; with --data it is estimated" : "", "\n");
@@ -117,7 +125,7 @@ Json plan_json(const Plan& plan) {
                {"summary", plan.summary},
                {"model_type", plan.model_type},
                {"blocks", Json::array()},
-               {"exemptions", Json::array()},
+               {"exemptions", exemptions_json(plan.exemptions)},
                {"passes", plan.passes},
                {"parameters", plan.parameters},
                {"source_bytes", plan.source_bytes},
@@ -133,11 +141,6 @@ Json plan_json(const Plan& plan) {
                               {"parameters", block.parameters},
                               {"float_bytes", block.float_bytes},
                               {"artifact_bytes", block.artifact_bytes}});
-  }
-  for (const Exemption& exemption : plan.exemptions) {
-    json["exemptions"].push_back({{"pass", exemption.pass},
-                                  {"tower", std::string(tower_name(exemption.tower))},
-                                  {"reason", exemption.reason}});
   }
   return json;
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -239,6 +240,21 @@ TEST(ArtifactFormats, WhatEnginesWouldComputeWrongIsRefusedByName) {
   EXPECT_THAT(refusal([](StoredBlock& b) { b.linears["o"].quantized->input_scales = {}; }),
               HasSubstr("no input scale"));
   EXPECT_EQ(refusal([](StoredBlock&) {}), "");
+}
+
+TEST(ArtifactFormats, WhatLiesUnderANameOfOursIsNotForEngines) {
+  const MadeUp made(Contents::plain);
+  const auto format_with = [&](auto change) {
+    ModelSpec model = made.model();
+    const auto block = std::ranges::find(model.blocks, std::string("decoder.1"), &BlockSpec::name);
+    change(std::ranges::find(block->linears, std::string("o"), &LinearSpec::name)->weight);
+    ExportInput input = made.input();
+    input.model = &model;
+    return find_format("auto", input).name;
+  };
+  EXPECT_EQ(format_with([](Source&) {}), "compressed-tensors");
+  EXPECT_EQ(format_with([](Source& weight) { weight.stored_as = "ours.weight"; }), "mquant");
+  EXPECT_EQ(format_with([](Source& weight) { weight.identity = true; }), "mquant");
 }
 
 TEST(ArtifactFormats, UnknownNameGetsTheNearest) {
