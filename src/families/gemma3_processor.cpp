@@ -29,7 +29,7 @@ PromptSpec prompt(const std::string& image) {
 
 /// mm_tokens_per_image, of which the side must divide that of the patches.
 std::int64_t rows_of_a_picture(const std::filesystem::path& directory, const Config& config,
-                               std::int64_t patches) {
+                               const Config& pre, std::int64_t patches) {
   const std::int64_t rows = small_count(config, "mm_tokens_per_image", 256);
   const auto side = static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(rows))));
   if (side * side != rows || patches % side != 0)
@@ -37,6 +37,7 @@ std::int64_t rows_of_a_picture(const std::filesystem::path& directory, const Con
          ": expected the square of a divisor of ", patches, ", the patches a side");
   require_agreement(open_optional(directory / "processor_config.json"), "image_seq_length", rows,
                     config.origin());
+  require_agreement(pre, "image_seq_length", rows, config.origin());
   return rows;
 }
 
@@ -66,7 +67,7 @@ std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& di
   agreed_id(spec.tokenizer, tokens.end, config, "eoi_token_index");
   const std::int64_t id = agreed_id(spec.tokenizer, tokens.row, config, "image_token_index");
   const std::int64_t rows =
-      rows_of_a_picture(directory, config, rows_a_side(config, side, spec.layout.patch));
+      rows_of_a_picture(directory, config, pre, rows_a_side(config, side, spec.layout.patch));
   spec.place = [tokens, run = TokenIds(static_cast<std::size_t>(rows), id)](const PlacedPicture&) {
     return PictureTokens{"\n\n" + tokens.begin + tokens.row + tokens.end + "\n\n", {run}};
   };

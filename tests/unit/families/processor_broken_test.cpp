@@ -52,6 +52,8 @@ TEST(Processors, RefuseFilesThatContradictEachOther) {
       {"glm4v", "config.json", R"({"boi_token_id": 3})", ErrorKind::input, "'boi_token_id' is 3"},
       {"cogvlm2", "config.json", R"({"vision_config": {"image_size": 91}})", ErrorKind::input,
        "a multiple of 2"},
+      {"gemma3", "preprocessor_config.json", R"({"image_seq_length": 9})", ErrorKind::input,
+       "'image_seq_length' is 9"},
       {"gemma3", "config.json", R"({"mm_tokens_per_image": 15})", ErrorKind::input, "mm_tokens_per_image"},
       {"smolvlm", "processor_config.json", R"({"image_seq_len": 64})", ErrorKind::input,
        "'image_seq_len' is 64"},

@@ -92,6 +92,7 @@ TEST(Processors, TakeTheirSizesFromTheFiles) {
   Model gemma("gemma3");
   gemma.edit("config.json", [](auto& c) { c["mm_tokens_per_image"] = 64; });
   gemma.remove("processor_config.json");
+  gemma.edit("preprocessor_config.json", [](auto& c) { c.erase("image_seq_length"); });
   EXPECT_EQ(tokens_of_pictures(gemma.features(asked({picture("cat.png")}))), std::vector<std::int64_t>{64});
 
   Model qwen("qwen2_5_vl");
