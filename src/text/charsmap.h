@@ -13,7 +13,7 @@ namespace mquant {
 ///                  0; little-endian
 /// @return          the length of the longest replacement in bytes
 /// @throws Error{input} if following the rules could leave the trie or the replacements; if a trie, a replacement or
-/// the                  number of rules at one place is larger than any real one.
+///                  the number of rules at one place is larger than any real one.
 /// Cost             256 steps for each unit of the trie.
 std::size_t check_charsmap(std::string_view charsmap);
 
