@@ -35,7 +35,6 @@ class TrieCheck {
 
   /// Goes to every unit that some text leads to; depth first, since rules on one path match at one place.
   void run() {
-    if (units_.empty()) fail(ErrorKind::input, "expected a trie, found none");
     enter(0);
     while (!path_.empty()) {
       Step& step = path_.back();
@@ -118,6 +117,7 @@ std::size_t check_charsmap(std::string_view charsmap) {
   if (charsmap.size() < sizeof size) fail(ErrorKind::input, "expected the size of a trie, found the end");
   std::memcpy(&size, charsmap.data(), sizeof size);
   charsmap.remove_prefix(sizeof size);
+  if (size == 0) fail(ErrorKind::input, "expected a trie, found none");
   if (size > charsmap.size() || size % sizeof(Unit) != 0) {
     fail(ErrorKind::input, "expected a trie of ", size, " bytes, found ", charsmap.size());
   }

@@ -81,7 +81,7 @@ class SentencePieceVocabulary final : public Vocabulary {
 
 std::vector<AddedToken> with_ids(std::vector<AddedToken> tokens, const Vocabulary& vocabulary) {
   std::int64_t next = vocabulary.size();
-  for (const AddedToken& token : tokens) next = std::max(next, token.id + 1);
+  for (const AddedToken& token : tokens) next = std::max(next, std::min(token.id, kLargestTokenId) + 1);
   for (AddedToken& token : tokens) {
     token.normalized = false;
     if (token.id != kIdByContent) continue;

@@ -87,11 +87,11 @@ struct SentencePieceOptions {
   std::string bos;  ///< the token that encode_with_template puts in front, such as "<s>"; empty: none
 };
 
-/// Reads a model of the SentencePiece library (tokenizer.model).  Text is split at added tokens, and each stretch between
-/// them is a text of its own for the model, which may put a blank in front of it.  Control pieces, such as <s>, are found
-/// in text only if they are added tokens; alone they decode to nothing.
-/// @throws Error{input} the file is absent, broken or larger than 64 MiB; the added tokens contradict each other; there is
-///         no token `bos`.
+/// Reads a model of the SentencePiece library (tokenizer.model).  Text is split at added tokens, and each stretch
+/// between them is a text of its own for the model, which may put a blank in front of it.  Control pieces, such as <s>,
+/// are found in text only if they are added tokens; alone they decode to nothing.
+/// @throws Error{input} the file is absent, broken or larger than 64 MiB; the added tokens contradict each other; there
+///         is no token `bos`.
 Tokenizer open_sentencepiece(const std::filesystem::path& file, const SentencePieceOptions& options);
 /// The same from the bytes of a file; `origin` is what messages call it.
 Tokenizer parse_sentencepiece(std::string_view model, const std::string& origin,

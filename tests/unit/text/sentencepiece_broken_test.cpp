@@ -46,7 +46,7 @@ std::string charsmap(const std::vector<std::uint32_t>& units, const std::string&
   const auto size = static_cast<std::uint32_t>(units.size() * 4);
   std::string result(4 + size, '\0');
   std::memcpy(result.data(), &size, 4);
-  std::memcpy(result.data() + 4, units.data(), size);
+  if (!units.empty()) std::memcpy(result.data() + 4, units.data(), size);
   return result + replacements;
 }
 constexpr std::uint32_t kValue = 0x80000000, kHasValue = 0x100, kNothing = kValue;

@@ -1,4 +1,4 @@
-// Models of the SentencePiece library: ids and texts against the library's newest release, prompts against transformers.
+// Models of the SentencePiece library: ids and texts against sentencepiece 0.2.3, prompts against transformers.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,7 +52,7 @@ TEST(Mistral, IdsAndTextsAreThoseOfSentencePiece) {
   expect_rows(tokenizer, texts, golden_json("tokenizers/mistral_v1.json").at("rows"));
 }
 
-/// `bpe`: normalization rules, user-defined pieces, blanks taken out; `unigram`: blanks behind words, unknown characters.
+/// `bpe`: normalization rules, user-defined pieces, blanks taken out; `unigram`: blanks behind words, unknown ones.
 TEST(SentencePiece, IdsAndTextsOfEveryKindOfModelAreThoseOfSentencePiece) {
   std::vector<std::string> texts = golden_json("tokenizers/strings.json");
   const std::vector<std::string> more = golden_json("sentencepiece/texts.json");
