@@ -16,9 +16,9 @@ const char* const kTower = "vision_tower.vision_model.";
 
 void add_tower(ModelSpec& model, const Config& c) {
   const std::string v = "vision_config.", prefix = kTower;
-  const std::int64_t patch = c.positive_or(v + "patch_size", 14),
-                     side = c.positive_or(v + "image_size", 896) / patch;
-  model.vision_width = c.positive_or(v + "hidden_size", 1152);
+  const std::int64_t patch = c.positive_or(v + "patch_size", 16),
+                     side = c.positive_or(v + "image_size", 224) / patch;
+  model.vision_width = c.positive_or(v + "hidden_size", 768);
   model.blocks.push_back(stem_block(
       {prefix + "embeddings.patch_embedding", "", prefix + "embeddings.position_embedding.weight", ""},
       {.width = model.vision_width,
@@ -27,11 +27,11 @@ void add_tower(ModelSpec& model, const Config& c) {
        .places = side * side}));
   const LayerShape layer =
       vision_shape(c, {.width = model.vision_width,
-                       .mlp_width = c.positive_or(v + "intermediate_size", 4304),
-                       .heads = c.positive_or(v + "num_attention_heads", 16),
+                       .mlp_width = c.positive_or(v + "intermediate_size", 3072),
+                       .heads = c.positive_or(v + "num_attention_heads", 12),
                        .eps = c.number_or(v + "layer_norm_eps", 1e-6),
                        .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
-  for (std::int64_t i = 0; i < c.positive_or(v + "num_hidden_layers", 27); ++i)
+  for (std::int64_t i = 0; i < c.positive_or(v + "num_hidden_layers", 12); ++i)
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "encoder.layers.", i, "."), clip_names(), layer));
 }
@@ -41,7 +41,7 @@ BlockSpec projector(const ModelSpec& model, const Config& c) {
   const std::int64_t tokens = c.positive_or("mm_tokens_per_image", 256), width = model.vision_width;
   const auto per_side = static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(tokens))));
   const std::int64_t side =
-      c.positive_or("vision_config.image_size", 896) / c.positive_or("vision_config.patch_size", 14);
+      c.positive_or("vision_config.image_size", 224) / c.positive_or("vision_config.patch_size", 16);
   if (per_side * per_side != tokens || side % per_side != 0)
     fail(ErrorKind::input, c.origin(), ": 'mm_tokens_per_image' is ", tokens,
          ": expected the square of a divisor of ", side, ", the patches on one side");
@@ -80,9 +80,11 @@ void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, La
   names.post1 = "post_attention_layernorm";
   names.post2 = "post_feedforward_layernorm";
   const RopeSpec rope = shape.attention.rope;
-  RopeSpec local = rope;
-  local.base = c.number_or(cat(kText, "rope_local_base_freq"), 10000);
-  local.position_scale = 1;
+  RopeSpec local{.pairs = rope.pairs, .dims = rope.dims};
+  if (c.has(cat(kText, "rope_parameters.sliding_attention")))
+    set_rope(c, kText, 10000, local, "sliding_attention");
+  else
+    local.base = c.number_or(cat(kText, "rope_local_base_freq"), 10000);
   const std::int64_t window = c.positive_or(cat(kText, "sliding_window"), 4096);
   for (std::int64_t i = 0; i < c.positive_or(cat(kText, "num_hidden_layers"), 26); ++i) {
     shape.attention.rope = sees_all(c, i) ? rope : local;
@@ -94,6 +96,9 @@ void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, La
 
 ModelSpec describe(const Config& c) {
   const std::string t = kText, prefix = "language_model.model.";
+  if (c.boolean_or(t + "use_bidirectional_attention", false))
+    fail(ErrorKind::unsupported, c.origin(),
+         ": 'text_config.use_bidirectional_attention' is true: an encoder, which writes no text");
   ModelSpec model;
   model.family = "gemma3";
   model.decoder_width = c.positive_or(t + "hidden_size", 2304);
@@ -102,8 +107,14 @@ ModelSpec describe(const Config& c) {
   model.blocks.push_back(projector(model, c));
   model.blocks.push_back(embed_block(prefix + "embed_tokens.weight", model.vocabulary, model.decoder_width,
                                      std::sqrt(static_cast<double>(model.decoder_width))));
-  LayerShape shape = llama_shape(
-      c, t, {.width = 2304, .mlp_width = 9216, .heads = 8, .kv_heads = 4, .head_dim = 256, .rope_base = 1e6});
+  LayerShape shape = llama_shape(c, t,
+                                 {.width = 2304,
+                                  .mlp_width = 9216,
+                                  .heads = 8,
+                                  .kv_heads = 4,
+                                  .head_dim = 256,
+                                  .rope_base = 1e6,
+                                  .rope_layers = "full_attention"});
   shape.one_plus = true;
   shape.activation = activation(c, t + "hidden_activation", "gelu_pytorch_tanh");
   shape.attention.sees = Sees::causal_pictures;
@@ -116,6 +127,8 @@ ModelSpec describe(const Config& c) {
   model.renames = {{prefix, "model.language_model."},
                    {"language_model.lm_head", "lm_head"},
                    {"vision_tower.", "model.vision_tower."},
+                   {"vision_tower.vision_model.", "vision_tower."},
+                   {"vision_tower.vision_model.", "model.vision_tower."},
                    {"multi_modal_projector.", "model.multi_modal_projector."}};
   model.tied_key = "tie_word_embeddings";
   return model;

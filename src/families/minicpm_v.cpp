@@ -25,7 +25,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                        .eps = c.number_or(v + "layer_norm_eps", 1e-6),
                        .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
   const std::int64_t layers =
-      c.positive(v + "num_hidden_layers") - (c.boolean_or("drop_vision_last_layer", false) ? 1 : 0);
+      c.positive(v + "num_hidden_layers") - (c.boolean_or("drop_vision_last_layer", true) ? 1 : 0);
   for (std::int64_t i = 0; i < layers; ++i)
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "encoder.layers.", i, "."), clip_names(), layer));
@@ -49,7 +49,7 @@ ModelSpec describe(const Config& c) {
       {.width = model.vision_width,
        .out = model.decoder_width,
        .heads = c.positive("num_attention_heads"),
-       .queries = c.positive("query_num"),
+       .queries = c.positive_or("query_num", 64),
        .norm = "vpm.post_layernorm",
        .sincos_side = 2 * side * side,
        .norm_eps = c.number_or("vision_config.layer_norm_eps", 1e-6)}));
