@@ -26,7 +26,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                                       .heads = c.positive_or(v + "num_attention_heads", 16),
                                       .eps = c.number_or(v + "layer_norm_eps", 1e-6),
                                       .activation = activation(c, v + "hidden_act", "gelu")});
-  layer.norm = vision_norm(c, v + "norm_type");
+  layer.norm = vision_norm(c, v + "norm_type", "layer_norm");
   layer.qkv_bias = c.boolean_or(v + "attention_bias", false);
   LayerNames names{.norm1 = "layernorm_before",
                    .q = "attention.q_proj",

@@ -54,7 +54,7 @@ ModelSpec describe(const Config& c) {
        .sincos_side = 2 * side * side,
        .norm_eps = c.number_or("vision_config.layer_norm_eps", 1e-6)}));
   add_decoder(model, "llm.model.", {.head = "llm.lm_head"},
-              llama_shape(c, "", {.rope_base = 1e6, .qkv_bias = true}), c.positive("num_hidden_layers"));
+              llama_shape(c, "", {.kv_heads = 32, .qkv_bias = true}), c.positive("num_hidden_layers"));
   model.tied_key = "tie_word_embeddings";
   return model;
 }

@@ -107,8 +107,8 @@ std::int64_t square(const Config& config, const std::string& path, std::int64_t 
   return sides.front();
 }
 
-NormKind vision_norm(const Config& config, const std::string& path) {
-  const std::string type = config.string_or(path, "layer_norm");
+NormKind vision_norm(const Config& config, const std::string& path, std::string_view otherwise) {
+  const std::string type = config.string_or(path, otherwise);
   if (type != "layer_norm" && type != "rms_norm")
     fail(ErrorKind::unsupported, config.origin(), ": '", path, "' is \"", type,
          "\"; known are layer_norm and rms_norm");

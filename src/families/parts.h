@@ -38,8 +38,8 @@ void set_rope(const Config& config, const std::string& prefix, double otherwise,
 
 /// A number, or two equal ones: [448, 448].
 std::int64_t square(const Config& config, const std::string& path, std::int64_t otherwise = 0);
-/// "layer_norm" (the default) or "rms_norm".
-NormKind vision_norm(const Config& config, const std::string& path);
+/// "layer_norm" or "rms_norm".
+NormKind vision_norm(const Config& config, const std::string& path, std::string_view otherwise);
 /// 2 for a ratio of 0.5: so many patches on each side become one token.
 std::int64_t shuffle_side(const Config& config, const std::string& path);
 /// Layers to run so that the features are hidden_states[index] of `depth` layers: -1 all, -2 all but one.
