@@ -268,7 +268,8 @@ struct LayerShape {
   bool one_plus = false;  // norms multiply by 1 + weight
   Activation activation = Activation::silu;
   bool qkv_bias = false, o_bias = false, mlp_bias = false;
-  std::int64_t qk_norm_width = 0;  // of q_norm and k_norm; 0: one head
+  std::int64_t qk_norm_width = 0;  // of q_norm and k_norm, which are RMSNorms everywhere; 0: one head
+  double qk_norm_eps = 0;          // 0: eps
 };
 
 Source stored(const std::string& name, Fused fused = Fused::none, Part part = Part::whole);

@@ -3,6 +3,7 @@
 #include "families/eva_processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
+#include "mquant/error.h"
 
 namespace mquant {
 namespace {
@@ -22,6 +23,9 @@ PromptSpec prompt() {
 
 std::unique_ptr<Processor> make_cogvlm2_processor(const std::filesystem::path& directory,
                                                   const Config& config) {
+  if (const std::string chat = config.string_or("template_version", "chat"); chat != "chat")
+    fail(ErrorKind::unsupported, config.origin(), ": 'template_version' is \"", chat,
+         "\"; known is \"chat\"");
   const Config names = open_optional(directory / "tokenizer_config.json");
   const std::int64_t bos = config.integer_or("bos_token_id", 128000);
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};

@@ -19,7 +19,7 @@ BlockSpec projector(const ModelSpec& model, const Config& c) {
   const std::int64_t tokens = c.positive_or("mm_tokens_per_image", 256), width = model.vision_width;
   const auto per_side = static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(tokens))));
   const std::int64_t side =
-      c.positive_or("vision_config.image_size", 896) / c.positive_or("vision_config.patch_size", 14);
+      c.positive_or("vision_config.image_size", 224) / c.positive_or("vision_config.patch_size", 16);
   if (per_side * per_side != tokens || side % per_side != 0)
     fail(ErrorKind::input, c.origin(), ": 'mm_tokens_per_image' is ", tokens,
          ": expected the square of a divisor of ", side, ", the patches on one side");
@@ -58,9 +58,11 @@ void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, La
   names.post1 = "post_attention_layernorm";
   names.post2 = "post_feedforward_layernorm";
   const RopeSpec rope = shape.attention.rope;
-  RopeSpec local = rope;
-  local.base = c.number_or(cat(kText, "rope_local_base_freq"), 10000);
-  local.position_scale = 1;
+  RopeSpec local{.pairs = rope.pairs, .dims = rope.dims};
+  if (c.has(cat(kText, "rope_parameters.sliding_attention")))
+    set_rope(c, kText, 10000, local, "sliding_attention");
+  else
+    local.base = c.number_or(cat(kText, "rope_local_base_freq"), 10000);
   const std::int64_t window = c.positive_or(cat(kText, "sliding_window"), 4096);
   for (std::int64_t i = 0; i < c.positive_or(cat(kText, "num_hidden_layers"), 26); ++i) {
     shape.attention.rope = sees_all(c, i) ? rope : local;
@@ -72,15 +74,24 @@ void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, La
 
 void add_blocks(ModelSpec& model, const Config& c) {
   const std::string t = kText, prefix = "language_model.model.";
+  if (c.boolean_or(t + "use_bidirectional_attention", false))
+    fail(ErrorKind::unsupported, c.origin(),
+         ": 'text_config.use_bidirectional_attention' is true: an encoder, which writes no text");
   model.decoder_width = c.positive_or(t + "hidden_size", 2304);
   model.vocabulary = c.positive_or(t + "vocab_size", 262208);
   add_siglip_tower(model, c, kTower,
-                   {.width = 1152, .mlp_width = 4304, .heads = 16, .layers = 27, .patch = 14, .image = 896});
+                   {.width = 768, .mlp_width = 3072, .heads = 12, .layers = 12, .patch = 16, .image = 224});
   model.blocks.push_back(projector(model, c));
   model.blocks.push_back(embed_block(prefix + "embed_tokens.weight", model.vocabulary, model.decoder_width,
                                      std::sqrt(static_cast<double>(model.decoder_width))));
-  LayerShape shape = llama_shape(
-      c, t, {.width = 2304, .mlp_width = 9216, .heads = 8, .kv_heads = 4, .head_dim = 256, .rope_base = 1e6});
+  LayerShape shape = llama_shape(c, t,
+                                 {.width = 2304,
+                                  .mlp_width = 9216,
+                                  .heads = 8,
+                                  .kv_heads = 4,
+                                  .head_dim = 256,
+                                  .rope_base = 1e6,
+                                  .rope_layers = "full_attention"});
   shape.one_plus = true;
   shape.activation = activation(c, t + "hidden_activation", "gelu_pytorch_tanh");
   shape.attention.sees = Sees::causal_pictures;
@@ -91,6 +102,8 @@ void add_blocks(ModelSpec& model, const Config& c) {
   model.renames = {{prefix, "model.language_model."},
                    {"language_model.lm_head", "lm_head"},
                    {"vision_tower.", "model.vision_tower."},
+                   {"vision_tower.vision_model.", "vision_tower."},
+                   {"vision_tower.vision_model.", "model.vision_tower."},
                    {"multi_modal_projector.", "model.multi_modal_projector."}};
   model.tied_key = "tie_word_embeddings";
 }

@@ -58,7 +58,7 @@ std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& di
   spec.prompt = prompt(tokens.begin);
   spec.placeholder = tokens.row;
   spec.reserved = {tokens.begin};
-  spec.layout = {.patch = config.positive_or("vision_config.patch_size", 14)};
+  spec.layout = {.patch = config.positive_or("vision_config.patch_size", 16)};
   spec.normalization = normalization(pre, kHalfNormalization);
   spec.tile = [side, kernel = filter(pre, ResizeFilter::bilinear)](const Image& image) {
     return stretched(image, side, kernel);

@@ -13,8 +13,13 @@ LayerShape decoder_shape(const Config& c) {
   if (!c.boolean_or("rmsnorm", true) || c.boolean_or("apply_residual_connection_post_layernorm", false))
     fail(ErrorKind::unsupported, c.origin(),
          ": 'rmsnorm' and 'apply_residual_connection_post_layernorm' are not as in GLM-4V");
+  if (!c.boolean_or("post_layer_norm", true))
+    fail(ErrorKind::unsupported, c.origin(),
+         ": 'post_layer_norm' is false; GLM-4V has a norm before its head");
   const std::int64_t heads = c.positive("num_attention_heads"), dim = c.positive("kv_channels");
   const bool grouped = c.boolean_or("multi_query_attention", false);
+  if (grouped) exact_ratio(c, "num_attention_heads", "multi_query_group_num");  // checks them
+  exact_ratio(c, "kv_channels", 4);  // pairs of rotary values in half of a head
   return {.width = c.positive("hidden_size"),
           .mlp_width = c.positive("ffn_hidden_size"),
           .attention = {.heads = heads,

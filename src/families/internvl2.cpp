@@ -26,8 +26,8 @@ void add_tower(ModelSpec& model, const Config& c) {
                                       .heads = c.positive(v + "num_attention_heads"),
                                       .eps = c.number_or(v + "layer_norm_eps", 1e-6),
                                       .activation = activation(c, v + "hidden_act", "gelu")});
-  layer.norm = vision_norm(c, v + "norm_type");
-  layer.qkv_bias = c.boolean_or(v + "qkv_bias", true);
+  layer.norm = vision_norm(c, v + "norm_type", "rms_norm");
+  layer.qkv_bias = c.boolean_or(v + "qkv_bias", false);
   LayerNames names{.norm1 = "norm1",
                    .q = "attn.qkv",
                    .o = "attn.proj",
@@ -37,7 +37,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                    .fused = Fused::chunks,
                    .scale1 = "ls1",
                    .scale2 = "ls2"};
-  if (c.boolean_or(v + "qk_normalization", false)) {
+  if (c.boolean_or(v + "qk_normalization", true)) {
     names.q_norm = "attn.q_norm";
     names.k_norm = "attn.k_norm";
     layer.qk_norm_width = model.vision_width;
@@ -53,8 +53,9 @@ void add_blocks(ModelSpec& model, const Config& c) {
   if (const std::string type = c.string_or(l + "model_type", "internlm2"); type != "internlm2")
     fail(ErrorKind::unsupported, c.origin(), ": 'llm_config.model_type' is '", type,
          "'; of InternVL2 only the releases with internlm2 are known");
-  if (c.string_or("ps_version", "v2") != "v2")
-    fail(ErrorKind::unsupported, c.origin(), ": 'ps_version' is not v2");
+  if (const std::string shuffle = c.string_or("ps_version", "v1"); shuffle != "v2")
+    fail(ErrorKind::unsupported, c.origin(), ": 'ps_version' is ", shuffle,
+         ", which turns pictures on their side; known is v2");
   model.decoder_width = c.positive(l + "hidden_size");
   model.vocabulary = c.positive(l + "vocab_size");
   add_tower(model, c);

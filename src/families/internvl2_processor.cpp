@@ -1,5 +1,5 @@
-// The processor of InternVL2 on InternLM2 (2B, 8B, 26B): pictures cut into square tiles by aspect ratio, a view of the
-// whole last; the pictures of a turn stand before its text, numbered if there are several.
+// The processor of InternVL2 and 2.5 on InternLM2 (2B, 8B, 26B): pictures cut into square tiles by aspect ratio, a view
+// of the whole last; the pictures of a turn stand before its text, numbered if there are several.
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -8,12 +8,19 @@
 namespace mquant {
 namespace {
 
-/// The template "internlm2-chat" of conversation.py, which chat() uses; that of tokenizer_config.json differs.
-PromptSpec prompt() {
-  PromptSpec prompt = chat_ml("<|im_end|>");
+/// The templates of conversation.py, which chat() uses; that of tokenizer_config.json differs.
+PromptSpec prompt(const Config& config) {
+  const std::string name = config.string_or("template", "internlm2-chat");
+  const bool later = name == "internvl2_5";
+  if (!later && name != "internlm2-chat")
+    fail(ErrorKind::unsupported, config.origin(), ": 'template' is \"", name,
+         "\"; known are \"internlm2-chat\" and \"internvl2_5\"");
+  PromptSpec prompt = chat_ml(later ? "<|im_end|>\n" : "<|im_end|>");
   prompt.default_system =
-      "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, "
-      "是一个有用无害的人工智能助手。";
+      later ? "你是书生·万象，英文名是InternVL，"
+              "是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"
+            : "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, "
+              "是一个有用无害的人工智能助手。";
   prompt.image_place = PromptSpec::ImagePlace::before_text;
   prompt.image = "<image>\n";
   prompt.images = "Image-{n}: <image>\n";
@@ -41,15 +48,12 @@ std::function<Tiling(const Image&)> tiling(const Config& config, std::int64_t si
 
 std::unique_ptr<Processor> make_internvl2_processor(const std::filesystem::path& directory,
                                                     const Config& config) {
-  if (const std::string chat = config.string_or("template", "internlm2-chat"); chat != "internlm2-chat")
-    fail(ErrorKind::unsupported, config.origin(), ": 'template' is \"", chat,
-         "\"; known is \"internlm2-chat\"");
   const std::int64_t side =
       square_side(config, config.has("force_image_size") ? "force_image_size" : "vision_config.image_size");
   const std::int64_t patch = config.positive("vision_config.patch_size");
   const std::int64_t across = rows_a_side(config, side, patch, joined_side(config, "downsample_ratio", 0.5));
   ProcessorSpec spec{.tokenizer = open_internlm2_tokenizer(directory)};
-  spec.prompt = prompt();
+  spec.prompt = prompt(config);
   spec.front = spec.tokenizer.encode_with_template("");
   spec.shown_picture = ProcessorSpec::ShownPicture::expanded;
   spec.placeholder = "<IMG_CONTEXT>";

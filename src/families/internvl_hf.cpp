@@ -26,7 +26,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                                       .heads = c.positive_or(v + "num_attention_heads", 16),
                                       .eps = c.number_or(v + "layer_norm_eps", 1e-6),
                                       .activation = activation(c, v + "hidden_act", "gelu")});
-  layer.norm = vision_norm(c, v + "norm_type");
+  layer.norm = vision_norm(c, v + "norm_type", "layer_norm");
   layer.qkv_bias = c.boolean_or(v + "attention_bias", false);
   LayerNames names{.norm1 = "layernorm_before",
                    .q = "attention.q_proj",
@@ -42,6 +42,7 @@ void add_tower(ModelSpec& model, const Config& c) {
     names.q_norm = "attention.q_norm";
     names.k_norm = "attention.k_norm";
     layer.qk_norm_width = model.vision_width;
+    layer.qk_norm_eps = 1e-6;  // whatever layer_norm_eps says
   }
   const std::int64_t layers =
       feature_layers(c, c.positive_or(v + "num_hidden_layers", 24), "vision_feature_layer", -1);
@@ -59,6 +60,12 @@ void add_blocks(ModelSpec& model, const Config& c) {
   if (!c.boolean_or("vision_config.use_mean_pooling", true))
     fail(ErrorKind::unsupported, c.origin(),
          ": 'vision_config.use_mean_pooling' is false: a norm behind the tower");
+  if (!c.boolean_or("vision_config.use_absolute_position_embeddings", true))
+    fail(ErrorKind::unsupported, c.origin(),
+         ": 'vision_config.use_absolute_position_embeddings' is false: a tower without positions");
+  if (const std::string rows = c.string_or("vision_feature_select_strategy", "default"); rows != "default")
+    fail(ErrorKind::unsupported, c.origin(), ": 'vision_feature_select_strategy' is '", rows,
+         "'; known is default");
   model.decoder_width = c.positive(t + "hidden_size");
   model.vocabulary = c.positive(t + "vocab_size");
   add_tower(model, c);
@@ -68,14 +75,16 @@ void add_blocks(ModelSpec& model, const Config& c) {
       {.width = model.vision_width,
        .inner = model.decoder_width,
        .out = model.decoder_width,
-       .drop = c.string_or("vision_feature_select_strategy", "default") == "default" ? 1 : 0,
+       .drop = 1,
        .merge = Merge::grid,
        .side = shuffle_side(c, "downsample_ratio"),
        .merge_first = true,
        .eps = 1e-5,
        .activation = activation(c, "projector_hidden_act", "gelu")}));
-  LayerShape decoder =
-      llama_shape(c, t, {.head_dim = type == "qwen3" ? 128 : 0, .qkv_bias = type == "qwen2"});
+  LayerShape decoder = llama_shape(c, t,
+                                   {.kv_heads = type == "llama" ? 0 : 32,
+                                    .head_dim = type == "qwen3" ? 128 : 0,
+                                    .qkv_bias = type == "qwen2"});
   DecoderNames names{.head = "language_model.lm_head"};
   if (type == "qwen3") {
     names.layer.q_norm = "self_attn.q_norm";

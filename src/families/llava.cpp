@@ -55,6 +55,8 @@ void add_blocks(ModelSpec& model, const Config& c) {
   model.renames = {{"language_model.model.", "model.language_model."},
                    {"language_model.lm_head", "lm_head"},
                    {"vision_tower.", "model.vision_tower."},
+                   {"vision_tower.vision_model.", "vision_tower."},
+                   {"vision_tower.vision_model.", "model.vision_tower."},
                    {projector, "model." + projector}};
   model.tied_key = "tie_word_embeddings";
 }

@@ -16,7 +16,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
   model.vocabulary = c.positive("vocab_size");
   add_siglip_tower(
       model, c, "vpm.",
-      {.lookup = Lookup::buckets, .left_out = c.boolean_or("drop_vision_last_layer", false) ? 1 : 0});
+      {.lookup = Lookup::buckets, .left_out = c.boolean_or("drop_vision_last_layer", true) ? 1 : 0});
   // A slice has about (image_size / patch)^2 patches: so many, at most, lie on one side of it.
   const std::int64_t side = c.positive_or("image_size", 448) / c.positive("vision_config.patch_size");
   const std::string r = "resampler.";
@@ -25,12 +25,12 @@ void add_blocks(ModelSpec& model, const Config& c) {
       {.width = model.vision_width,
        .out = model.decoder_width,
        .heads = c.positive("num_attention_heads"),
-       .queries = c.positive("query_num"),
+       .queries = c.positive_or("query_num", 64),
        .norm = "vpm.post_layernorm",
        .sincos_side = 2 * side * side,
        .norm_eps = c.number_or("vision_config.layer_norm_eps", 1e-6)}));
   add_decoder(model, "llm.model.", {.head = "llm.lm_head"},
-              llama_shape(c, "", {.rope_base = 1e6, .qkv_bias = true}), c.positive("num_hidden_layers"));
+              llama_shape(c, "", {.kv_heads = 32, .qkv_bias = true}), c.positive("num_hidden_layers"));
   model.tied_key = "tie_word_embeddings";
 }
 

@@ -38,17 +38,31 @@ Activation activation(const Config& config, const std::string& path, std::string
        "\"; known are silu, gelu, gelu_pytorch_tanh, quick_gelu");
 }
 
-double rope_base(const Config& config, const std::string& prefix, double otherwise) {
-  for (const char* key : {"rope_theta", "rope_parameters.rope_theta", "rope_scaling.rope_theta"})
-    if (config.has(prefix + key)) return config.number(prefix + key);
+namespace {
+
+/// Where a config describes its rotary positions: rope_scaling of releases; rope_parameters, which later transformers
+/// write, with an object of its own for each type of layer where these differ.
+std::string rope_path(const Config& config, const std::string& prefix, const std::string& layer_type) {
+  if (config.has(prefix + "rope_scaling")) return prefix + "rope_scaling";
+  const std::string path = prefix + "rope_parameters", own = path + "." + layer_type;
+  return !layer_type.empty() && config.has(own) ? own : path;
+}
+
+}  // namespace
+
+double rope_base(const Config& config, const std::string& prefix, double otherwise,
+                 const std::string& layer_type) {
+  for (const std::string& path :
+       {rope_path(config, prefix, layer_type) + ".rope_theta", prefix + "rope_theta"})
+    if (config.has(path)) return config.number(path);
   return otherwise;
 }
 
-std::vector<std::int64_t> mrope_sections(const Config& config, const std::string& prefix, std::int64_t dim) {
-  const std::string path =
-      prefix + (config.has(prefix + "rope_parameters.mrope_section") ? "rope_parameters" : "rope_scaling") +
-      ".mrope_section";
-  std::vector<std::int64_t> sections = config.integers(path);
+std::vector<std::int64_t> mrope_sections(const Config& config, const std::string& prefix, std::int64_t dim,
+                                         const std::vector<std::int64_t>& otherwise) {
+  const std::string path = rope_path(config, prefix, "") + ".mrope_section";
+  std::vector<std::int64_t> sections =
+      otherwise.empty() || config.has(path) ? config.integers(path) : otherwise;
   const std::int64_t sum = std::accumulate(sections.begin(), sections.end(), std::int64_t{0});
   if (sections.size() != 3 || sum != dim / 2)
     fail(ErrorKind::input, config.origin(), ": '", path, "': expected three counts that sum to ", dim / 2,
@@ -62,10 +76,10 @@ void require_no_sliding_window(const Config& config, const std::string& prefix) 
          "use_sliding_window' is true; sliding windows are not known for this family");
 }
 
-void set_rope(const Config& config, const std::string& prefix, double otherwise, RopeSpec& rope) {
-  rope.base = rope_base(config, prefix, otherwise);
-  const std::string scaling =
-      prefix + (config.has(prefix + "rope_parameters") ? "rope_parameters" : "rope_scaling");
+void set_rope(const Config& config, const std::string& prefix, double otherwise, RopeSpec& rope,
+              const std::string& layer_type) {
+  rope.base = rope_base(config, prefix, otherwise, layer_type);
+  const std::string scaling = rope_path(config, prefix, layer_type);
   if (!config.has(scaling)) return;
   const std::string type =
       config.string_or(scaling + ".rope_type", config.string_or(scaling + ".type", "default"));
@@ -93,8 +107,8 @@ std::int64_t square(const Config& config, const std::string& path, std::int64_t 
   return sides.front();
 }
 
-NormKind vision_norm(const Config& config, const std::string& path) {
-  const std::string type = config.string_or(path, "layer_norm");
+NormKind vision_norm(const Config& config, const std::string& path, std::string_view otherwise) {
+  const std::string type = config.string_or(path, otherwise);
   if (type != "layer_norm" && type != "rms_norm")
     fail(ErrorKind::unsupported, config.origin(), ": '", path, "' is \"", type,
          "\"; known are layer_norm and rms_norm");
@@ -182,6 +196,7 @@ LayerShape llama_shape(const Config& config, const std::string& prefix, const De
   if (dim % 2 != 0)
     fail(ErrorKind::input, config.origin(), ": heads of ", dim,
          " values; rotary positions need an even number");
+  const bool states_bias = !defaults.qkv_bias && config.boolean_or(prefix + "attention_bias", false);
   LayerShape shape{.width = width,
                    .mlp_width = size("intermediate_size", defaults.mlp_width),
                    .attention = {.heads = heads,
@@ -191,8 +206,10 @@ LayerShape llama_shape(const Config& config, const std::string& prefix, const De
                                  .rope = {.pairs = RopePairs::halves, .dims = dim}},
                    .eps = config.number_or(prefix + "rms_norm_eps", defaults.eps),
                    .activation = activation(config, prefix + "hidden_act", "silu"),
-                   .qkv_bias = config.boolean_or(prefix + "attention_bias", defaults.qkv_bias)};
-  set_rope(config, prefix, defaults.rope_base, shape.attention.rope);
+                   .qkv_bias = defaults.qkv_bias || states_bias,
+                   .o_bias = states_bias,
+                   .mlp_bias = config.boolean_or(prefix + "mlp_bias", false)};
+  set_rope(config, prefix, defaults.rope_base, shape.attention.rope, defaults.rope_layers);
   return shape;
 }
 

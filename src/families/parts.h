@@ -23,20 +23,23 @@ double inverse_sqrt(std::int64_t n);
 /// The config's name of an activation, as transformers spells it.  Throws Error{unsupported} for others.
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise);
 
-/// rope_theta, at its old place or in rope_parameters.
-double rope_base(const Config& config, const std::string& prefix, double otherwise);
-/// rope_scaling.mrope_section; must sum to dim / 2.
-std::vector<std::int64_t> mrope_sections(const Config& config, const std::string& prefix, std::int64_t dim);
+/// rope_theta, at its old place or in rope_parameters, which may differ for each type of layer ("full_attention").
+double rope_base(const Config& config, const std::string& prefix, double otherwise,
+                 const std::string& layer_type = {});
+/// mrope_section of rope_scaling (rope_parameters), or `otherwise`; must sum to dim / 2.
+std::vector<std::int64_t> mrope_sections(const Config& config, const std::string& prefix, std::int64_t dim,
+                                         const std::vector<std::int64_t>& otherwise = {});
 /// Throws Error{unsupported} where `use_sliding_window` is set: the computation would silently differ.
 void require_no_sliding_window(const Config& config, const std::string& prefix);
 
 /// The base and `rope_scaling` (rope_parameters): types default, mrope, linear and dynamic; others are unsupported.
-void set_rope(const Config& config, const std::string& prefix, double otherwise, RopeSpec& rope);
+void set_rope(const Config& config, const std::string& prefix, double otherwise, RopeSpec& rope,
+              const std::string& layer_type = {});
 
 /// A number, or two equal ones: [448, 448].
 std::int64_t square(const Config& config, const std::string& path, std::int64_t otherwise = 0);
-/// "layer_norm" (the default) or "rms_norm".
-NormKind vision_norm(const Config& config, const std::string& path);
+/// "layer_norm" or "rms_norm".
+NormKind vision_norm(const Config& config, const std::string& path, std::string_view otherwise);
 /// 2 for a ratio of 0.5: so many patches on each side become one token.
 std::int64_t shuffle_side(const Config& config, const std::string& path);
 /// Layers to run so that the features are hidden_states[index] of `depth` layers: -1 all, -2 all but one.
@@ -56,11 +59,12 @@ struct TowerShape {
 };
 LayerShape vision_shape(const Config& config, const TowerShape& tower);
 
-/// What LlamaConfig and Qwen2Config say where a config.json leaves a key out; 0: the key must be there.
+/// What LlamaConfig and its descendants say where a config.json leaves a key out; 0: the key must be there.
 struct DecoderDefaults {
   std::int64_t width = 0, mlp_width = 0, heads = 0, kv_heads = 0, head_dim = 0;
   double eps = 1e-6, rope_base = 10000;
-  bool qkv_bias = false;
+  bool qkv_bias = false;    // always, as in Qwen2; else `attention_bias` says, for the output projection too
+  std::string rope_layers;  // the type of layer whose rope_parameters are meant
 };
 /// A decoder layer by the keys of LlamaConfig and its descendants under `prefix`.
 LayerShape llama_shape(const Config& config, const std::string& prefix, const DecoderDefaults& defaults);

@@ -12,7 +12,11 @@ namespace {
 void add_tower(ModelSpec& model, const Config& c) {
   const std::string v = "vision_config.";
   const std::int64_t patch = c.positive_or(v + "patch_size", 14),
-                     window = c.positive_or(v + "window_size", 112) / patch;
+                     merge = c.positive_or(v + "spatial_merge_size", 2),
+                     window = c.positive_or(v + "window_size", 112) / merge / patch * merge;  // whole cells
+  if (window == 0)
+    fail(ErrorKind::input, c.origin(), ": 'vision_config.window_size' is ", c.integer(v + "window_size"),
+         ": expected at least ", merge * patch, ", one cell of the merger");
   model.vision_width = c.positive(v + "hidden_size");
   model.blocks.push_back(patch_embed_block(
       "visual.patch_embed.proj",
@@ -25,8 +29,10 @@ void add_tower(ModelSpec& model, const Config& c) {
                                       .heads = c.positive(v + "num_heads"),
                                       .activation = activation(c, v + "hidden_act", "silu")});
   layer.norm = NormKind::rms;
-  layer.attention.rope = {
-      .pairs = RopePairs::halves, .axes = RopeAxes::grid, .dims = layer.attention.head_dim};
+  layer.attention.rope = {.pairs = RopePairs::halves,
+                          .axes = RopeAxes::grid,
+                          .base = rope_base(c, v, 10000),
+                          .dims = layer.attention.head_dim};
   layer.attention.window = window;
   const LayerNames names{.norm1 = "norm1",
                          .q = "attn.qkv",
@@ -61,7 +67,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
                                       .norm = NormKind::rms});
   merger.steps.push_back(step(Op::from_windows, "visual", {"visual"}));
   model.blocks.push_back(merger);
-  LayerShape decoder = llama_shape(c, t, {.rope_base = 1e6, .qkv_bias = true});
+  LayerShape decoder = llama_shape(c, t, {.kv_heads = 8, .eps = 1e-5, .rope_base = 1e6, .qkv_bias = true});
   decoder.attention.rope.axes = RopeAxes::sections;
   decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
   add_decoder(model, "model.", {}, decoder, c.positive(t + "num_hidden_layers"));

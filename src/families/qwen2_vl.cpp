@@ -17,7 +17,10 @@ BlockSpec vision_layer(const Config& c, std::int64_t i) {
                                  .kv_heads = heads,
                                  .head_dim = dim,
                                  .scale = inverse_sqrt(dim),
-                                 .rope = {.pairs = RopePairs::halves, .axes = RopeAxes::grid, .dims = dim},
+                                 .rope = {.pairs = RopePairs::halves,
+                                          .axes = RopeAxes::grid,
+                                          .base = rope_base(c, "vision_config.", 10000),
+                                          .dims = dim},
                                  .sees = Sees::picture},
                    .norm = NormKind::layer,
                    .activation = activation(c, "vision_config.hidden_act", "quick_gelu"),
@@ -57,7 +60,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
                                           .out = model.decoder_width,
                                           .merge = Merge::rows,
                                           .side = merge}));
-  LayerShape decoder = llama_shape(c, t, {.rope_base = 1e6, .qkv_bias = true});
+  LayerShape decoder = llama_shape(c, t, {.kv_heads = 8, .eps = 1e-5, .rope_base = 1e6, .qkv_bias = true});
   decoder.attention.rope.axes = RopeAxes::sections;
   decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
   add_decoder(model, "model.", {}, decoder, c.positive(t + "num_hidden_layers"));

@@ -1,5 +1,7 @@
 // Qwen3-VL (2B, 4B, 8B, 32B): learned positions resampled to each picture, deep stack (features of some vision layers
 // are added behind the first decoder layers), Qwen3 decoder with m-rope by turns.
+#include <algorithm>
+
 #include "families/parts.h"
 #include "families/processors.h"
 #include "mquant/error.h"
@@ -41,8 +43,10 @@ void add_tower(ModelSpec& model, const Config& c, const std::vector<std::int64_t
                                       .mlp_width = c.positive(v + "intermediate_size"),
                                       .heads = c.positive(v + "num_heads"),
                                       .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
-  layer.attention.rope = {
-      .pairs = RopePairs::halves, .axes = RopeAxes::grid, .dims = layer.attention.head_dim};
+  layer.attention.rope = {.pairs = RopePairs::halves,
+                          .axes = RopeAxes::grid,
+                          .base = rope_base(c, v, 10000),
+                          .dims = layer.attention.head_dim};
   const LayerNames names{.norm1 = "norm1",
                          .q = "attn.qkv",
                          .o = "attn.proj",
@@ -50,43 +54,61 @@ void add_tower(ModelSpec& model, const Config& c, const std::vector<std::int64_t
                          .up = "mlp.linear_fc1",
                          .down = "mlp.linear_fc2",
                          .fused = Fused::chunks};
+  std::size_t count =
+      0;  // features are numbered as they come up, their mergers as the config lists the layers
   for (std::int64_t i = 0; i < c.positive(v + "depth"); ++i) {
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "blocks.", i, "."), names, layer));
-    for (std::size_t j = 0; j < deep.size(); ++j)
-      if (deep[j] == i) {
-        const std::string name = cat("deepstack.", j);
-        model.blocks.push_back(
-            merger(model, c, name, name, cat(prefix, "deepstack_merger_list.", j, "."), true));
-        model.blocks.back().keeps.push_back("x");
-      }
+    const auto found = std::ranges::find(deep, i);
+    if (found == deep.end()) continue;
+    const std::string name = cat("deepstack.", count++);
+    model.blocks.push_back(
+        merger(model, c, name, name, cat(prefix, "deepstack_merger_list.", found - deep.begin(), "."), true));
+    model.blocks.back().keeps.push_back("x");
   }
 }
 
-/// The features of deep stack j are added to what decoder layer j made: in front of the block behind it.
+/// The features of deep stack j are added to what decoder layer j made: in front of the layer behind it, or at the end
+/// of the last one, since the head may be run on the last row only.
 void add_deep_stack(ModelSpec& model, std::size_t count) {
-  for (std::size_t j = 0; j < count; ++j)
-    for (std::size_t i = 0; i + 1 < model.blocks.size(); ++i)
-      if (model.blocks[i].name == cat("decoder.", j)) {
-        std::vector<Step>& steps = model.blocks[i + 1].steps;
-        steps.insert(steps.begin(), step(Op::add_visual, "x", {"x", cat("deepstack.", j)}));
-      }
+  for (std::size_t j = 0; j < count; ++j) {
+    const auto of = [j](const BlockSpec& block) { return block.name == cat("decoder.", j); };
+    const auto layer = std::ranges::find_if(model.blocks, of);
+    const Step sum = step(Op::add_visual, "x", {"x", cat("deepstack.", j)});
+    const auto next = layer + 1;
+    if (next->name == "head")
+      layer->steps.push_back(sum);
+    else
+      next->steps.insert(next->steps.begin(), sum);
+  }
+}
+
+/// Vision layers whose features go to the decoder.
+std::vector<std::int64_t> deep_stack_layers(const Config& c) {
+  const std::string key = "vision_config.deepstack_visual_indexes";
+  const std::vector<std::int64_t> deep = c.has(key) ? c.integers(key) : std::vector<std::int64_t>{8, 16, 24};
+  const std::int64_t depth = c.positive("vision_config.depth"),
+                     layers = c.positive(text(c) + "num_hidden_layers");
+  if (std::ssize(deep) > layers)
+    fail(ErrorKind::input, c.origin(), ": '", key, "' has ", deep.size(), " layers, more than the decoder");
+  for (auto i = deep.begin(); i != deep.end(); ++i)
+    if (*i < 0 || *i >= depth || std::find(deep.begin(), i, *i) != i)
+      fail(ErrorKind::input, c.origin(), ": '", key, "' names layer ", *i,
+           ": expected different layers below ", depth);
+  return deep;
 }
 
 void add_blocks(ModelSpec& model, const Config& c) {
   const std::string t = text(c);
   model.decoder_width = c.positive(t + "hidden_size");
   model.vocabulary = c.positive(t + "vocab_size");
-  const std::vector<std::int64_t> deep = c.integers("vision_config.deepstack_visual_indexes");
-  if (static_cast<std::int64_t>(deep.size()) > c.positive(t + "num_hidden_layers"))
-    fail(ErrorKind::input, c.origin(), ": 'vision_config.deepstack_visual_indexes' has ", deep.size(),
-         " layers, more than the decoder");
+  const std::vector<std::int64_t> deep = deep_stack_layers(c);
   add_tower(model, c, deep);
   model.blocks.push_back(merger(model, c, "projector", "visual", cat(kTower, "merger."), false));
   if (deep.empty()) model.exemptions.clear();
-  LayerShape decoder = llama_shape(c, t, {.head_dim = 128, .rope_base = 5e6});
+  LayerShape decoder = llama_shape(c, t, {.kv_heads = 32, .head_dim = 128, .rope_base = 5e5});
   decoder.attention.rope.axes = RopeAxes::sections_in_turns;
-  decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
+  decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim, {24, 20, 20});
   DecoderNames names;
   names.layer.q_norm = "self_attn.q_norm";
   names.layer.k_norm = "self_attn.k_norm";

@@ -162,8 +162,11 @@ class LayerWords {
 
   void head_norm(const std::string& reg, const std::string& name) {
     if (name.empty()) return;
-    const std::int64_t width = shape().qk_norm_width > 0 ? shape().qk_norm_width : shape().attention.head_dim;
-    norm(reg + "_norm", name, width, Space::none);
+    const LayerShape& s = shape();
+    block_.norms.push_back(norm_of(reg + "_norm", prefix_ + name, NormKind::rms,
+                                   s.qk_norm_width > 0 ? s.qk_norm_width : s.attention.head_dim,
+                                   s.qk_norm_eps > 0 ? s.qk_norm_eps : s.eps, Space::none));
+    block_.norms.back().one_plus = s.one_plus;
     add(step(Op::norm, reg, {reg}, reg + "_norm"));
   }
 

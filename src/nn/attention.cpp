@@ -68,27 +68,16 @@ std::vector<std::int64_t> picture_ends(const SampleState& sample) {
   return ends;
 }
 
-/// The begin of it.
-std::vector<std::int64_t> picture_begins(const SampleState& sample) {
-  const std::vector<std::int64_t>& picture = sample.features->picture;
-  std::vector<std::int64_t> begins(picture.size());
-  for (std::size_t i = 0; i < picture.size(); ++i)
-    begins[i] = i > 0 && picture[i - 1] == picture[i] ? begins[i - 1] : static_cast<std::int64_t>(i);
-  return begins;
-}
-
 std::vector<KeyRange> causal_ranges(const AttentionSpec& attention, const SampleState& sample,
                                     std::int64_t rows) {
   const bool pictures = attention.sees == Sees::causal_pictures;
-  const std::vector<std::int64_t> begins = pictures ? picture_begins(sample) : std::vector<std::int64_t>(),
-                                  ends = pictures ? picture_ends(sample) : std::vector<std::int64_t>();
+  const std::vector<std::int64_t> ends = pictures ? picture_ends(sample) : std::vector<std::int64_t>();
   std::vector<KeyRange> ranges;
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t position = position_of(sample, i);
     KeyInterval keys = causal_keys(position, attention.window);
     const auto at = static_cast<std::size_t>(position - sample.past);
-    if (pictures && ends[at] > 0)
-      keys = {std::min(keys.begin, sample.past + begins[at]), sample.past + ends[at]};
+    if (pictures && ends[at] > 0) keys.end = sample.past + ends[at];  // a window ends at the front only
     ranges.push_back({keys.begin, keys.end});
   }
   return ranges;

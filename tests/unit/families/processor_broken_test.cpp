@@ -58,6 +58,7 @@ TEST(Processors, RefuseFilesThatContradictEachOther) {
       {"smolvlm", "processor_config.json", R"({"image_seq_len": 64})", ErrorKind::input,
        "'image_seq_len' is 64"},
       {"internvl2", "config.json", R"({"template": "Hermes-2"})", ErrorKind::unsupported, "Hermes-2"},
+      {"cogvlm2", "config.json", R"({"template_version": "base"})", ErrorKind::unsupported, "\"base\""},
       {"llava", "config.json", R"({"vision_feature_select_strategy": "full"})", ErrorKind::unsupported,
        "full"},
       {"gemma3", "preprocessor_config.json", R"({"do_pan_and_scan": true})", ErrorKind::unsupported,

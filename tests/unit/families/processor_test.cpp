@@ -217,5 +217,19 @@ TEST(Processors, StopWhereTheReleaseDoes) {
               HasSubstr("no token ends an answer"));
 }
 
+TEST(InternVl2, TheTemplateOfTheConfigIsTheOneRendered) {
+  const Sample sample = asked({text("Hi")});
+  const std::string rest = "user\nHi<|im_end|>\n<|im_start|>assistant\n";
+  Model later("internvl2");
+  later.edit("config.json", [](auto& c) { c["template"] = "internvl2_5"; });
+  const std::string prompt = later.processor()->prompt(sample);
+  EXPECT_TRUE(prompt.starts_with("<|im_start|>system\n你是书生·万象")) << prompt;
+  EXPECT_TRUE(prompt.ends_with("。<|im_end|>\n<|im_start|>" + rest)) << prompt;
+  EXPECT_TRUE(Model("internvl2")
+                  .processor()
+                  ->prompt(sample)
+                  .ends_with("。<|im_end|><|im_start|>user\nHi<|im_end|><|im_start|>assistant\n"));
+}
+
 }  // namespace
 }  // namespace mquant::test
