@@ -93,18 +93,20 @@ void finish_panel(const CodeRows& a, const PackedWeight& w, std::int64_t panel, 
   if (cpu_level() >= CpuLevel::avx2) finish_row = finish_row_avx2;
 #endif
   const std::int64_t first = panel * kPanelOutputs, outputs = std::min(kPanelOutputs, w.out() - first);
-  for (std::int64_t r = 0; r < a.rows; ++r)
-    finish_row({.sums = sums + r * kPanelOutputs,
-                .taken_off = w.offset() * a.sums[r],
-                .scale = e.scale + first,
-                .split_x = e.split_x + r * e.splits,
-                .split_w = e.split_w + first,
-                .splits = e.splits,
-                .split_stride = w.out(),
-                .row_scale = e.row_scale != nullptr ? e.row_scale[r] : 1.0,
-                .bias = e.bias != nullptr ? e.bias + first : nullptr,
-                .y = y + r * stride + first},
-               outputs);
+  std::int64_t r = 0;
+  for (const ScaleRun& run : e.runs)
+    for (; r < run.end; ++r)
+      finish_row({.sums = sums + r * kPanelOutputs,
+                  .taken_off = w.offset() * a.sums[r],
+                  .scale = run.scale + first,
+                  .split_x = e.splits > 0 ? e.split_x + r * e.splits : nullptr,
+                  .split_w = e.splits > 0 ? e.split_w + first : nullptr,
+                  .splits = e.splits,
+                  .split_stride = w.out(),
+                  .row_scale = e.row_scale != nullptr ? e.row_scale[r] : 1.0,
+                  .bias = e.bias != nullptr ? e.bias + first : nullptr,
+                  .y = y + r * stride + first},
+                 outputs);
 }
 
 PanelProblem problem(const CodeRows& a, const PackedWeight& w, std::int64_t panel, std::int32_t* sums,
@@ -125,6 +127,8 @@ void gemm_packed(const CodeRows& a, const PackedWeight& w, std::int64_t panel_be
                  const Epilogue& epilogue, float* y, std::int64_t stride, GemmScratch& scratch) {
   require(a.rows >= 0 && panel_begin >= 0 && panel_end <= w.panels() && stride >= w.out(), "gemm_packed: ",
           a.rows, " rows, panels ", panel_begin, " to ", panel_end, " of ", w.panels(), ", stride ", stride);
+  require(a.rows == 0 || (!epilogue.runs.empty() && epilogue.runs.back().end == a.rows), "gemm_packed: ", a.rows,
+          " rows in ", epilogue.runs.size(), " runs");
   const packed::Sums sums = packed::body();
   scratch.sums.resize(static_cast<std::size_t>(a.rows * kPanelOutputs));
   for (std::int64_t panel = panel_begin; panel < panel_end; ++panel) {

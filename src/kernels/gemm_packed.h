@@ -16,13 +16,19 @@ struct CodeRows {
   std::int64_t rows = 0;
 };
 
+/// Rows up to `end`, from the end of the run before: one token class, say, and the scales of its product.
+struct ScaleRun {
+  std::int64_t end = 0;
+  const double* scale = nullptr;  ///< [out]
+};
+
 /// What becomes of the sums:
 ///   y[r, o] = float32( sum[r, o] * (row_scale[r] * scale[o])  +  sum_k split_x[r, k] split_w[k, o]  +  bias[o] )
 /// in float64, in this order, and rounded once.  A product of two float32 scales is exact in float64, so it does not
-/// matter whether the row's scale is given apart or is in `scale` already.
+/// matter whether a row's scale is given apart or is in the scale of its run already.
 struct Epilogue {
-  const double* scale = nullptr;      ///< [out]
-  const double* row_scale = nullptr;  ///< [rows]; null: all of one class, whose scale is in `scale`
+  std::span<const ScaleRun> runs;     ///< the last one ends at the last row
+  const double* row_scale = nullptr;  ///< [rows]; null: all 1
   const double* split_x = nullptr;    ///< [rows, splits]
   const double* split_w = nullptr;    ///< [splits, out]
   std::int64_t splits = 0;

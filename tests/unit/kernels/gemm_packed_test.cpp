@@ -78,7 +78,9 @@ void expect_defined_epilogue(const Product& p) {
                             w = uniform(splits * n);
   std::vector<float> bias(static_cast<std::size_t>(n), 0.5F);
   bias[0] = -3.25F;
-  const Epilogue epilogue{scale.data(), row_scale.data(), x.data(), w.data(), splits, bias.data()};
+  const std::vector<double> other = uniform(n);
+  const std::vector<ScaleRun> runs = {{m / 2, other.data()}, {m, scale.data()}};
+  const Epilogue epilogue{runs, row_scale.data(), x.data(), w.data(), splits, bias.data()};
   const std::int64_t stride = n + 3;
   const auto got = test::same_on_all_levels([&] {
     GemmScratch scratch;
@@ -92,7 +94,7 @@ void expect_defined_epilogue(const Product& p) {
       double value = -1;
       if (o < n) {
         const auto at = static_cast<std::size_t>(o);
-        value = static_cast<double>(p.naive(r, o)) * (row_scale[static_cast<std::size_t>(r)] * scale[at]);
+        value = static_cast<double>(p.naive(r, o)) * (row_scale[static_cast<std::size_t>(r)] * (r < m / 2 ? other : scale)[at]);
         for (std::int64_t s = 0; s < splits; ++s)
           value += x[static_cast<std::size_t>(r * splits + s)] * w[static_cast<std::size_t>(s * n + o)];
         value += static_cast<double>(bias[at]);
@@ -136,9 +138,10 @@ TEST(GemmPackedScale, OfTheClassInTheChannelScaleGivesTheSameBits) {
   }
   GemmScratch scratch;
   std::vector<float> gathered(9 * 40), segment(9 * 40);
-  gemm_packed(p.a(), p.weight, 0, 2, {.scale = scale.data(), .row_scale = row_scale.data()}, gathered.data(), 40,
+  const ScaleRun apart{9, scale.data()}, in_one{9, folded.data()};
+  gemm_packed(p.a(), p.weight, 0, 2, {.runs = {&apart, 1}, .row_scale = row_scale.data()}, gathered.data(), 40,
               scratch);
-  gemm_packed(p.a(), p.weight, 0, 2, {.scale = folded.data()}, segment.data(), 40, scratch);
+  gemm_packed(p.a(), p.weight, 0, 2, {.runs = {&in_one, 1}}, segment.data(), 40, scratch);
   EXPECT_EQ(gathered, segment);
 }
 
