@@ -19,6 +19,7 @@ LAYERS = {
     "vision": ["support", "io"],
     "families": ["support", "io", "model", "text", "vision"],
     "nn": ["support", "kernels", "io", "model"],
+    "runtime": ["support", "kernels", "model", "nn"],
     "quant": ["support", "kernels", "model"],
     "passes": ["support", "kernels", "io", "model", "nn", "quant"],
     "artifact": ["support", "kernels", "io", "model"],
@@ -26,7 +27,7 @@ LAYERS = {
 EVERYTHING_BELOW = list(LAYERS)
 LAYERS["pipeline"] = EVERYTHING_BELOW
 LAYERS["eval"] = EVERYTHING_BELOW + ["pipeline"]
-TORCH = {"nn", "quant", "passes", "pipeline", "eval"}
+TORCH = {"nn", "runtime", "quant", "passes", "pipeline", "eval"}
 TORCH_HEADERS = {"tensor.h", "block.h", "pass.h"}  # of include/mquant
 
 # Heavy headers: a pattern of the name between <>, and who may include it; CPP: in .cpp files only.
