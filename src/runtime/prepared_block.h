@@ -26,6 +26,7 @@ class PreparedBlock {
 
  private:
   void run_step_of(const Step& step, Batch& batch, const RunMode& mode, const std::vector<bool>& takes_part) const;
+  void run_compact(const Step& step, Batch& batch, const RunMode& mode) const;
 
   std::unique_ptr<Block> block_;  // programs point into it
   std::unique_ptr<PreparedLinears> linears_;
