@@ -19,6 +19,11 @@ void check_shape(std::int64_t rows, std::int64_t columns, int bits) {
           " x ", columns, " codes");
 }
 
+void unpack_int8_run(const std::int32_t* row, std::span<std::int8_t> out) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(row);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::int8_t>(bytes[i] - 128);
+}
+
 }  // namespace
 
 std::int64_t packed_words(std::int64_t columns, int bits) {
@@ -58,15 +63,14 @@ void unpack_codes(std::span<const std::int32_t> words, std::int64_t rows, std::i
   if (std::ssize(words) != rows * width)
     fail(ErrorKind::input, "packed int", bits, " codes: expected ", rows, " x ", width, " words for ", rows,
          " x ", columns, " codes, got ", words.size());
-  const std::uint32_t mask = (1U << bits) - 1;
-  const int offset = 1 << (bits - 1);
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::int32_t* row = words.data() + r * width;
-    for (std::int64_t j = 0; j < columns; ++j) {
-      const std::uint32_t word = static_cast<std::uint32_t>(row[j / in_word]) >> (bits * (j % in_word));
-      codes[static_cast<std::size_t>(r * columns + j)] =
-          static_cast<std::int8_t>(static_cast<int>(word & mask) - offset);
-    }
+    const std::span<std::int8_t> out = codes.subspan(static_cast<std::size_t>(r * columns),
+                                                     static_cast<std::size_t>(columns));
+    if (bits == 4)
+      unpack_int4_run(row, 0, out);
+    else
+      unpack_int8_run(row, out);
     const std::int64_t used = columns % in_word;
     if (used != 0 && static_cast<std::uint32_t>(row[width - 1]) >> (bits * used) != 0)
       fail(ErrorKind::input, "packed int", bits, " codes: row ", r, " has bits set after its ", columns,

@@ -1,6 +1,8 @@
 #include "kernels/packed_weight.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <new>
 
 #include "kernels/gemm_int8.h"
@@ -8,6 +10,8 @@
 
 namespace mquant {
 namespace {
+
+static_assert(std::endian::native == std::endian::little, "codes are packed four bytes at a time");
 
 constexpr std::align_val_t kAlignment{64};
 constexpr std::int64_t kStepInputs = 4, kStepBytes = 64;
@@ -24,6 +28,15 @@ Place place_of(std::int64_t output, std::int64_t input) {
           within < 8 ? 0 : 4};
 }
 
+void check_range(const std::int8_t* codes, std::int64_t in, int bits, std::int64_t output) {
+  const int lowest = bits == 4 ? -8 : -127, highest = bits == 4 ? 7 : 127;
+  int bad = 0;
+  for (std::int64_t i = 0; i < in; ++i) bad |= static_cast<int>(codes[i] < lowest) | static_cast<int>(codes[i] > highest);
+  if (bad == 0) return;
+  const auto at = std::find_if(codes, codes + in, [&](int code) { return code < lowest || code > highest; }) - codes;
+  fail(ErrorKind::internal, "code ", int{codes[at]}, " of output ", output, ", input ", at, " is none of ", bits, " bits");
+}
+
 }  // namespace
 
 std::int64_t padded_inputs(std::int64_t in) { return (in + kGroupInputs - 1) / kGroupInputs * kGroupInputs; }
@@ -38,20 +51,26 @@ PackedWeight::PackedWeight(std::span<const std::int8_t> codes, std::int64_t out,
   if (in > kLongestInt8Sum)
     fail(ErrorKind::unsupported, "an integer product over ", in, " columns may overflow; at most ",
          kLongestInt8Sum);
-  const std::int64_t lowest = bits == 4 ? -8 : -127, highest = bits == 4 ? 7 : 127;
   bytes_.reset(static_cast<std::uint8_t*>(::operator new[](static_cast<std::size_t>(this->bytes()), kAlignment)));
   std::fill_n(bytes_.get(), this->bytes(), std::uint8_t{0});
-  for (std::int64_t o = 0; o < out; ++o) {
-    std::uint8_t* panel = bytes_.get() + o / kPanelOutputs * panel_bytes();
-    const std::int8_t* row = codes.data() + o * in;
-    for (std::int64_t i = 0; i < in; ++i) {
-      require(row[i] >= lowest && row[i] <= highest, "code ", int{row[i]}, " of output ", o, ", input ", i,
-              " is none of ", bits, " bits");
-      const int value = row[i] + offset();
-      const Place at = place_of(o % kPanelOutputs, i % kGroupInputs);
-      std::uint8_t* group = panel + i / kGroupInputs * planes() * kPlaneBytes + at.byte;
-      for (std::int64_t plane = 0; plane < planes(); ++plane)
-        group[plane * kPlaneBytes] |= static_cast<std::uint8_t>((value >> (4 * plane) & 15) << at.shift);
+  for (std::int64_t o = 0; o < out; ++o) pack_output(o, codes.subspan(static_cast<std::size_t>(o * in)).data());
+}
+
+void PackedWeight::pack_output(std::int64_t output, const std::int8_t* codes) {
+  check_range(codes, in_, bits_, output);
+  std::uint8_t* panel = bytes_.get() + output / kPanelOutputs * panel_bytes();
+  for (std::int64_t i = 0; i < in_; i += kStepInputs) {
+    std::uint32_t four = 0;  // codes, two's complement; 0 behind the last
+    std::memcpy(&four, codes + i, static_cast<std::size_t>(std::min(kStepInputs, in_ - i)));
+    // Adding 2^(bits - 1) turns the sign bit of a code over, and no other.
+    four ^= bits_ == 4 ? 0x08080808U : 0x80808080U;
+    const Place at = place_of(output % kPanelOutputs, i % kGroupInputs);
+    std::uint8_t* step = panel + i / kGroupInputs * planes() * kPlaneBytes + at.byte;
+    for (std::int64_t plane = 0; plane < planes(); ++plane, step += kPlaneBytes) {
+      std::uint32_t word = 0;
+      std::memcpy(&word, step, sizeof(word));
+      word |= (four >> (4 * plane) & 0x0f0f0f0fU) << at.shift;
+      std::memcpy(step, &word, sizeof(word));
     }
   }
 }

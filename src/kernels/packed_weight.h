@@ -44,6 +44,8 @@ class PackedWeight {
   std::int8_t code(std::int64_t output, std::int64_t input) const;
 
  private:
+  void pack_output(std::int64_t output, const std::int8_t* codes);
+
   struct Free {
     void operator()(std::uint8_t* bytes) const;
   };
