@@ -1,9 +1,14 @@
 // Loading all blocks of a model, and the forward pass over them.
 #include "eval/loaded_model.h"
 
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
+#include <optional>
 
 #include "mquant/artifact.h"
 #include "mquant/error.h"
@@ -67,22 +72,22 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     describe(store.identity().model);
     settle(store.identity().recipe, store.identity().seed);
     model.calibration_digests_ = store.identity().sample_digests;
-    for (const BlockSpec& spec : model.spec_->blocks)
-      model.add_block(from_stored(store.read(spec.name), spec, floats), executor);
+    model.load(executor, [&](const BlockSpec& spec) { return from_stored(store.read(spec.name), spec, floats); });
   } else if (Artifact::is_artifact(path)) {
     describe(path);
     const Artifact artifact = Artifact::open(path, *model.spec_);
     settle(artifact.manifest().raw("calibration.recipe"),
            static_cast<std::uint64_t>(artifact.manifest().integer("calibration.seed")));
     model.calibration_digests_ = artifact.sample_digests();
-    for (const BlockSpec& spec : model.spec_->blocks)
-      model.add_block(from_stored(artifact.read(spec.name), spec, floats), executor);
+    model.load(executor,
+               [&](const BlockSpec& spec) { return from_stored(artifact.read(spec.name), spec, floats); });
   } else {
     SourceModel source = open_source(path);
     model.spec_ = std::make_unique<const ModelSpec>(std::move(source.model));
     model.processor_ = std::move(source.processor);
-    for (const BlockSpec& spec : model.spec_->blocks)
-      model.add_block(load_block(source.checkpoint, *model.spec_, spec, at::kFloat), executor);
+    model.load(executor, [&](const BlockSpec& spec) {
+      return load_block(source.checkpoint, *model.spec_, spec, at::kFloat);
+    });
   }
   return model;
 }
@@ -107,13 +112,32 @@ std::vector<KvCache> LoadedModel::make_caches(std::int64_t capacity) const {
   return caches;
 }
 
-void LoadedModel::add_block(Block block, Executor executor) {
-  in_context(block.spec().name, [&] {
-    if (executor == Executor::fast)
-      fast_.emplace_back(std::move(block));
-    else
-      plain_.push_back(std::move(block));
+void LoadedModel::load(Executor executor, const std::function<Block(const BlockSpec&)>& read) {
+  const auto count = static_cast<std::int64_t>(spec_->blocks.size());
+  std::vector<std::optional<Block>> plain(spec_->blocks.size());
+  std::vector<std::optional<PreparedBlock>> fast(spec_->blocks.size());
+  std::vector<std::exception_ptr> errors(spec_->blocks.size());
+  std::atomic<std::size_t> next{0};  // blocks differ too much in size for equal shares
+  at::parallel_for(0, std::min<std::int64_t>(count, at::get_num_threads()), 1, [&](std::int64_t, std::int64_t) {
+    const c10::InferenceMode no_gradients;
+    for (std::size_t i = next++; i < spec_->blocks.size(); i = next++) {
+      try {
+        const BlockSpec& spec = spec_->blocks[i];
+        if (executor == Executor::plain)
+          plain[i] = read(spec);
+        else
+          in_context(spec.name, [&] { fast[i].emplace(read(spec)); });
+      } catch (...) {
+        errors[i] = std::current_exception();
+      }
+    }
   });
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
+  for (std::optional<Block>& block : plain)
+    if (block) plain_.push_back(std::move(*block));
+  for (std::optional<PreparedBlock>& block : fast)
+    if (block) fast_.push_back(std::move(*block));
 }
 
 LoadedModel::Weights LoadedModel::weights(Tower tower) const {

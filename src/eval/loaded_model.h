@@ -69,7 +69,8 @@ class LoadedModel {
 
  private:
   std::unique_ptr<const ModelSpec> spec_;  // the blocks point into it
-  void add_block(Block block, Executor executor);
+  /// Reads all blocks, a thread each at a time, and packs them for the fast executor.
+  void load(Executor executor, const std::function<Block(const BlockSpec&)>& read);
   at::Tensor run_plain(const Sequence& sequence, LogitRows rows, const AfterBlock& after) const;
 
   std::vector<Block> plain_;  // one of the two is empty
