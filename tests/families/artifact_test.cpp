@@ -9,6 +9,7 @@
 #include "mquant/compile.h"
 #include "nn/stored.h"
 #include "tests/families/goldens.h"
+#include "tests/support/executors.h"
 #include "tests/support/fake_quant.h"
 #include "tests/support/temp_dir.h"
 
@@ -51,8 +52,8 @@ TEST_P(FamilyArtifact, ComputesWhatItsCodesAndScalesMean) {
   calibrate(options);
   export_artifact(
       {.calibration = directory / "calibration", .output = directory / "artifact", .format = "auto"});
-  const LoadedModel calibration = LoadedModel::open(directory / "calibration"),
-                    model = LoadedModel::open(directory / "artifact");
+  const LoadedModel calibration = LoadedModel::open(directory / "calibration");
+  LoadedModel model = LoadedModel::open(directory / "artifact");
   const VerifyReport report = verify_artifact(directory / "artifact", model.spec());
   EXPECT_TRUE(report.problems.empty()) << report.problems.front();
   const Artifact artifact = Artifact::open(directory / "artifact", model.spec());
@@ -60,8 +61,9 @@ TEST_P(FamilyArtifact, ComputesWhatItsCodesAndScalesMean) {
   for (const BlockSpec& spec : model.spec().blocks)
     blocks.push_back(from_stored(artifact.read(spec.name), spec));
   expect_scales(blocks);
+  const std::vector<Features> all = model.features(read_samples(cases), WithAnswer::no);
   double worst = 0;
-  for (const Features& features : model.features(read_samples(cases), WithAnswer::no)) {
+  for (const Features& features : all) {
     std::vector<KvCache> none;
     const at::Tensor logits = model.logits(features, none, 0, LogitRows::all);
     EXPECT_TRUE(logits.isfinite().all().item<bool>());
@@ -72,6 +74,13 @@ TEST_P(FamilyArtifact, ComputesWhatItsCodesAndScalesMean) {
     worst = std::max(worst, relative_to_largest(logits, run.logits()));
   }
   EXPECT_LT(worst, kBound);
+  const LoadedModel plain = LoadedModel::open(directory / "artifact", Executor::plain);
+  for (const Features& features : all) {
+    expect_same_numbers(plain, model, features);
+    expect_scaling_keeps_bits(model, features);
+    expect_turns_are_one(model, features);
+  }
+  expect_batch_is_each_alone(model, all);
   std::printf("  %-12s artifact against its definition: %.1e\n", GetParam().c_str(), worst);
 }
 

@@ -24,7 +24,7 @@ TEST_P(IntegerSemantics, EqualFakeQuantizedFloats) {
                  {.overrides = {"calibration.samples=5", "suppress.columns=" + GetParam(),
                                 "suppress.weight_ratio=1.5"}});
   export_into(directory / "artifact", directory / "calibration");
-  const LoadedModel model = LoadedModel::open(directory / "artifact");
+  const LoadedModel model = LoadedModel::open(directory / "artifact", Executor::plain);
   const Artifact artifact = Artifact::open(directory / "artifact", model.spec());
   std::vector<Block> blocks;
   for (const BlockSpec& spec : model.spec().blocks)
