@@ -3,9 +3,6 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/layer_norm.h>
-#include <ATen/ops/silu.h>
 
 #include <algorithm>
 
@@ -13,6 +10,7 @@
 #include "nn/attention.h"
 #include "nn/linear.h"
 #include "nn/patch_rows.h"
+#include "nn/row_steps.h"
 #include "nn/tensors.h"
 #include "nn/token_order.h"
 #include "nn/token_rows.h"
@@ -25,27 +23,6 @@ auto& found(Map& map, std::string_view name, const BlockSpec& spec) {
   const auto it = map.find(name);
   if (it == map.end()) fail(ErrorKind::internal, "block '", spec.name, "' holds no '", name, "'");
   return it->second;
-}
-
-/// Each run of norm.width values on its own: a row, or the heads in it.
-at::Tensor normalized(const NormWeights& norm, std::int64_t width, const at::Tensor& rows) {
-  const at::Tensor x = rows.size(1) == width ? rows : rows.reshape({-1, width});
-  if (norm.kind == NormKind::layer)
-    return at::layer_norm(x, {width}, norm.scale, norm.shift, norm.eps).view(rows.sizes());
-  at::Tensor y = x * x.square().mean(-1, true).add(norm.eps).rsqrt();
-  if (norm.scale.defined()) y = norm.scale * y;
-  if (norm.shift.defined()) y = y + norm.shift;
-  return y.view(rows.sizes());
-}
-
-at::Tensor activated(Activation activation, const at::Tensor& x) {
-  switch (activation) {
-    case Activation::silu: return at::silu(x);
-    case Activation::gelu: return at::gelu(x);
-    case Activation::gelu_tanh: return at::gelu(x, "tanh");
-    case Activation::quick_gelu: return x * (x * 1.702).sigmoid();
-  }
-  return x;
 }
 
 class Runner {
