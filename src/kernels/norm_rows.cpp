@@ -22,8 +22,8 @@ typedef float UnalignedQuad __attribute__((vector_size(16), aligned(4), may_alia
 }
 
 [[gnu::always_inline]] inline Vector<float> rounded(const Vector<double>& low, const Vector<double>& high) {
-  return __builtin_shufflevector(__builtin_convertvector(low, Quad), __builtin_convertvector(high, Quad), 0, 1,
-                                 2, 3, 4, 5, 6, 7);
+  return __builtin_shufflevector(__builtin_convertvector(low, Quad), __builtin_convertvector(high, Quad), 0,
+                                 1, 2, 3, 4, 5, 6, 7);
 }
 
 /// The sum of term(x) over a row; lanes are added pairwise.
@@ -55,17 +55,18 @@ template <bool centred>
 [[gnu::always_inline]] inline void scaled_row(const NormRows& p, const float* x, double mean, float factor,
                                               float* out) {
   constexpr int kFloats = VectorOf<float>::lanes;
-  const auto block = [&](const float* in, const float* scale, const float* shift, float* to) __attribute__((always_inline)) {
-    Vector<float> y;
-    if constexpr (centred)
-      y = rounded(load_doubles(in) - mean, load_doubles(in + kStep) - mean);
-    else
-      y = load(in);
-    y *= factor;
-    if (scale) y *= load(scale);
-    if (shift) y += load(shift);
-    store<float>(to, y);
-  };
+  const auto block = [&](const float* in, const float* scale, const float* shift, float* to)
+                         __attribute__((always_inline)) {
+                           Vector<float> y;
+                           if constexpr (centred)
+                             y = rounded(load_doubles(in) - mean, load_doubles(in + kStep) - mean);
+                           else
+                             y = load(in);
+                           y *= factor;
+                           if (scale) y *= load(scale);
+                           if (shift) y += load(shift);
+                           store<float>(to, y);
+                         };
   const std::int64_t whole = p.width / kFloats * kFloats, left = p.width - whole;
   for (std::int64_t i = 0; i < whole; i += kFloats)
     block(x + i, p.scale ? p.scale + i : nullptr, p.shift ? p.shift + i : nullptr, out + i);
@@ -85,7 +86,8 @@ float inverse_root(double sum, std::int64_t width, double eps) {
 [[gnu::always_inline]] inline void rms_norm(const NormRows& p) {
   for (std::int64_t r = 0; r < p.rows; ++r) {
     const float* x = p.x + r * p.x_stride;
-    const double squares = sum_of(x, p.width, [](const Vector<double>& v) __attribute__((always_inline)) { return v * v; });
+    const double squares =
+        sum_of(x, p.width, [](const Vector<double>& v) __attribute__((always_inline)) { return v * v; });
     scaled_row<false>(p, x, 0.0, inverse_root(squares, p.width, p.eps), p.out + r * p.out_stride);
   }
 }
@@ -93,8 +95,9 @@ float inverse_root(double sum, std::int64_t width, double eps) {
 [[gnu::always_inline]] inline void layer_norm(const NormRows& p) {
   for (std::int64_t r = 0; r < p.rows; ++r) {
     const float* x = p.x + r * p.x_stride;
-    const double mean = sum_of(x, p.width, [](const Vector<double>& v) __attribute__((always_inline)) { return v; }) /
-                        static_cast<double>(p.width);
+    const double mean =
+        sum_of(x, p.width, [](const Vector<double>& v) __attribute__((always_inline)) { return v; }) /
+        static_cast<double>(p.width);
     const double squares = sum_of(x, p.width, [mean](const Vector<double>& v) __attribute__((always_inline)) {
       const Vector<double> centred = v - mean;
       return centred * centred;

@@ -3,19 +3,15 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/layer_norm.h>
-#include <ATen/ops/silu.h>
 
 #include <algorithm>
 #include <set>
 
 #include "mquant/error.h"
-#include "kernels/activations.h"
-#include "kernels/norm_rows.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
 #include "nn/patch_rows.h"
+#include "nn/row_steps.h"
 #include "nn/tensors.h"
 #include "nn/token_order.h"
 #include "nn/token_rows.h"
@@ -28,29 +24,6 @@ auto& found(Map& map, std::string_view name, const BlockSpec& spec) {
   const auto it = map.find(name);
   if (it == map.end()) fail(ErrorKind::internal, "block '", spec.name, "' holds no '", name, "'");
   return it->second;
-}
-
-/// Each run of norm.width values on its own: a row, or the heads in it.
-at::Tensor normalized(const NormWeights& norm, std::int64_t width, const at::Tensor& rows) {
-  const at::Tensor x = rows.size(1) == width ? rows : rows.reshape({-1, width});
-  if (x.scalar_type() == at::kFloat) { at::Tensor c = x.contiguous(), y = at::empty_like(c); for (std::int64_t r = 0; r < c.size(0); ++r) (norm.kind == NormKind::layer ? layer_norm_row : rms_norm_row)(c.data_ptr<float>() + r * width, width, norm.scale.defined() ? norm.scale.data_ptr<float>() : nullptr, norm.shift.defined() ? norm.shift.data_ptr<float>() : nullptr, norm.eps, y.data_ptr<float>() + r * width); return y.view(rows.sizes()); }
-  if (norm.kind == NormKind::layer)
-    return at::layer_norm(x, {width}, norm.scale, norm.shift, norm.eps).view(rows.sizes());
-  at::Tensor y = x * x.square().mean(-1, true).add(norm.eps).rsqrt();
-  if (norm.scale.defined()) y = norm.scale * y;
-  if (norm.shift.defined()) y = y + norm.shift;
-  return y.view(rows.sizes());
-}
-
-at::Tensor activated(Activation activation, const at::Tensor& x) {
-  if (x.scalar_type() == at::kFloat) { at::Tensor c = x.contiguous(), y = at::empty_like(c); activate_row(activation, c.data_ptr<float>(), c.numel(), y.data_ptr<float>()); return y; }
-  switch (activation) {
-    case Activation::silu: return at::silu(x);
-    case Activation::gelu: return at::gelu(x);
-    case Activation::gelu_tanh: return at::gelu(x, "tanh");
-    case Activation::quick_gelu: return x * (x * 1.702).sigmoid();
-  }
-  return x;
 }
 
 class Runner {

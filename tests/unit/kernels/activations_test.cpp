@@ -62,8 +62,8 @@ TEST_P(ActivationRow, BitsDoNotDependOnThePlaceOrTheLength) {
   const auto whole = run(x);
   for (std::size_t begin = 0; begin < x.size(); ++begin)
     for (std::size_t end = begin + 1; end <= x.size(); ++end) {
-      const auto part = run({x.begin() + static_cast<std::ptrdiff_t>(begin),
-                             x.begin() + static_cast<std::ptrdiff_t>(end)});
+      const auto part =
+          run({x.begin() + static_cast<std::ptrdiff_t>(begin), x.begin() + static_cast<std::ptrdiff_t>(end)});
       ASSERT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(begin)))
           << begin << ", " << end;
     }

@@ -46,8 +46,7 @@ struct Norm {
     double mean = 0, squares = 0;
     for (const float v : row) mean += static_cast<double>(v) / static_cast<double>(row.size());
     if (!centred) mean = 0;
-    for (const float v : row)
-      squares += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
+    for (const float v : row) squares += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
     const double y = (row[i] - mean) / std::sqrt(squares / static_cast<double>(row.size()) + eps);
     return y * (scale.empty() ? 1.0 : scale[i]) + (shift.empty() ? 0.0 : shift[i]);
   }
@@ -94,7 +93,8 @@ TEST_P(NormRowsTest, RowIsTheSameWhereverItStandsAndInPlace) {
   std::vector<float> wide(static_cast<std::size_t>(rows * stride), -99.0F);
   for (std::int64_t r = 0; r < rows; ++r)  // in reverse
     std::copy_n(x.begin() + r * width, width, wide.begin() + (rows - 1 - r) * stride);
-  NormRows problem{wide.data(), wide.data(), rows, width, stride, stride, n.scale.data(), n.shift.data(), n.eps};
+  NormRows problem{wide.data(), wide.data(),    rows,           width, stride,
+                   stride,      n.scale.data(), n.shift.data(), n.eps};
   n.centred ? layer_norm_rows(problem) : rms_norm_rows(problem);
   std::vector<float> row(static_cast<std::size_t>(width));
   for (std::int64_t r = 0; r < rows; ++r) {
