@@ -1,4 +1,7 @@
 // mquant: reads the command line, runs one job, turns its error into one line and an exit code.
+#include <unistd.h>
+
+#include <cstdlib>
 #include <iostream>
 #include <new>
 #include <string>
@@ -25,6 +28,8 @@ constexpr const char* kOverview =
     "  mquant verify    ART                                    does it hold what it promises?\n"
     "  mquant list      families|passes|formats|recipes        what there is\n\n"
     "mquant COMMAND --help has options and examples; mquant --help the options of all commands.\n";
+
+constexpr const char* kSpins = "2000";  // tens of microseconds: longer than between the loops of one block
 
 constexpr const char* kExitCodes =
     "Exit codes: 0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 6 verification failed,\n"
@@ -167,7 +172,19 @@ class Program {
   Command command_;
 };
 
+/// OpenMP's threads wait for the next loop by spinning, for milliseconds unless told otherwise: where other programs want
+/// the cores, all wait for a thread that waits.  libgomp reads its settings before main, so the program starts itself
+/// again with them, once; who has set one of them knows better.
+void settle_waiting(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  setenv("GOMP_SPINCOUNT", kSpins, 1);
+  execv("/proc/self/exe", argv);  // comes back only if it cannot; then it is as if it had not been tried
+}
+
 }  // namespace
 }  // namespace mquant::cli
 
-int main(int argc, char** argv) { return mquant::cli::Program({argv, argv + argc}).run(); }
+int main(int argc, char** argv) {
+  mquant::cli::settle_waiting(argv);
+  return mquant::cli::Program({argv, argv + argc}).run();
+}
