@@ -1,10 +1,13 @@
 // mquant: reads the command line, runs one job, turns its error into one line and an exit code.
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <iostream>
 #include <new>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "arguments.h"
@@ -174,8 +177,11 @@ class Program {
 
 /// OpenMP's threads wait for the next loop by spinning, for milliseconds unless told otherwise: where other programs want
 /// the cores, all wait for a thread that waits.  libgomp reads its settings before main, so the program starts itself
-/// again with them, once; who has set one of them knows better.
-void settle_waiting(char** argv) {
+/// again with them, once, for the commands that compute; who has set one of them knows better.
+void settle_waiting(int argc, char** argv) {
+  static constexpr std::array kComputing = {"calibrate", "quantize", "eval", "generate", "forward", "bench"};
+  const auto computes = [](std::string_view word) { return std::ranges::find(kComputing, word) != kComputing.end(); };
+  if (std::none_of(argv, argv + argc, computes)) return;
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("GOMP_SPINCOUNT", kSpins, 1);
   execv("/proc/self/exe", argv);  // comes back only if it cannot; then it is as if it had not been tried
@@ -185,6 +191,6 @@ void settle_waiting(char** argv) {
 }  // namespace mquant::cli
 
 int main(int argc, char** argv) {
-  mquant::cli::settle_waiting(argv);
+  mquant::cli::settle_waiting(argc, argv);
   return mquant::cli::Program({argv, argv + argc}).run();
 }
