@@ -72,7 +72,8 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     describe(store.identity().model);
     settle(store.identity().recipe, store.identity().seed);
     model.calibration_digests_ = store.identity().sample_digests;
-    model.load(executor, [&](const BlockSpec& spec) { return from_stored(store.read(spec.name), spec, floats); });
+    model.load(executor,
+               [&](const BlockSpec& spec) { return from_stored(store.read(spec.name), spec, floats); });
   } else if (Artifact::is_artifact(path)) {
     describe(path);
     const Artifact artifact = Artifact::open(path, *model.spec_);
@@ -118,20 +119,21 @@ void LoadedModel::load(Executor executor, const std::function<Block(const BlockS
   std::vector<std::optional<PreparedBlock>> fast(spec_->blocks.size());
   std::vector<std::exception_ptr> errors(spec_->blocks.size());
   std::atomic<std::size_t> next{0};  // blocks differ too much in size for equal shares
-  at::parallel_for(0, std::min<std::int64_t>(count, at::get_num_threads()), 1, [&](std::int64_t, std::int64_t) {
-    const c10::InferenceMode no_gradients;
-    for (std::size_t i = next++; i < spec_->blocks.size(); i = next++) {
-      try {
-        const BlockSpec& spec = spec_->blocks[i];
-        if (executor == Executor::plain)
-          plain[i] = read(spec);
-        else
-          in_context(spec.name, [&] { fast[i].emplace(read(spec)); });
-      } catch (...) {
-        errors[i] = std::current_exception();
-      }
-    }
-  });
+  at::parallel_for(0, std::min<std::int64_t>(count, at::get_num_threads()), 1,
+                   [&](std::int64_t, std::int64_t) {
+                     const c10::InferenceMode no_gradients;
+                     for (std::size_t i = next++; i < spec_->blocks.size(); i = next++) {
+                       try {
+                         const BlockSpec& spec = spec_->blocks[i];
+                         if (executor == Executor::plain)
+                           plain[i] = read(spec);
+                         else
+                           in_context(spec.name, [&] { fast[i].emplace(read(spec)); });
+                       } catch (...) {
+                         errors[i] = std::current_exception();
+                       }
+                     }
+                   });
   for (const std::exception_ptr& error : errors)
     if (error) std::rethrow_exception(error);
   for (std::optional<Block>& block : plain)
@@ -188,11 +190,14 @@ std::vector<at::Tensor> LoadedModel::logits(std::span<const Sequence> sequences,
     states.back().past = sequence.past;
   }
   Batch batch(std::move(states));
-  const auto on_x = [&](const std::function<at::Tensor(SampleState&)>& work) { batch.each({"x"}, "x", {}, work); };
+  const auto on_x = [&](const std::function<at::Tensor(SampleState&)>& work) {
+    batch.each({"x"}, "x", {}, work);
+  };
   std::size_t layer = 0;
   for (const PreparedBlock& block : fast_) {
     const BlockSpec& spec = block.spec();
-    if (std::ranges::none_of(sequences, [&](const Sequence& s) { return takes_part(spec, *s.features); })) continue;
+    if (std::ranges::none_of(sequences, [&](const Sequence& s) { return takes_part(spec, *s.features); }))
+      continue;
     if (spec.name == "head")
       on_x([&](SampleState& state) {
         restore_order(state);

@@ -36,7 +36,8 @@ template <int Rows>
   for (int r = 0; r < Rows; ++r) {
     float lanes[kLanes];
     store(lanes, (sums[r][0] + sums[r][1]) + (sums[r][2] + sums[r][3]));
-    float total = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+    float total =
+        ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
     for (std::int64_t t = i; t < in; ++t)
       total += x[r * in + t] * std::bit_cast<float>(static_cast<std::uint32_t>(w[t]) << 16);
     y[r * stride] = total;
@@ -44,7 +45,8 @@ template <int Rows>
 }
 
 [[gnu::always_inline]] inline void gemm_body(const float* x, std::int64_t rows, const std::uint16_t* w,
-                                             std::int64_t out, std::int64_t in, float* y, std::int64_t stride) {
+                                             std::int64_t out, std::int64_t in, float* y,
+                                             std::int64_t stride) {
   for (std::int64_t o = 0; o < out; ++o) {
     std::int64_t r = 0;
     for (; r + kRowsAtOnce <= rows; r += kRowsAtOnce)
@@ -53,8 +55,8 @@ template <int Rows>
   }
 }
 
-void gemm_portable(const float* x, std::int64_t rows, const std::uint16_t* w, std::int64_t out, std::int64_t in,
-                   float* y, std::int64_t stride) {
+void gemm_portable(const float* x, std::int64_t rows, const std::uint16_t* w, std::int64_t out,
+                   std::int64_t in, float* y, std::int64_t stride) {
   gemm_body(x, rows, w, out, in, y, stride);
 }
 
@@ -67,8 +69,8 @@ void gemm_portable(const float* x, std::int64_t rows, const std::uint16_t* w, st
 
 }  // namespace
 
-void gemm_bf16(const float* x, std::int64_t rows, const std::uint16_t* w, std::int64_t out, std::int64_t in, float* y,
-               std::int64_t stride) {
+void gemm_bf16(const float* x, std::int64_t rows, const std::uint16_t* w, std::int64_t out, std::int64_t in,
+               float* y, std::int64_t stride) {
   require(rows >= 0 && out >= 0 && in >= 0 && stride >= out, "gemm_bf16 of ", rows, " x ", out, " x ", in);
   auto* gemm = gemm_portable;
 #if defined(__x86_64__)

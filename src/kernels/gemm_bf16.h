@@ -12,7 +12,7 @@ namespace mquant {
 /// @param w  [out, in], bfloat16 bits, contiguous
 /// @param y  [rows, out], rows `stride` >= out apart, so that a caller may split the outputs over threads
 /// Cost      2 rows out in operations, single-threaded; w is read once for each four rows
-void gemm_bf16(const float* x, std::int64_t rows, const std::uint16_t* w, std::int64_t out, std::int64_t in, float* y,
-               std::int64_t stride);
+void gemm_bf16(const float* x, std::int64_t rows, const std::uint16_t* w, std::int64_t out, std::int64_t in,
+               float* y, std::int64_t stride);
 
 }  // namespace mquant

@@ -65,8 +65,8 @@ void unpack_codes(std::span<const std::int32_t> words, std::int64_t rows, std::i
          " x ", columns, " codes, got ", words.size());
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::int32_t* row = words.data() + r * width;
-    const std::span<std::int8_t> out = codes.subspan(static_cast<std::size_t>(r * columns),
-                                                     static_cast<std::size_t>(columns));
+    const std::span<std::int8_t> out =
+        codes.subspan(static_cast<std::size_t>(r * columns), static_cast<std::size_t>(columns));
     if (bits == 4)
       unpack_int4_run(row, 0, out);
     else

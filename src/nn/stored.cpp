@@ -24,8 +24,10 @@ bool may_stay_compact(const BlockSpec& spec, const std::string& name) {
   });
 }
 
-at::ScalarType held_as(const TensorData& data, const BlockSpec& spec, const std::string& name, FloatTensors floats) {
-  const bool compact = floats == FloatTensors::compact && data.dtype == DType::bf16 && may_stay_compact(spec, name);
+at::ScalarType held_as(const TensorData& data, const BlockSpec& spec, const std::string& name,
+                       FloatTensors floats) {
+  const bool compact =
+      floats == FloatTensors::compact && data.dtype == DType::bf16 && may_stay_compact(spec, name);
   return compact ? at::kBFloat16 : at::kFloat;
 }
 

@@ -72,8 +72,7 @@ void PreparedBlock::run(Batch& batch, const RunMode& mode) const {
 void PreparedBlock::run_step_of(const Step& step, Batch& batch, const RunMode& mode,
                                 const std::vector<bool>& takes_part) const {
   const Stopwatch watch;
-  if (step.op == Op::linear && is_compact(block_->linear(step.name)))
-    return run_compact(step, batch, mode);
+  if (step.op == Op::linear && is_compact(block_->linear(step.name))) return run_compact(step, batch, mode);
   batch.each(step.in, step.out, takes_part,
              [&](SampleState& sample) { return run_step(*block_, sample, step); });
   if (mode.clock == nullptr) return;
@@ -93,8 +92,8 @@ void PreparedBlock::run_compact(const Step& step, Batch& batch, const RunMode& m
   at::Tensor y = at::empty({rows, outputs}, at::kFloat);
   const auto* weight = reinterpret_cast<const std::uint16_t*>(linear.weight.data_ptr<at::BFloat16>());
   at::parallel_for(0, outputs, kOutputsAThread, [&](std::int64_t begin, std::int64_t end) {
-    gemm_bf16(x.data_ptr<float>(), rows, weight + begin * width, end - begin, width, y.data_ptr<float>() + begin,
-              outputs);
+    gemm_bf16(x.data_ptr<float>(), rows, weight + begin * width, end - begin, width,
+              y.data_ptr<float>() + begin, outputs);
   });
   if (linear.bias.defined()) y += linear.bias;
   batch.put(step.out, {y, in.begin, in.present});
@@ -118,7 +117,8 @@ std::int64_t PreparedBlock::values() const {
   std::int64_t values = 0;
   for (const LinearSpec& linear : spec().linears)
     values += linear.out * linear.in + (linear.bias ? linear.out : 0);
-  for (const NormSpec& norm : spec().norms) values += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
+  for (const NormSpec& norm : spec().norms)
+    values += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
   for (const auto& [name, param] : block_->params) values += param.defined() ? param.numel() : 0;
   return values;
 }

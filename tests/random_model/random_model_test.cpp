@@ -27,7 +27,8 @@ class RandomModel : public testing::TestWithParam<std::string> {};
 TEST_P(RandomModel, OpensAndRunsInTheShapesOfItsConfig) {
   const TempDir directory;
   const fs::path golden = golden_path(GetParam());
-  const RandomModelReport report = write_random_model({.base = golden / "model", .output = directory / "random"});
+  const RandomModelReport report =
+      write_random_model({.base = golden / "model", .output = directory / "random"});
   EXPECT_GT(report.tensors, 20);
   const LoadedModel model = LoadedModel::open(directory / "random");
   const Features features = model.features(read_samples(golden / "cases.jsonl", 1), WithAnswer::no).front();
@@ -66,7 +67,8 @@ TEST(RandomModelShapes, AreMergedIntoTheConfig) {
   const Config config = Config::open(directory / "random" / "config.json");
   EXPECT_EQ(config.integer("num_hidden_layers"), 5);
   EXPECT_EQ(config.integer("vision_config.depth"), 3);
-  EXPECT_EQ(config.integer("vision_config.embed_dim"), Config::open(base() / "config.json").integer("vision_config.embed_dim"));
+  EXPECT_EQ(config.integer("vision_config.embed_dim"),
+            Config::open(base() / "config.json").integer("vision_config.embed_dim"));
   EXPECT_EQ(LoadedModel::open(directory / "random").spec().blocks.size(), 1U + 3 + 1 + 1 + 5 + 1);
 }
 
@@ -95,9 +97,11 @@ std::string message_of(const RandomModelOptions& options, ErrorKind kind) {
 TEST(RandomModelErrors, SayWhatIsWrongAndLeaveNothingBehind) {
   const TempDir directory;
   const auto with = [&](std::vector<std::string> overrides) {
-    return RandomModelOptions{.base = base(), .output = directory / "random", .overrides = std::move(overrides)};
+    return RandomModelOptions{
+        .base = base(), .output = directory / "random", .overrides = std::move(overrides)};
   };
-  EXPECT_THAT(message_of(with({"num_hidden_layer=4"}), ErrorKind::usage), testing::HasSubstr("num_hidden_layer"));
+  EXPECT_THAT(message_of(with({"num_hidden_layer=4"}), ErrorKind::usage),
+              testing::HasSubstr("num_hidden_layer"));
   EXPECT_THAT(message_of(with({"hidden_size"}), ErrorKind::usage), testing::HasSubstr("KEY=JSON"));
   EXPECT_THAT(message_of(with({"hidden_size=six"}), ErrorKind::usage), testing::HasSubstr("expected JSON"));
   EXPECT_THAT(message_of(with({"hidden_size=63"}), ErrorKind::input), testing::HasSubstr("hidden_size"));

@@ -47,12 +47,9 @@ BlockSpec mlp_spec() {
   spec.linears = {{.name = "gate", .out = kHidden, .in = kWidth},
                   {.name = "up", .out = kHidden, .in = kWidth},
                   {.name = "down", .out = kWidth, .in = kHidden}};
-  spec.steps = {step_of(Op::norm, "n", {"x"}, "norm"),
-                step_of(Op::linear, "gate", {"n"}, "gate"),
-                step_of(Op::activation, "gate", {"gate"}),
-                step_of(Op::linear, "up", {"n"}, "up"),
-                step_of(Op::multiply, "h", {"gate", "up"}),
-                step_of(Op::linear, "down", {"h"}, "down"),
+  spec.steps = {step_of(Op::norm, "n", {"x"}, "norm"),      step_of(Op::linear, "gate", {"n"}, "gate"),
+                step_of(Op::activation, "gate", {"gate"}),  step_of(Op::linear, "up", {"n"}, "up"),
+                step_of(Op::multiply, "h", {"gate", "up"}), step_of(Op::linear, "down", {"h"}, "down"),
                 step_of(Op::add, "x", {"x", "down"})};
   spec.keeps = {"x"};
   return spec;

@@ -18,7 +18,8 @@
 namespace mquant::test {
 namespace {
 
-at::Tensor run_fast(const PreparedBlock& block, const std::vector<const MlpSample*>& samples, Scaling scaling) {
+at::Tensor run_fast(const PreparedBlock& block, const std::vector<const MlpSample*>& samples,
+                    Scaling scaling) {
   std::vector<SampleState> states;
   for (const MlpSample* sample : samples) states.push_back(sample->state());
   Batch batch(std::move(states));
@@ -84,14 +85,15 @@ TEST(PreparedBlock, ABatchIsEachSampleAlone) {
 }
 
 /// The block again, one row, each linear with a scale of its input's own; split channels as they are stored.
-std::vector<float> with_scales(const Block& block, const float* x, TokenClass token_class,
-                               const std::function<float(const QuantizedLinear&, const std::vector<float>&)>& scale) {
+std::vector<float> with_scales(
+    const Block& block, const float* x, TokenClass token_class,
+    const std::function<float(const QuantizedLinear&, const std::vector<float>&)>& scale) {
   const auto product = [&](const std::string& name, std::vector<float> in) {
     const Linear& linear = block.linear(name);
     const QuantizedLinear& q = *linear.quantized;
     if (linear.rotation)
-      hadamard_rows(in.data(), 1, plan_hadamard(linear.rotation.size, linear.rotation.block), linear.rotation.signs,
-                    Direction::forward);
+      hadamard_rows(in.data(), 1, plan_hadamard(linear.rotation.size, linear.rotation.block),
+                    linear.rotation.signs, Direction::forward);
     const float s = scale(q, in);
     std::vector<std::int8_t> codes(in.size());
     quantize_row(in.data(), q.in, s, codes.data());
@@ -132,10 +134,12 @@ void expect_rows(Scaling scaling,
   const MlpSample sample = mlp_sample(4, 3, 8);
   const at::Tensor found = run_fast(PreparedBlock(mlp_block(spec)), {&sample}, scaling);
   for (std::int64_t r = 0; r < 7; ++r) {
-    const std::vector<float> expected = with_scales(block, sample.x.data_ptr<float>() + r * kWidth,
-                                                    sample.features.token_class[static_cast<std::size_t>(r)], scale);
+    const std::vector<float> expected =
+        with_scales(block, sample.x.data_ptr<float>() + r * kWidth,
+                    sample.features.token_class[static_cast<std::size_t>(r)], scale);
     for (std::int64_t i = 0; i < kWidth; ++i)
-      EXPECT_EQ(found.data_ptr<float>()[r * kWidth + i], expected[static_cast<std::size_t>(i)]) << r << ", " << i;
+      EXPECT_EQ(found.data_ptr<float>()[r * kWidth + i], expected[static_cast<std::size_t>(i)])
+          << r << ", " << i;
   }
 }
 
@@ -171,7 +175,8 @@ TEST(PreparedBlock, WhatIsNotFiniteIsAnErrorThatSaysWhere) {
     MlpSample sample = mlp_sample(200, 60, 5);
     for (const std::int64_t row : {77, 211})  // the first is told, whichever thread finds it first
       sample.x[row][2] = std::numeric_limits<float>::quiet_NaN();
-    EXPECT_THAT(message_of(sample), testing::AllOf(testing::HasSubstr("decoder.0"), testing::HasSubstr("row 77,")));
+    EXPECT_THAT(message_of(sample),
+                testing::AllOf(testing::HasSubstr("decoder.0"), testing::HasSubstr("row 77,")));
   }
 }
 

@@ -33,9 +33,10 @@ TEST(RowProgram, QuantizesOnceForLinearsThatShareAnInputAndFusesWhatLiesBetweenP
   const RowProgram program = compiled(block, linears);
   EXPECT_THAT(program.codes, SizeIs(2));  // one for gate and up, one for down
   ASSERT_THAT(program.phases, SizeIs(3));
-  EXPECT_THAT(program.phases[0].rows, SizeIs(2));     // norm, quantize
-  EXPECT_THAT(program.phases[0].linears, SizeIs(2));  // gate and up: the activation between them does not part them
-  EXPECT_THAT(program.phases[1].rows, SizeIs(3));     // activation, multiply, quantize
+  EXPECT_THAT(program.phases[0].rows, SizeIs(2));  // norm, quantize
+  EXPECT_THAT(program.phases[0].linears,
+              SizeIs(2));  // gate and up: the activation between them does not part them
+  EXPECT_THAT(program.phases[1].rows, SizeIs(3));  // activation, multiply, quantize
   EXPECT_THAT(program.phases[1].linears, SizeIs(1));
   EXPECT_THAT(program.phases[2].rows, SizeIs(1));  // add
   EXPECT_TRUE(program.codes[1].hadamard.has_value());
@@ -46,9 +47,9 @@ TEST(RowProgram, KeepsRegistersNoLongerThanTheyAreSeen) {
   const Block block = mlp_block(spec);
   PreparedLinears linears;
   const RowProgram program = compiled(block, linears);
-  EXPECT_THAT(names(program, Slot::Place::outside), ElementsAre("x", "x"));             // before and after
-  EXPECT_THAT(names(program, Slot::Place::row), ElementsAre("n", "gate", "h"));         // gate after the activation
-  EXPECT_THAT(names(program, Slot::Place::chunk), ElementsAre("gate", "up", "down"));   // what products write
+  EXPECT_THAT(names(program, Slot::Place::outside), ElementsAre("x", "x"));      // before and after
+  EXPECT_THAT(names(program, Slot::Place::row), ElementsAre("n", "gate", "h"));  // gate after the activation
+  EXPECT_THAT(names(program, Slot::Place::chunk), ElementsAre("gate", "up", "down"));  // what products write
 }
 
 TEST(RowWiseRanges, EndWhereRowsAreOthersAndHoldAProduct) {

@@ -20,10 +20,11 @@ struct Snapshot {
 std::vector<Snapshot> snapshots(const LoadedModel& model, const Features& features, at::Tensor& logits) {
   std::vector<Snapshot> all;
   std::vector<KvCache> none;
-  logits = model.logits(features, none, 0, LogitRows::all, [&](const BlockSpec& spec, const SampleState& state) {
-    for (const auto& [name, value] : state.registers)
-      if (name != "logits") all.push_back({spec.name, name, value.clone()});
-  });
+  logits =
+      model.logits(features, none, 0, LogitRows::all, [&](const BlockSpec& spec, const SampleState& state) {
+        for (const auto& [name, value] : state.registers)
+          if (name != "logits") all.push_back({spec.name, name, value.clone()});
+      });
   return all;
 }
 

@@ -180,7 +180,9 @@ class Program {
 /// again with them, once, for the commands that compute; who has set one of them knows better.
 void settle_waiting(int argc, char** argv) {
   static constexpr std::array kComputing = {"calibrate", "quantize", "eval", "generate", "forward", "bench"};
-  const auto computes = [](std::string_view word) { return std::ranges::find(kComputing, word) != kComputing.end(); };
+  const auto computes = [](std::string_view word) {
+    return std::ranges::find(kComputing, word) != kComputing.end();
+  };
   if (std::none_of(argv, argv + argc, computes)) return;
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("GOMP_SPINCOUNT", kSpins, 1);

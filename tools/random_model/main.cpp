@@ -20,7 +20,8 @@ void add_options(CLI::App& app, RandomModelOptions& options, std::string& dtype)
   app.add_option("--shape", options.shapes, "JSON merged into config.json; may be repeated")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  app.add_option("--set", options.overrides, "A key of config.json, e.g. num_hidden_layers=4; may be repeated")
+  app.add_option("--set", options.overrides,
+                 "A key of config.json, e.g. num_hidden_layers=4; may be repeated")
       ->type_name("KEY=JSON")
       ->allow_extra_args(false);
   app.add_option("--seed", options.seed, "Of all values")->type_name("N")->capture_default_str();

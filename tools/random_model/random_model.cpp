@@ -66,7 +66,8 @@ void copy_other_files(const fs::path& base, const fs::path& output) {
 template <class Out, class Convert>
 void fill(std::vector<std::byte>& bytes, const RandomTensor& tensor, std::uint64_t stream, Convert convert) {
   auto* out = reinterpret_cast<Out*>(bytes.data());
-  const std::uint64_t count = bytes.size() / sizeof(Out), threads = std::max(1U, std::thread::hardware_concurrency());
+  const std::uint64_t count = bytes.size() / sizeof(Out),
+                      threads = std::max(1U, std::thread::hardware_concurrency());
   std::vector<std::jthread> workers;
   for (std::uint64_t t = 0; t < threads; ++t)
     workers.emplace_back([=] {
@@ -86,7 +87,8 @@ float random_value(std::uint64_t stream, std::uint64_t i, float mean, float devi
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
   z ^= z >> 31;
-  const auto sum = static_cast<std::int32_t>((z & 0xffffU) + ((z >> 16) & 0xffffU) + ((z >> 32) & 0xffffU) + (z >> 48));
+  const auto sum =
+      static_cast<std::int32_t>((z & 0xffffU) + ((z >> 16) & 0xffffU) + ((z >> 32) & 0xffffU) + (z >> 48));
   // Four uniform numbers of [0, 2^16) have the mean 2 * 65535 and the deviation 65536 / sqrt(3).
   return mean + deviation * (static_cast<float>(sum - 131070) * (1.7320508F / 65536.0F));
 }

@@ -11,7 +11,8 @@
 namespace mquant {
 
 struct RandomModelOptions {
-  std::filesystem::path base, output;        // base: config.json, tokenizer and processor files of any supported model
+  std::filesystem::path base,
+      output;  // base: config.json, tokenizer and processor files of any supported model
   std::vector<std::filesystem::path> shapes;  // JSON files merged into config.json (RFC 7386), in this order
   std::vector<std::string> overrides;         // KEY=JSON with a dotted key of config.json, after the shapes
   std::uint64_t seed = 0;

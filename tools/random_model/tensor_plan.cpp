@@ -33,7 +33,8 @@ class TensorPlan {
 
   void add(const Source& source, std::vector<std::int64_t> shape, float mean, float deviation) {
     if (!source || source.optional || source.identity || (tied_ && !source.otherwise.empty())) return;
-    if (seen_.insert(source.name).second) tensors_.push_back({source.name, std::move(shape), mean, deviation});
+    if (seen_.insert(source.name).second)
+      tensors_.push_back({source.name, std::move(shape), mean, deviation});
   }
 
   void add_vector(const Source& source, std::int64_t size, float mean, float deviation) {

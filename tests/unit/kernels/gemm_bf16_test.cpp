@@ -21,7 +21,8 @@ TEST(GemmBf16, IsTheSumWhateverRowsStandBesideAndOnEveryProcessor) {
       for (float& v : x) v = static_cast<float>(rng.uniform() * 2 - 1);
       std::vector<std::uint16_t> w(static_cast<std::size_t>(out * in));
       for (std::uint16_t& v : w)
-        v = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(rng.uniform() * 2 - 1)) >> 16);
+        v = static_cast<std::uint16_t>(
+            std::bit_cast<std::uint32_t>(static_cast<float>(rng.uniform() * 2 - 1)) >> 16);
       const auto y = test::same_on_all_levels([&] {
         std::vector<float> result(static_cast<std::size_t>(rows * stride), 9.0F);
         gemm_bf16(x.data(), rows, w.data(), out, in, result.data(), stride);
@@ -38,8 +39,8 @@ TEST(GemmBf16, IsTheSumWhateverRowsStandBesideAndOnEveryProcessor) {
           }
           double sum = 0, magnitudes = 0;
           for (std::int64_t i = 0; i < in; ++i) {
-            const auto weight = static_cast<double>(
-                std::bit_cast<float>(static_cast<std::uint32_t>(w[static_cast<std::size_t>(o * in + i)]) << 16));
+            const auto weight = static_cast<double>(std::bit_cast<float>(
+                static_cast<std::uint32_t>(w[static_cast<std::size_t>(o * in + i)]) << 16));
             const double term = static_cast<double>(x[static_cast<std::size_t>(r * in + i)]) * weight;
             sum += term;
             magnitudes += std::abs(term);
