@@ -38,6 +38,7 @@ std::vector<Space> turned_spaces(const Recipe& recipe, const ModelSpec& model) {
 
 LoadedModel LoadedModel::open(const std::filesystem::path& path) {
   LoadedModel model;
+  model.path_ = path.string();
   const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
     const Recipe recipe = parse_recipe(recipe_json, "recipe of " + path.string());
     model.order_tokens = has_pass(recipe, "order-tokens");
@@ -89,12 +90,34 @@ at::Tensor LoadedModel::in_checkpoint_basis(const at::Tensor& x, Space space) co
 
 std::vector<KvCache> LoadedModel::make_caches(std::int64_t capacity) const {
   std::vector<KvCache> caches;
-  for (const BlockSpec& spec : spec_->blocks) {
-    if (spec.tower != Tower::decoder || spec.attention.heads == 0) continue;
-    const std::int64_t width = spec.attention.kv_heads * spec.attention.head_dim;
-    caches.push_back({at::empty({capacity, width}, at::kFloat), at::empty({capacity, width}, at::kFloat), 0});
-  }
+  for (const Block& block : blocks_)
+    if (block.spec().has_kv_cache()) caches.push_back(make_cache(block, capacity));
   return caches;
+}
+
+KvCache LoadedModel::make_cache(const Block& block, std::int64_t capacity) const {
+  return make_kv_cache(block.spec(), int8_cache_ ? block.kv_scales : std::nullopt, capacity);
+}
+
+void LoadedModel::use_kv_cache(KvCacheType type) {
+  std::int64_t caches = 0, scaled = 0;
+  for (const Block& block : blocks_) {
+    caches += block.spec().has_kv_cache() ? 1 : 0;
+    scaled += block.kv_scales ? 1 : 0;
+  }
+  if (scaled != 0 && scaled != caches)
+    fail(ErrorKind::input, path_, ": ", scaled, " of ", caches, " blocks have scales of a key-value cache");
+  if (type == KvCacheType::int8 && scaled == 0)
+    fail(ErrorKind::usage, path_, " has no scales of an int8 key-value cache; quantize with the pass ",
+         "calibrate-kv (recipe w4a8-kv8), or use a float cache");
+  int8_cache_ = type != KvCacheType::float32 && scaled != 0;
+}
+
+KvCacheReport LoadedModel::kv_cache() const {
+  KvCacheReport report{int8_cache_ ? "int8" : "float", 0};
+  for (const KvCache& cache : make_caches(1))
+    report.bytes_per_token += static_cast<std::int64_t>(cache.keys.nbytes() + cache.values.nbytes());
+  return report;
 }
 
 at::Tensor LoadedModel::logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past,
@@ -110,9 +133,16 @@ at::Tensor LoadedModel::logits(const Features& features, std::vector<KvCache>& c
       at::Tensor& x = state.registers["x"];
       if (rows == LogitRows::last) x = x.narrow(0, x.size(0) - 1, 1);
     }
-    const bool caches_keys = spec.tower == Tower::decoder && spec.attention.heads != 0 && !caches.empty();
-    state.cache = caches_keys ? &caches.at(layer++) : nullptr;
+    KvCache own;  // of this block alone, so that its keys and values become codes without caches too
+    state.cache = nullptr;
+    if (spec.has_kv_cache() && !caches.empty()) {
+      state.cache = &caches.at(layer++);
+    } else if (spec.has_kv_cache() && int8_cache_) {
+      own = make_cache(block, std::ssize(features.input_ids));
+      state.cache = &own;
+    }
     run_block(block, state);
+    state.cache = nullptr;
     if (spec.name == "embed" && order_tokens) mquant::order_tokens(state);
     if (after) after(spec, state);
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mquant/block.h"
+#include "mquant/compile.h"
 #include "mquant/config.h"
 #include "mquant/family.h"
 
@@ -32,6 +33,12 @@ class LoadedModel {
   /// Reorder tokens (AIFS)?  By default as the recipe had it; the results do not depend on it.
   bool order_tokens = false;
 
+  /// What caches hold from now on; at first floats.  With int8, forward passes without caches see the codes as well: the
+  /// logits are the same either way.
+  /// @throws Error{usage} for int8 without scales, Error{input} when only some blocks have them
+  void use_kv_cache(KvCacheType type);
+  KvCacheReport kv_cache() const;
+
   /// Caches of all decoder blocks, empty, with room for `capacity` tokens.
   std::vector<KvCache> make_caches(std::int64_t capacity) const;
 
@@ -53,7 +60,10 @@ class LoadedModel {
   std::vector<Block> blocks_;
   std::unique_ptr<Processor> processor_;
   std::vector<std::string> calibration_digests_;
-  bool quantized_ = false, sink_ = false;
+  KvCache make_cache(const Block& block, std::int64_t capacity) const;
+
+  std::string path_;
+  bool quantized_ = false, sink_ = false, int8_cache_ = false;
   std::uint64_t seed_ = 0;
   std::vector<Space> turned_;
 };

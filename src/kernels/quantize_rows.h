@@ -15,4 +15,10 @@ namespace mquant {
 void quantize_rows(const float* x, std::int64_t rows, std::int64_t columns, std::int64_t stride,
                    std::span<const float> scales, std::int8_t* codes);
 
+/// The same for one row with a scale for each column: what is put into a key-value cache.
+///
+/// @param x, scales, codes  [columns]; the scales are positive and finite
+/// @throws Error{input} naming the column of a NaN or infinity
+void quantize_by_column(const float* x, std::span<const float> scales, std::int8_t* codes);
+
 }  // namespace mquant

@@ -41,6 +41,7 @@ StoredBlock to_stored(const Block& block, DType float_dtype) {
                           to_data(norm.shift, float_dtype)};
   for (const auto& [name, param] : block.params)
     if (param.defined()) stored.params[name] = to_data(param, float_dtype);
+  stored.kv_scales = block.kv_scales;
   return stored;
 }
 
@@ -62,6 +63,7 @@ Block from_stored(const StoredBlock& stored, const BlockSpec& spec) {
     block.params[param.name] = param.source.optional && !stored.params.contains(param.name)
                                    ? at::Tensor()
                                    : to_tensor(stored_part(stored.params, param.name, spec), at::kFloat);
+  block.kv_scales = stored.kv_scales;
   return block;
 }
 

@@ -41,6 +41,13 @@ void add_recipe_options(CLI::App& command, std::string& recipe, std::vector<std:
 /// --json[=FILE]; `target` is then "-" or the file.
 void add_json_option(CLI::App& command, std::string& target);
 
+/// --kv-cache.
+void add_kv_cache_option(CLI::App& command, KvCacheType& type);
+
+/// "int8 key-value cache, 4,096 bytes a token"
+std::string kv_cache_text(const KvCacheReport& cache);
+Json kv_cache_json(const KvCacheReport& cache);
+
 /// `screen` to stdout, unless the JSON goes there; the JSON to `target` if there is one.
 void print(const std::string& screen, const Json& json, const std::string& target);
 
