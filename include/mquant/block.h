@@ -70,9 +70,9 @@ Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const Blo
 
 /// Keys and values of one decoder block, at their original positions: [capacity, kv_heads * head_dim].
 struct KvCache {
-  at::Tensor keys, values;                      // float32, or int8 codes
-  std::vector<float> key_scales, value_scales;  // [kv_heads * head_dim] of the codes; empty: float
+  at::Tensor keys, values;  // in the type of the rows, or int8 codes
   std::int64_t length = 0;
+  std::vector<float> key_scales = {}, value_scales = {};  // [kv_heads * head_dim] of the codes; empty: no codes
   bool is_int8() const { return !key_scales.empty(); }
 };
 
