@@ -57,7 +57,7 @@ class Block {
   std::map<std::string, at::Tensor, std::less<>> params;
   std::map<Space, Frame> frames;
   std::optional<KvScales> kv_scales;  // set by `calibrate-kv`; used by an int8 cache, not without one
-  bool run_float = false;  // ignore `quantized` in the forward pass
+  bool run_float = false;             // ignore `quantized` in the forward pass
 
  private:
   const BlockSpec* spec_;
@@ -72,7 +72,8 @@ Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const Blo
 struct KvCache {
   at::Tensor keys, values;  // in the type of the rows, or int8 codes
   std::int64_t length = 0;
-  std::vector<float> key_scales = {}, value_scales = {};  // [kv_heads * head_dim] of the codes; empty: no codes
+  std::vector<float> key_scales = {},
+                     value_scales = {};  // [kv_heads * head_dim] of the codes; empty: no codes
   bool is_int8() const { return !key_scales.empty(); }
 };
 

@@ -74,9 +74,9 @@ Plan plan_model(const std::filesystem::path& model, const std::string& recipe,
 
 /// What keys and values are kept as, while tokens are decoded and while a prompt is run.
 enum class KvCacheType {
-  automatic,    ///< codes where the model has the scales for them (calibrate-kv)
+  automatic,  ///< codes where the model has the scales for them (calibrate-kv)
   float32,
-  int8,         ///< Error{usage} for a model without scales
+  int8,  ///< Error{usage} for a model without scales
 };
 
 /// The cache of a run: "float" or "int8", and the bytes that a token takes in all blocks.
@@ -86,7 +86,7 @@ struct KvCacheReport {
 };
 
 struct EvalOptions {
-  std::filesystem::path model, data;  // a checkpoint, a calibration or an artifact
+  std::filesystem::path model, data;               // a checkpoint, a calibration or an artifact
   std::optional<std::filesystem::path> reference;  // run with a float cache
   std::int64_t limit = 0, max_new_tokens = 24;
   KvCacheType kv_cache = KvCacheType::automatic;

@@ -21,7 +21,7 @@ struct AttentionRows {
   /// In place of `keys` and `values`: int8 codes of the same shapes, which stand for code * scale of their column.
   const std::int8_t *key_codes = nullptr, *value_codes = nullptr;
   const T *key_scales = nullptr, *value_scales = nullptr;  // [kv_heads * head_dim]
-  T* out = nullptr;            // [rows, heads * head_dim]
+  T* out = nullptr;                                        // [rows, heads * head_dim]
   std::int64_t query_stride = 0, key_stride = 0, value_stride = 0, out_stride = 0;
   std::int64_t key_count = 0;
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;

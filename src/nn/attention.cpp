@@ -121,7 +121,7 @@ at::Tensor attended(const AttentionSpec& a, const at::Tensor& q, const at::Tenso
                     const std::vector<KeyRange>& ranges, const KvCache* cache) {
   at::Tensor out = at::empty_like(q);
   const bool codes = cache != nullptr;
-  const auto scales = [&](const std::vector<float> KvCache::*of) -> const Real* {
+  const auto scales = [&](const std::vector<float> KvCache::* of) -> const Real* {
     if constexpr (std::is_same_v<Real, float>) return codes ? (cache->*of).data() : nullptr;
     require(!codes, "an int8 key-value cache of a float64 block");
     return nullptr;

@@ -61,7 +61,8 @@ class CalibrateKv final : public Pass {
     if (!block.spec().has_kv_cache() || inputs.samples() == 0) return;
     const AttentionSpec& attention = block.spec().attention;
     const std::int64_t dim = attention.head_dim, channels = attention.kv_heads * dim;
-    CacheObserver keys(channels, keys_per_channel_ ? 1 : dim), values(channels, values_per_channel_ ? 1 : dim);
+    CacheObserver keys(channels, keys_per_channel_ ? 1 : dim),
+        values(channels, values_per_channel_ ? 1 : dim);
     inputs.in_parallel([&](std::size_t, const at::Tensor& k, const at::Tensor& v) {
       keys.add(k);
       values.add(v);

@@ -81,9 +81,9 @@ TEST_F(KvCacheRun, ScalesCoverWhatCachesHoldOverTheCalibrationSamples) {
 }
 
 TEST_F(KvCacheRun, ScalesCanBeOfHeadsOrOfChannels) {
-  calibrate_into(*directory_ / "turned_about", qwen2_vl(),
-                 {.recipe = "w4a8-kv8",
-                  .overrides = {"calibrate-kv.keys=per_head", "calibrate-kv.values=per_channel"}});
+  calibrate_into(
+      *directory_ / "turned_about", qwen2_vl(),
+      {.recipe = "w4a8-kv8", .overrides = {"calibrate-kv.keys=per_head", "calibrate-kv.values=per_channel"}});
   const LoadedModel model = LoadedModel::open(*directory_ / "turned_about");
   const std::vector<KvScales> scales = scales_in(*directory_ / "turned_about", model),
                               before = scales_in(calibration(), model);

@@ -30,7 +30,8 @@ void run_generate(const Options& options) {
   print(result.text + "\n", generation_json(result), options.json);
   info(cat(counted(result.prompt_tokens, "prompt token"), " (", result.visual_tokens, " visual) in ",
            fixed(result.prefill_seconds, 2), " s, ", counted(result.new_tokens, "new token"), " in ",
-           fixed(result.decode_seconds, 2), " s; loaded in ", fixed(result.load_seconds, 2), " s; ", kv_cache_text(result.kv_cache)));
+           fixed(result.decode_seconds, 2), " s; loaded in ", fixed(result.load_seconds, 2), " s; ",
+           kv_cache_text(result.kv_cache)));
 }
 
 }  // namespace

@@ -350,9 +350,9 @@ std::string difference(const StoredBlock& a, const StoredBlock& b) {
   for (const auto& [name, param] : a.params)
     if (!b.params.contains(name) || !equal(param, b.params.at(name))) return name;
   if (a.kv_scales.has_value() != b.kv_scales.has_value()) return "kv_scales";
-  if (a.kv_scales && (a.kv_scales->kv_heads != b.kv_scales->kv_heads ||
-                      a.kv_scales->head_dim != b.kv_scales->head_dim ||
-                      a.kv_scales->keys != b.kv_scales->keys || a.kv_scales->values != b.kv_scales->values))
+  if (a.kv_scales &&
+      (a.kv_scales->kv_heads != b.kv_scales->kv_heads || a.kv_scales->head_dim != b.kv_scales->head_dim ||
+       a.kv_scales->keys != b.kv_scales->keys || a.kv_scales->values != b.kv_scales->values))
     return "kv_scales";
   return a.figures == b.figures ? "" : "figures";
 }

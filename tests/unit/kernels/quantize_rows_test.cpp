@@ -68,7 +68,8 @@ TEST(QuantizeByColumn, IsQuantizeRowsOfEachColumnOnEveryProcessor) {
   Rng rng(6);
   std::vector<float> x(kColumns), scales(kColumns);
   for (float& value : x) value = static_cast<float>(rng.uniform() * 8 - 4);
-  for (float& scale : scales) scale = static_cast<float>(0.01 + rng.uniform() * 0.05);  // some values are clipped
+  for (float& scale : scales)
+    scale = static_cast<float>(0.01 + rng.uniform() * 0.05);  // some values are clipped
   const auto got = test::same_on_all_levels([&] {
     std::vector<std::int8_t> codes(kColumns);
     quantize_by_column(x.data(), scales, codes.data());
