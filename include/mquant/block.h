@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,7 +56,8 @@ class Block {
   std::map<std::string, NormWeights, std::less<>> norms;
   std::map<std::string, at::Tensor, std::less<>> params;
   std::map<Space, Frame> frames;
-  bool run_float = false;  // ignore `quantized` in the forward pass
+  std::optional<KvScales> kv_scales;  // set by `calibrate-kv`; used by an int8 cache, not without one
+  bool run_float = false;             // ignore `quantized` in the forward pass
 
  private:
   const BlockSpec* spec_;
@@ -68,9 +70,15 @@ Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const Blo
 
 /// Keys and values of one decoder block, at their original positions: [capacity, kv_heads * head_dim].
 struct KvCache {
-  at::Tensor keys, values;
+  at::Tensor keys, values;  // in the type of the rows, or int8 codes
   std::int64_t length = 0;
+  std::vector<float> key_scales = {},
+                     value_scales = {};  // [kv_heads * head_dim] of the codes; empty: no codes
+  bool is_int8() const { return !key_scales.empty(); }
 };
+
+/// An empty cache; int8 with `scales`, float without.
+KvCache make_kv_cache(const BlockSpec& spec, const std::optional<KvScales>& scales, std::int64_t capacity);
 
 /// One sample on its way through the blocks.
 struct SampleState {

@@ -78,11 +78,25 @@ enum class Executor {
   plain,  ///< the definition, step by step: what the fast one is checked against
 };
 
+/// What keys and values are kept as, while tokens are decoded and while a prompt is run.
+enum class KvCacheType {
+  automatic,  ///< codes where the model has the scales for them (calibrate-kv)
+  float32,
+  int8,  ///< Error{usage} for a model without scales
+};
+
+/// The cache of a run: "float" or "int8", and the bytes that a token takes in all blocks.
+struct KvCacheReport {
+  std::string type;
+  std::int64_t bytes_per_token = 0;
+};
+
 struct EvalOptions {
   std::filesystem::path model, data;  // a checkpoint, a calibration or an artifact
   Executor executor = Executor::fast;
-  std::optional<std::filesystem::path> reference;
+  std::optional<std::filesystem::path> reference;  // run with a float cache
   std::int64_t limit = 0, max_new_tokens = 24;
+  KvCacheType kv_cache = KvCacheType::automatic;
   RunSettings run;
 };
 struct EvalRow {
@@ -100,6 +114,7 @@ struct EvalReport {
   std::map<std::string, AgreementRow> agreement;  // by token class; empty without a reference
   std::int64_t shared_with_calibration = 0;       // samples that the calibration has seen
   double seconds = 0;
+  KvCacheReport kv_cache;
   struct Answer {
     std::string id, kind, expected, found;
   };
@@ -113,12 +128,14 @@ struct GenerateOptions {
   std::vector<std::filesystem::path> images;
   std::string prompt, system;
   std::int64_t max_new_tokens = 128;
+  KvCacheType kv_cache = KvCacheType::automatic;
   RunSettings run;
 };
 struct Generation {
   std::string text;
   std::int64_t prompt_tokens = 0, visual_tokens = 0, new_tokens = 0;
   double load_seconds = 0, prefill_seconds = 0, decode_seconds = 0;
+  KvCacheReport kv_cache;
 };
 Generation generate(const GenerateOptions& options);
 
@@ -126,7 +143,7 @@ struct ForwardOptions {
   std::filesystem::path model, data, output;
   Executor executor = Executor::fast;
   std::int64_t greedy = 0, limit = 0;  // greedy: tokens to decode, stop tokens ignored
-  bool cache = true;                   // false: every token by a whole forward pass
+  bool cache = true;                   // false: every token by a whole forward pass; float in any case
   RunSettings run;
 };
 /// Writes <id>/input_ids, token_kind, position_ids, pixel_values, vision_embeds, vision.hidden.k, hidden.k, logits,

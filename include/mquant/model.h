@@ -207,7 +207,9 @@ struct BlockSpec {
   /// Registers that live on after the block.  Those that no step mentions pass by untouched.
   std::vector<std::string> keeps;
 
-  bool writes(std::string_view name) const;               ///< the register, in any step
+  bool writes(std::string_view name) const;  ///< the register, in any step
+  bool has_kv_cache() const { return tower == Tower::decoder && attention.heads != 0; }
+  std::size_t attention_step() const;  ///< index of Op::attention in `steps`; their number if there is none
   const LinearSpec& linear(std::string_view name) const;  ///< Error{internal} if there is none
   const NormSpec& norm(std::string_view name) const;
 };

@@ -21,6 +21,9 @@ namespace mquant {
 /// The inputs of one group of linears over all calibration samples, and what passes have learnt of them.
 class GroupInputs;
 
+/// The keys and values of one block over all calibration samples.
+class AttentionInputs;
+
 /// A figure of one linear for the manifest and the log: {"output_sqnr_db", 31.2}.
 using Figures = std::map<std::string, double>;
 
@@ -42,6 +45,8 @@ class Pass {
   virtual void run(Block&, PassContext&) {}
   /// One group of linears, once its inputs are known; called in order of execution.
   virtual void run_group(Block&, const LinearGroup&, GroupInputs&, PassContext&) {}
+  /// Keys and values of a block with attention, once the linears that make them are final.
+  virtual void run_attention(Block&, AttentionInputs&, PassContext&) {}
   /// A sample's tokens, once, right after the embeddings are merged.
   virtual void run_tokens(SampleState&) {}
 };

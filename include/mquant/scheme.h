@@ -58,4 +58,11 @@ struct QuantizedLinear {
   SplitColumns split;
 };
 
+/// Static scales of one block's int8 key-value cache:  code = clamp(round_half_even(x / scale), -127, 127), of keys
+/// behind the rotary embedding and of values.
+struct KvScales {
+  std::int64_t kv_heads = 0, head_dim = 0;
+  std::vector<float> keys, values;  ///< [kv_heads]: of each head, or [kv_heads * head_dim]: of each channel
+};
+
 }  // namespace mquant

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "artifact/config_file.h"
+#include "artifact/kv_scales.h"
 #include "artifact/manifest.h"
 #include "artifact/sidecars.h"
 #include "artifact/stored_block.h"
@@ -87,6 +88,9 @@ class Writer {
     for (const Matrix& matrix : matrices_of(spec, names_)) write_matrix(matrix, spec, block);
     for (const NormSpec& norm : spec.norms) write_norm(norm, spec, block);
     for (const ParamSpec& param : spec.params) write_param(param, spec, block);
+    if (!block.kv_scales) return;
+    expect_sizes(*block.kv_scales, spec.attention, cat("block '", spec.name, "': kv_cache"));
+    manifest_["kv_cache"][spec.name] = kv_scales_json(*block.kv_scales);
   }
 
   void write_matrix(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "artifact/formats.h"
+#include "artifact/kv_scales.h"
 #include "artifact/manifest.h"
 #include "mquant/error.h"
 #include "support/strings.h"
@@ -92,6 +93,16 @@ void OpenArtifact::read_param(const ParamSpec& param, StoredBlock& block) const 
     fail(ErrorKind::input, directory_.string(), ": tensor '", name, "': expected finite numbers");
   block.params[param.name] = copy_of(view);
   block.params[param.name].shape = param.shape;
+}
+
+void OpenArtifact::read_kv_scales(const BlockSpec& spec, StoredBlock& block) const {
+  if (!spec.has_kv_cache() || !manifest_->contains("kv_cache")) return;
+  in_context(directory_.string(), [&] {
+    const Fields blocks((*manifest_)["kv_cache"], cat(kManifestFile, ": kv_cache"));
+    const Fields entry = blocks.object(spec.name);  // all blocks with a cache, or none
+    block.kv_scales = kv_scales_from(entry);
+    expect_sizes(*block.kv_scales, spec.attention, entry.where());
+  });
 }
 
 }  // namespace mquant

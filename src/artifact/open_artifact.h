@@ -31,6 +31,7 @@ class OpenArtifact {
   void read_matrix(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block) const;
   void read_norm(const NormSpec& norm, StoredBlock& block) const;
   void read_param(const ParamSpec& param, StoredBlock& block) const;
+  void read_kv_scales(const BlockSpec& spec, StoredBlock& block) const;
 
  private:
   NormNames names_of(const NormSpec& norm) const;

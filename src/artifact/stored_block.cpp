@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "artifact/check_linear.h"
+#include "artifact/kv_scales.h"
 #include "artifact/tensor_data.h"
 #include "io/safetensors.h"
 #include "mquant/error.h"
@@ -52,6 +53,7 @@ OrderedJson record_json(const StoredBlock& block) {
     json["norms"][name] = {{"kind", norm_kind_name(norm.kind)}, {"eps", norm.eps}};
   json["params"] = OrderedJson::array();
   for (const auto& [name, param] : block.params) json["params"].push_back(name);
+  if (block.kv_scales) json["kv_cache"] = kv_scales_json(*block.kv_scales);
   for (const auto& [linear, figures] : block.figures) {
     json["figures"][linear] = OrderedJson::object();
     for (const auto& [figure, value] : figures) json["figures"][linear][figure] = number_json(value);
@@ -252,6 +254,8 @@ BlockDigests write_stored_block(const StoredBlock& block, const std::filesystem:
     require(static_cast<bool>(param), "block '", block.name, "': parameter '", name, "' is empty");
     shard.add(cat("param.", name), param);
   }
+  if (block.kv_scales)
+    check_kv_scales(*block.kv_scales, cat("block '", block.name, "': kv_cache"), ErrorKind::internal);
   const std::string record = record_json(block).dump(1) + "\n";
   BlockDigests digests{shard.write(shard_path), sha256_hex(record)};
   write_file_atomically(record_path, record);
@@ -276,6 +280,7 @@ StoredBlock read_stored_block(const std::filesystem::path& shard, const std::fil
       fail(ErrorKind::input, shard.string(), ": no parameter '", printable(name), "'");
     block.params[name] = reader.large(cat("param.", name));
   }
+  if (fields.has("kv_cache")) block.kv_scales = kv_scales_from(fields.object("kv_cache"));
   for (const auto& [linear, value] : figures.json().items()) {
     const Fields values = figures.object(linear);
     for (const auto& [figure, number] : values.json().items())

@@ -1,4 +1,5 @@
 // verify: does an artifact hold what its manifest says?  Every problem is a line; none stops the others.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
@@ -102,7 +103,9 @@ class Verifier {
       StoredBlock block;
       for (const NormSpec& norm : spec.norms) attempt([&] { artifact.read_norm(norm, block); });
       for (const ParamSpec& param : spec.params) attempt([&] { artifact.read_param(param, block); });
+      attempt([&] { artifact.read_kv_scales(spec, block); });
     }
+    check_cache_names();
     for (const auto& [name, entry] : manifest_["linears"].items())
       if (!modules.contains(name))
         problem(kManifestFile, ": '", printable(name), "' is no linear of the model");
@@ -111,6 +114,16 @@ class Verifier {
     if (report_.tensors != manifest_["totals"]["tensors"])
       problem("expected ", manifest_["totals"]["tensors"].dump(), " tensors, found ", report_.tensors);
     for (const std::string& name : names) attempt([&] { std::ignore = artifact.tensors().get(name); });
+  }
+
+  void check_cache_names() {
+    if (!manifest_.contains("kv_cache")) return;
+    for (const auto& [name, entry] : manifest_["kv_cache"].items()) {
+      const auto named = [&, &name = name](const BlockSpec& spec) { return spec.name == name; };
+      const auto spec = std::ranges::find_if(model_.blocks, named);
+      if (spec == model_.blocks.end() || !spec->has_kv_cache())
+        problem(kManifestFile, ": kv_cache: '", printable(name), "' is no block with a key-value cache");
+    }
   }
 
   static void check_parts(const OpenArtifact& artifact, const Matrix& matrix, const BlockSpec& spec) {

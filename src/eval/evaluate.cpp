@@ -60,6 +60,7 @@ class Evaluation {
  public:
   explicit Evaluation(const EvalOptions& options)
       : options_(options), model_(LoadedModel::open(options.model, options.executor)) {
+    model_.use_kv_cache(options.kv_cache);
     if (options.reference) reference_.emplace(LoadedModel::open(*options.reference, options.executor));
     samples_ = read_samples(options.data, options.limit);
     if (samples_.empty()) fail(ErrorKind::input, options.data.string(), ": no samples");
@@ -110,6 +111,7 @@ class Evaluation {
 
   EvalReport sum(const std::vector<SampleResult>& results) const {
     EvalReport report;
+    report.kv_cache = model_.kv_cache();
     const std::set<std::string> seen(model_.calibration_digests().begin(),
                                      model_.calibration_digests().end());
     double likelihood = 0;

@@ -27,8 +27,10 @@ Generation generate(const GenerateOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
   Stopwatch watch;
-  const LoadedModel model = LoadedModel::open(options.model, options.executor);
+  LoadedModel model = LoadedModel::open(options.model, options.executor);
+  model.use_kv_cache(options.kv_cache);
   Generation generation;
+  generation.kv_cache = model.kv_cache();
   generation.load_seconds = watch.seconds();
   const Features features = model.features({sample_of(options)}, WithAnswer::no).front();
   generation.prompt_tokens = static_cast<std::int64_t>(features.input_ids.size());

@@ -40,8 +40,7 @@ std::vector<Space> turned_spaces(const Recipe& recipe, const ModelSpec& model) {
 }
 
 bool caches_keys(const BlockSpec& spec, const Sequence& sequence) {
-  return spec.tower == Tower::decoder && spec.attention.heads != 0 && sequence.caches != nullptr &&
-         !sequence.caches->empty();
+  return spec.has_kv_cache() && sequence.caches != nullptr && !sequence.caches->empty();
 }
 
 at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
@@ -52,6 +51,7 @@ at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
 
 LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor executor) {
   LoadedModel model;
+  model.path_ = path.string();
   const FloatTensors floats = executor == Executor::fast ? FloatTensors::compact : FloatTensors::widened;
   const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
     const Recipe recipe = parse_recipe(recipe_json, "recipe of " + path.string());
@@ -105,12 +105,16 @@ at::Tensor LoadedModel::in_checkpoint_basis(const at::Tensor& x, Space space) co
 
 std::vector<KvCache> LoadedModel::make_caches(std::int64_t capacity) const {
   std::vector<KvCache> caches;
-  for (const BlockSpec& spec : spec_->blocks) {
-    if (spec.tower != Tower::decoder || spec.attention.heads == 0) continue;
-    const std::int64_t width = spec.attention.kv_heads * spec.attention.head_dim;
-    caches.push_back({at::empty({capacity, width}, at::kFloat), at::empty({capacity, width}, at::kFloat), 0});
-  }
+  for (const Block* block : blocks())
+    if (block->spec().has_kv_cache()) caches.push_back(make_cache(*block, capacity));
   return caches;
+}
+
+std::vector<const Block*> LoadedModel::blocks() const {
+  std::vector<const Block*> blocks;
+  for (const Block& block : plain_) blocks.push_back(&block);
+  for (const PreparedBlock& block : fast_) blocks.push_back(&block.block());
+  return blocks;
 }
 
 void LoadedModel::load(Executor executor, const std::function<Block(const BlockSpec&)>& read) {
@@ -152,6 +156,31 @@ LoadedModel::Weights LoadedModel::weights(Tower tower) const {
   return weights;
 }
 
+KvCache LoadedModel::make_cache(const Block& block, std::int64_t capacity) const {
+  return make_kv_cache(block.spec(), int8_cache_ ? block.kv_scales : std::nullopt, capacity);
+}
+
+void LoadedModel::use_kv_cache(KvCacheType type) {
+  std::int64_t caches = 0, scaled = 0;
+  for (const Block* block : blocks()) {
+    caches += block->spec().has_kv_cache() ? 1 : 0;
+    scaled += block->kv_scales ? 1 : 0;
+  }
+  if (scaled != 0 && scaled != caches)
+    fail(ErrorKind::input, path_, ": ", scaled, " of ", caches, " blocks have scales of a key-value cache");
+  if (type == KvCacheType::int8 && scaled == 0)
+    fail(ErrorKind::usage, path_, " has no scales of an int8 key-value cache; quantize with the pass ",
+         "calibrate-kv (recipe w4a8-kv8), or use a float cache");
+  int8_cache_ = type != KvCacheType::float32 && scaled != 0;
+}
+
+KvCacheReport LoadedModel::kv_cache() const {
+  KvCacheReport report{int8_cache_ ? "int8" : "float", 0};
+  for (const KvCache& cache : make_caches(1))
+    report.bytes_per_token += static_cast<std::int64_t>(cache.keys.nbytes() + cache.values.nbytes());
+  return report;
+}
+
 at::Tensor LoadedModel::logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past,
                                LogitRows rows, const AfterBlock& after) const {
   const Sequence sequence{&features, &caches, past};
@@ -169,8 +198,16 @@ at::Tensor LoadedModel::run_plain(const Sequence& sequence, LogitRows rows, cons
       restore_order(state);
       state.registers["x"] = wanted_rows(state.registers.at("x"), rows);
     }
-    state.cache = caches_keys(spec, sequence) ? &sequence.caches->at(layer++) : nullptr;
+    KvCache own;  // of this block alone, so that its keys and values become codes without caches too
+    state.cache = nullptr;
+    if (caches_keys(spec, sequence)) {
+      state.cache = &sequence.caches->at(layer++);
+    } else if (spec.has_kv_cache() && int8_cache_) {
+      own = make_cache(block, std::ssize(sequence.features->input_ids));
+      state.cache = &own;
+    }
     run_block(block, state);
+    state.cache = nullptr;
     if (spec.name == "embed" && order_tokens) mquant::order_tokens(state);
     if (after) after(spec, state);
   }

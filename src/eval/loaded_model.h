@@ -45,6 +45,12 @@ class LoadedModel {
   /// Of the fast executor: where activation scales come from, and a clock (null: time is not measured).
   RunMode mode;
 
+  /// What caches hold from now on; at first floats.  With int8, forward passes without caches see the codes as well: the
+  /// logits are the same either way.
+  /// @throws Error{usage} for int8 without scales, Error{input} when only some blocks have them
+  void use_kv_cache(KvCacheType type);
+  KvCacheReport kv_cache() const;
+
   /// Caches of all decoder blocks, empty, with room for `capacity` tokens.
   std::vector<KvCache> make_caches(std::int64_t capacity) const;
 
@@ -78,7 +84,12 @@ class LoadedModel {
   std::vector<PreparedBlock> fast_;
   std::unique_ptr<Processor> processor_;
   std::vector<std::string> calibration_digests_;
-  bool quantized_ = false, sink_ = false;
+  KvCache make_cache(const Block& block, std::int64_t capacity) const;
+  /// Of either executor; those of the fast one hold what it did not pack.
+  std::vector<const Block*> blocks() const;
+
+  std::string path_;
+  bool quantized_ = false, sink_ = false, int8_cache_ = false;
   std::uint64_t seed_ = 0;
   std::vector<Space> turned_;
 };

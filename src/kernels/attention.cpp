@@ -165,6 +165,29 @@ KeyRange cut(const KeyRange& a, const KeyRange& b) {
   return {begin, std::max(begin, std::min(a.end, b.end))};
 }
 
+/// The keys, or the values, of one head: numbers, or codes and the scale of each column.
+template <class T>
+struct HeadRows {
+  const T* numbers = nullptr;
+  const std::int8_t* codes = nullptr;
+  const T* scales = nullptr;
+  std::int64_t stride = 0;
+};
+
+template <class T>
+HeadRows<T> keys_of(const AttentionRows<T>& p, std::int64_t kv_head) {
+  const std::int64_t at = kv_head * p.head_dim;
+  if (p.key_codes != nullptr) return {nullptr, p.key_codes + at, p.key_scales + at, p.key_stride};
+  return {p.keys + at, nullptr, nullptr, p.key_stride};
+}
+
+template <class T>
+HeadRows<T> values_of(const AttentionRows<T>& p, std::int64_t kv_head) {
+  const std::int64_t at = kv_head * p.head_dim;
+  if (p.value_codes != nullptr) return {nullptr, p.value_codes + at, p.value_scales + at, p.value_stride};
+  return {p.values + at, nullptr, nullptr, p.value_stride};
+}
+
 /// Scratch of one part, and where its tiles are.
 template <class T>
 struct Work {
@@ -175,9 +198,16 @@ struct Work {
   T* score(std::int64_t query, std::int64_t key) {
     return scores.data() + query * score_stride + key - first_key;
   }
-  void fill_tile(const T* rows, std::int64_t stride, const KeyRange& keys) {
-    for (std::int64_t j = keys.begin; j < keys.end; ++j)
-      std::copy_n(rows + j * stride, head_dim, tile.data() + (j - keys.begin) * dim);
+  [[gnu::always_inline]] inline void fill_tile(const HeadRows<T>& rows, const KeyRange& keys) {
+    for (std::int64_t j = keys.begin; j < keys.end; ++j) {
+      T* to = tile.data() + (j - keys.begin) * dim;
+      if (rows.codes == nullptr) {
+        std::copy_n(rows.numbers + j * rows.stride, head_dim, to);
+        continue;
+      }
+      const std::int8_t* codes = rows.codes + j * rows.stride;
+      for (std::int64_t d = 0; d < head_dim; ++d) to[d] = static_cast<T>(codes[d]) * rows.scales[d];
+    }
   }
 };
 
@@ -261,7 +291,7 @@ template <class T>
   work.scores.resize(static_cast<std::size_t>(n * work.score_stride));
   for (std::int64_t at = seen.begin; at < seen.end; at += kTile) {
     const KeyRange tile = {at, std::min(at + kTile, seen.end)};
-    work.fill_tile(p.keys + kv_head * head_dim, p.key_stride, tile);
+    work.fill_tile(keys_of(p, kv_head), tile);
     score_tile(work, queries, tile, p.scale);
   }
   T total[kMostQueries] = {};
@@ -271,7 +301,7 @@ template <class T>
   }
   for (std::int64_t at = seen.begin; at < seen.end; at += kTile) {
     const KeyRange tile = {at, std::min(at + kTile, seen.end)};
-    work.fill_tile(p.values + kv_head * head_dim, p.value_stride, tile);
+    work.fill_tile(values_of(p, kv_head), tile);
     value_tile(work, queries, tile);
   }
   for (std::int64_t x = 0; x < n; ++x) {
@@ -337,6 +367,10 @@ void attend(const AttentionRows<T>& p, const AttentionPart& part) {
   const std::int64_t rows = std::ssize(p.ranges);
   require(p.kv_heads > 0 && p.heads % p.kv_heads == 0 && p.head_dim > 0, "attention of ", p.heads,
           " heads over ", p.kv_heads, " of ", p.head_dim);
+  require((p.key_codes == nullptr) == (p.value_codes == nullptr) &&
+              (p.key_codes == nullptr) == (p.key_scales == nullptr) &&
+              (p.key_codes == nullptr) == (p.value_scales == nullptr),
+          "attention: codes or scales of keys or values are missing");
   require(0 <= part.kv_head_begin && part.kv_head_end <= p.kv_heads && 0 <= part.row_begin &&
               part.row_end <= rows,
           "attention: a part beyond ", p.kv_heads, " heads or ", rows, " rows");

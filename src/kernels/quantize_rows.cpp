@@ -12,21 +12,35 @@ namespace {
 /// Adding and taking away 1.5 * 2^23 leaves the nearest integer, ties to even, for |x| < 2^22.
 constexpr float kRounder = 12582912.0F;
 
+[[gnu::always_inline]] inline int code_of(float x, float scale) {
+  float q = x / scale;
+  q = q < 127.0F ? q : 127.0F;
+  q = q > -127.0F ? q : -127.0F;
+  return static_cast<int>((q + kRounder) - kRounder);
+}
+
 /// A value is finite just if x - x is 0.
 [[gnu::always_inline]] inline RowCodes quantize_row_body(const float* x, std::int64_t columns, float scale,
                                                          std::int8_t* codes) {
   int bad = 0;
   std::int32_t sum = 0;
   for (std::int64_t i = 0; i < columns; ++i) {
-    float q = x[i] / scale;
     bad |= static_cast<int>(x[i] - x[i] != 0.0F);
-    q = q < 127.0F ? q : 127.0F;
-    q = q > -127.0F ? q : -127.0F;
-    const int code = static_cast<int>((q + kRounder) - kRounder);
+    const int code = code_of(x[i], scale);
     sum += code;
     codes[i] = static_cast<std::int8_t>(code);
   }
   return {sum, bad == 0};
+}
+
+[[gnu::always_inline]] inline bool quantize_columns_body(const float* x, std::int64_t columns,
+                                                         const float* scales, std::int8_t* codes) {
+  int bad = 0;
+  for (std::int64_t i = 0; i < columns; ++i) {
+    bad |= static_cast<int>(x[i] - x[i] != 0.0F);
+    codes[i] = static_cast<std::int8_t>(code_of(x[i], scales[i]));
+  }
+  return bad == 0;
 }
 
 /// A NaN compares false and is passed over; quantize_row reports it.
@@ -42,6 +56,10 @@ constexpr float kRounder = 12582912.0F;
 RowCodes quantize_row_portable(const float* x, std::int64_t columns, float scale, std::int8_t* codes) {
   return quantize_row_body(x, columns, scale, codes);
 }
+bool quantize_columns_portable(const float* x, std::int64_t columns, const float* scales,
+                               std::int8_t* codes) {
+  return quantize_columns_body(x, columns, scales, codes);
+}
 float largest_magnitude_portable(const float* x, std::int64_t columns) {
   return largest_magnitude_body(x, columns);
 }
@@ -50,6 +68,10 @@ float largest_magnitude_portable(const float* x, std::int64_t columns) {
 [[gnu::target("avx2")]] RowCodes quantize_row_avx2(const float* x, std::int64_t columns, float scale,
                                                    std::int8_t* codes) {
   return quantize_row_body(x, columns, scale, codes);
+}
+[[gnu::target("avx2")]] bool quantize_columns_avx2(const float* x, std::int64_t columns, const float* scales,
+                                                   std::int8_t* codes) {
+  return quantize_columns_body(x, columns, scales, codes);
 }
 [[gnu::target("avx2")]] float largest_magnitude_avx2(const float* x, std::int64_t columns) {
   return largest_magnitude_body(x, columns);
@@ -88,6 +110,18 @@ void quantize_rows(const float* x, std::int64_t rows, std::int64_t columns, std:
     fail(ErrorKind::input, "activation in row ", r, ", column ", at, " is ", row[at],
          "; expected a finite number");
   }
+}
+
+void quantize_by_column(const float* x, std::span<const float> scales, std::int8_t* codes) {
+  auto* quantize_columns = quantize_columns_portable;
+#if defined(__x86_64__)
+  if (cpu_level() >= CpuLevel::avx2) quantize_columns = quantize_columns_avx2;
+#endif
+  const std::int64_t columns = std::ssize(scales);
+  if (quantize_columns(x, columns, scales.data(), codes)) return;
+  const auto at = std::find_if(x, x + columns, [](float v) { return !std::isfinite(v); }) - x;
+  fail(ErrorKind::input, "a key or value of the cache is ", x[at], " in column ", at,
+       "; expected a finite number");
 }
 
 }  // namespace mquant

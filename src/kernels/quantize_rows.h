@@ -26,4 +26,10 @@ RowCodes quantize_row(const float* x, std::int64_t columns, float scale, std::in
 /// The scale at which the largest magnitude of a row becomes 127; 1 for a row of zeros or one that is not finite.
 float dynamic_scale(const float* x, std::int64_t columns);
 
+/// The same for one row with a scale for each column: what is put into a key-value cache.
+///
+/// @param x, scales, codes  [columns]; the scales are positive and finite
+/// @throws Error{input} naming the column of a NaN or infinity
+void quantize_by_column(const float* x, std::span<const float> scales, std::int8_t* codes);
+
 }  // namespace mquant

@@ -83,6 +83,11 @@ bool BlockSpec::writes(std::string_view wanted) const {
   return std::ranges::any_of(steps, [&](const Step& step) { return step.out == wanted; });
 }
 
+std::size_t BlockSpec::attention_step() const {
+  const auto found = std::ranges::find(steps, Op::attention, &Step::op);
+  return static_cast<std::size_t>(found - steps.begin());
+}
+
 std::vector<LinearGroup> linear_groups(const BlockSpec& block) {
   std::vector<LinearGroup> groups;
   std::map<std::string, std::size_t> open;  // register -> its group, until the register is written again

@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/attention.h"
 #include "mquant/error.h"
+#include "nn/kv_cache.h"
 #include "nn/patch_rows.h"
 #include "nn/rope.h"
 #include "nn/tensors.h"
@@ -105,9 +107,7 @@ std::pair<at::Tensor, at::Tensor> place_keys(SampleState& sample, const at::Tens
     require(sample.past == cache.length && cache.length + k.size(0) <= cache.keys.size(0), "a cache of ",
             cache.keys.size(0), " rows, ", cache.length, " in use, for ", k.size(0), " tokens at ",
             sample.past);
-    cache.keys.index_copy_(0, index_tensor(positions), k);
-    cache.values.index_copy_(0, index_tensor(positions), v);
-    cache.length += k.size(0);
+    place_in_cache(cache, positions, k, v);
     return {cache.keys.narrow(0, 0, cache.length), cache.values.narrow(0, 0, cache.length)};
   }
   if (sample.order.empty()) return {k, v};
@@ -115,13 +115,24 @@ std::pair<at::Tensor, at::Tensor> place_keys(SampleState& sample, const at::Tens
   return {at::empty_like(k).index_copy_(0, index, k), at::empty_like(v).index_copy_(0, index, v)};
 }
 
+/// @param cache  whose codes k and v are; null: they are numbers
 template <class Real>
 at::Tensor attended(const AttentionSpec& a, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                    const std::vector<KeyRange>& ranges) {
+                    const std::vector<KeyRange>& ranges, const KvCache* cache) {
   at::Tensor out = at::empty_like(q);
+  const bool codes = cache != nullptr;
+  const auto scales = [&](const std::vector<float> KvCache::* of) -> const Real* {
+    if constexpr (std::is_same_v<Real, float>) return codes ? (cache->*of).data() : nullptr;
+    require(!codes, "an int8 key-value cache of a float64 block");
+    return nullptr;
+  };
   const AttentionRows<Real> problem{.queries = q.data_ptr<Real>(),
-                                    .keys = k.data_ptr<Real>(),
-                                    .values = v.data_ptr<Real>(),
+                                    .keys = codes ? nullptr : k.data_ptr<Real>(),
+                                    .values = codes ? nullptr : v.data_ptr<Real>(),
+                                    .key_codes = codes ? k.data_ptr<std::int8_t>() : nullptr,
+                                    .value_codes = codes ? v.data_ptr<std::int8_t>() : nullptr,
+                                    .key_scales = scales(&KvCache::key_scales),
+                                    .value_scales = scales(&KvCache::value_scales),
                                     .out = out.data_ptr<Real>(),
                                     .query_stride = q.size(1),
                                     .key_stride = k.size(1),
@@ -162,8 +173,14 @@ at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, 
   const auto [keys, values] =
       spec.on_tokens ? place_keys(sample, new_keys, v) : std::pair{new_keys.contiguous(), v.contiguous()};
   const std::vector<KeyRange> ranges = ranges_of(a, sample, q.size(0), k.size(0));
-  return q.scalar_type() == at::kDouble ? attended<double>(a, queries, keys, values, ranges)
-                                        : attended<float>(a, queries, keys, values, ranges);
+  const KvCache* codes = sample.cache != nullptr && sample.cache->is_int8() ? sample.cache : nullptr;
+  return q.scalar_type() == at::kDouble ? attended<double>(a, queries, keys, values, ranges, codes)
+                                        : attended<float>(a, queries, keys, values, ranges, codes);
+}
+
+at::Tensor rotated_keys(const Block& block, const SampleState& sample, const at::Tensor& k) {
+  const AttentionSpec& a = block.spec().attention;
+  return apply_rope(k, rope_table(block, sample, k.scalar_type()), a.rope, a.head_dim);
 }
 
 }  // namespace mquant

@@ -11,4 +11,7 @@ namespace mquant {
 at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, const at::Tensor& k,
                   const at::Tensor& v);
 
+/// k [rows, kv_heads * dim] behind the rotary embedding, which is how a cache holds keys; rows in their order of now.
+at::Tensor rotated_keys(const Block& block, const SampleState& sample, const at::Tensor& k);
+
 }  // namespace mquant

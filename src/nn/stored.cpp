@@ -57,6 +57,7 @@ StoredBlock to_stored(const Block& block, DType float_dtype) {
                           to_data(norm.shift, float_dtype)};
   for (const auto& [name, param] : block.params)
     if (param.defined()) stored.params[name] = to_data(param, float_dtype);
+  stored.kv_scales = block.kv_scales;
   return stored;
 }
 
@@ -80,6 +81,7 @@ Block from_stored(const StoredBlock& stored, const BlockSpec& spec, FloatTensors
     const TensorData& data = stored_part(stored.params, param.name, spec);
     held = to_tensor(data, held_as(data, spec, param.name, floats));
   }
+  block.kv_scales = stored.kv_scales;
   return block;
 }
 

@@ -11,6 +11,7 @@
 #include "mquant/error.h"
 #include "mquant/pass.h"
 #include "passes/group_inputs.h"
+#include "passes/scale_rule.h"
 #include "quant/error.h"
 #include "quant/observer.h"
 
@@ -18,15 +19,9 @@ namespace mquant {
 namespace {
 
 ScaleOptions rule_of(const Config& options, std::string_view name) {
-  const std::string text = options.string(name);
-  const double percentile = options.number("percentile");
-  if (percentile <= 0 || percentile > 100)
-    fail(ErrorKind::usage, "calibrate-scales.percentile is ", percentile, ": expected 0 < percentile <= 100");
-  return {.rule = text == "max"   ? ScaleRule::max
-                  : text == "mse" ? ScaleRule::mse
-                                  : ScaleRule::percentile,
-          .percentile = percentile / 100,
-          .scale_bits = options.string("scale_dtype") == "bf16" ? 16 : 32};
+  ScaleOptions rule = scale_rule(options, name, "calibrate-scales");
+  rule.scale_bits = options.string("scale_dtype") == "bf16" ? 16 : 32;
+  return rule;
 }
 
 constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};

@@ -9,6 +9,7 @@
 
 #include "mquant/error.h"
 #include "mquant/log.h"
+#include "nn/attention.h"
 #include "nn/linear.h"
 
 namespace mquant {
@@ -43,7 +44,7 @@ std::size_t register_bytes(const SampleState& state) {
 class CollectedInputs final : public GroupInputs {
  public:
   CollectedInputs(BlockInputs& walk, const LinearGroup& group) : walk_(walk), group_(group) {
-    if (walk_.bytes_at(group.step) <= kStandingBytes) walk_.advance(group.step);
+    walk_.approach(group.step);
   }
 
   std::size_t samples() const override { return walk_.taking_part_.size(); }
@@ -94,6 +95,28 @@ class CollectedInputs final : public GroupInputs {
   const LinearGroup& group_;
 };
 
+class CollectedAttention final : public AttentionInputs {
+ public:
+  explicit CollectedAttention(BlockInputs& walk) : walk_(walk), step_(walk.block_.spec().attention_step()) {}
+
+  std::size_t samples() const override { return walk_.taking_part_.size(); }
+
+  void in_parallel(const Visit& visit) override {
+    walk_.approach(step_);
+    const Step& attention = walk_.block_.spec().steps[step_];
+    for_all(samples(), [&](std::size_t i) {
+      SampleState state = walk_.states_[walk_.taking_part_[i]];
+      run_steps(walk_.block_, state, walk_.step_, step_);
+      visit(i, rotated_keys(walk_.block_, state, state.registers.at(attention.in[1])),
+            state.registers.at(attention.in[2]));
+    });
+  }
+
+ private:
+  BlockInputs& walk_;
+  std::size_t step_;
+};
+
 BlockInputs::BlockInputs(Block& block, std::vector<SampleState>& states) : block_(block), states_(states) {
   for (std::size_t i = 0; i < states.size(); ++i)
     if (takes_part(block.spec(), *states[i].features)) taking_part_.push_back(i);
@@ -101,6 +124,14 @@ BlockInputs::BlockInputs(Block& block, std::vector<SampleState>& states) : block
 
 std::unique_ptr<GroupInputs> BlockInputs::inputs_of(const LinearGroup& group) {
   return std::make_unique<CollectedInputs>(*this, group);
+}
+
+std::unique_ptr<AttentionInputs> BlockInputs::attention_inputs() {
+  return std::make_unique<CollectedAttention>(*this);
+}
+
+void BlockInputs::approach(std::size_t step) {
+  if (bytes_at(step) <= kStandingBytes) advance(step);
 }
 
 void BlockInputs::finish() { advance(block_.spec().steps.size()); }

@@ -8,6 +8,10 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <functional>
+#include <span>
+
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
@@ -97,18 +101,34 @@ class Compiler {
     Stopwatch watch;
     BlockInputs walk(block, states);
     block.run_float = !recipe_.calibration.quantized;
-    if (!ctx_.scheme(block.spec()).is_float())
-      for (const LinearGroup& group : linear_groups(block.spec())) {
-        const std::unique_ptr<GroupInputs> inputs = walk.inputs_of(group);
-        report_.time("forward", watch);
-        for (const NamedPass& named : passes_) {
-          in_context(cat("pass ", named.info->name, ": ", block.spec().name),
-                     [&] { named.pass->run_group(block, group, *inputs, ctx_); });
-          report_.time(named.info->name, watch);
-        }
-      }
+    std::vector<LinearGroup> groups;
+    if (!ctx_.scheme(block.spec()).is_float()) groups = linear_groups(block.spec());
+    const std::size_t attention = block.spec().attention_step();
+    const auto behind =
+        std::ranges::partition_point(groups, [&](const LinearGroup& g) { return g.step < attention; });
+    run_groups(block, walk, {groups.begin(), behind}, watch);
+    if (attention < block.spec().steps.size()) {
+      const std::unique_ptr<AttentionInputs> inputs = walk.attention_inputs();
+      run_passes(block, watch, [&](Pass& pass) { pass.run_attention(block, *inputs, ctx_); });
+    }
+    run_groups(block, walk, {behind, groups.end()}, watch);
     if (!last) walk.finish();
     report_.time("forward", watch);
+  }
+
+  void run_groups(Block& block, BlockInputs& walk, std::span<const LinearGroup> groups, Stopwatch& watch) {
+    for (const LinearGroup& group : groups) {
+      const std::unique_ptr<GroupInputs> inputs = walk.inputs_of(group);
+      report_.time("forward", watch);
+      run_passes(block, watch, [&](Pass& pass) { pass.run_group(block, group, *inputs, ctx_); });
+    }
+  }
+
+  void run_passes(const Block& block, Stopwatch& watch, const std::function<void(Pass&)>& run) {
+    for (const NamedPass& named : passes_) {
+      in_context(cat("pass ", named.info->name, ": ", block.spec().name), [&] { run(*named.pass); });
+      report_.time(named.info->name, watch);
+    }
   }
 
   const CalibrateOptions& options_;

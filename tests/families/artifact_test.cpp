@@ -1,4 +1,4 @@
-// The default recipe on every family: calibrate, export, verify, and what the artifact computes.
+// The default recipe on every family, with scales of an int8 cache beside it: calibrate, export, verify, and what the artifact computes.
 #include "mquant/artifact.h"
 
 #include <gtest/gtest.h>
@@ -40,13 +40,28 @@ void expect_scales(const std::vector<Block>& blocks) {
   EXPECT_GT(scales, 20);
 }
 
+/// Every block with a cache has scales, and logits by codes are near those by floats, but not the same.
+void expect_int8_cache(LoadedModel& model, const std::vector<Block>& blocks, const Features& features) {
+  for (const Block& block : blocks)
+    EXPECT_EQ(block.kv_scales.has_value(), block.spec().has_kv_cache()) << block.spec().name;
+  std::vector<KvCache> none;
+  const at::Tensor floats = model.logits(features, none, 0, LogitRows::all);
+  model.use_kv_cache(KvCacheType::int8);
+  std::vector<KvCache> caches = model.make_caches(std::ssize(features.input_ids));
+  EXPECT_GE(caches.size(), 1U);
+  const at::Tensor codes = model.logits(features, caches, 0, LogitRows::all);
+  EXPECT_TRUE(codes.equal(model.logits(features, none, 0, LogitRows::all)));
+  EXPECT_FALSE(codes.equal(floats));
+  EXPECT_LT(relative_to_largest(codes, floats), 0.1);
+}
+
 class FamilyArtifact : public testing::TestWithParam<std::string> {};
 
 TEST_P(FamilyArtifact, ComputesWhatItsCodesAndScalesMean) {
   const TempDir directory;
   const std::filesystem::path golden = golden_path(GetParam()), cases = golden / "cases.jsonl";
   CalibrateOptions options{
-      .model = golden / "model", .data = cases, .output = directory / "calibration", .recipe = "w4a8"};
+      .model = golden / "model", .data = cases, .output = directory / "calibration", .recipe = "w4a8-kv8"};
   options.run.threads = 1;
   options.verify_each = true;
   calibrate(options);
@@ -81,6 +96,7 @@ TEST_P(FamilyArtifact, ComputesWhatItsCodesAndScalesMean) {
     expect_turns_are_one(model, features);
   }
   expect_batch_is_each_alone(model, all);
+  expect_int8_cache(model, blocks, model.features(read_samples(cases), WithAnswer::no).front());
   std::printf("  %-12s artifact against its definition: %.1e\n", GetParam().c_str(), worst);
 }
 

@@ -33,7 +33,8 @@ void add_eval(CLI::App& app, Command& command) {
   cmd->add_option("--data", options->data, "Samples with answers, one JSON a line")
       ->required()
       ->type_name("FILE");
-  cmd->add_option("--reference", options->reference_model, "Model to compare the logits with")
+  cmd->add_option("--reference", options->reference_model,
+                  "Model to compare the logits with; its key-value cache is float")
       ->type_name("DIR");
   cmd->add_option("--limit", options->limit, "The first N samples only; 0: all")
       ->type_name("N")
@@ -43,6 +44,7 @@ void add_eval(CLI::App& app, Command& command) {
       ->check(at_least(1))
       ->capture_default_str();
   add_executor_option(*cmd, options->executor);
+  add_kv_cache_option(*cmd, options->kv_cache);
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
     command.job = [options, &command] {

@@ -21,7 +21,8 @@ Json generation_json(const Generation& result) {
           {"new_tokens", result.new_tokens},
           {"load_seconds", result.load_seconds},
           {"prefill_seconds", result.prefill_seconds},
-          {"decode_seconds", result.decode_seconds}};
+          {"decode_seconds", result.decode_seconds},
+          {"kv_cache", kv_cache_json(result.kv_cache)}};
 }
 
 void run_generate(const Options& options) {
@@ -29,7 +30,8 @@ void run_generate(const Options& options) {
   print(result.text + "\n", generation_json(result), options.json);
   info(cat(counted(result.prompt_tokens, "prompt token"), " (", result.visual_tokens, " visual) in ",
            fixed(result.prefill_seconds, 2), " s, ", counted(result.new_tokens, "new token"), " in ",
-           fixed(result.decode_seconds, 2), " s; loaded in ", fixed(result.load_seconds, 2), " s"));
+           fixed(result.decode_seconds, 2), " s; loaded in ", fixed(result.load_seconds, 2), " s; ",
+           kv_cache_text(result.kv_cache)));
 }
 
 }  // namespace
@@ -56,6 +58,7 @@ void add_generate(CLI::App& app, Command& command) {
       ->check(at_least(1))
       ->capture_default_str();
   add_executor_option(*cmd, options->executor);
+  add_kv_cache_option(*cmd, options->kv_cache);
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
     command.job = [options, &command] {

@@ -1,10 +1,13 @@
 #include "command.h"
 
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "arguments.h"
+#include "mquant/error.h"
 #include "support/atomic_file.h"
+#include "table.h"
 
 namespace mquant::cli {
 
@@ -45,6 +48,26 @@ void add_executor_option(CLI::App& command, Executor& executor) {
       ->type_name("NAME")
       ->check(one_of({"fast", "plain"}))
       ->default_str("fast");
+}
+
+void add_kv_cache_option(CLI::App& command, KvCacheType& type) {
+  static const std::map<std::string, KvCacheType> kTypes = {
+      {"auto", KvCacheType::automatic}, {"float", KvCacheType::float32}, {"int8", KvCacheType::int8}};
+  command
+      .add_option_function<std::string>(
+          "--kv-cache", [&type](const std::string& name) { type = kTypes.at(name); },
+          "Keys and values as auto, float or int8; auto: int8 where the model has scales (calibrate-kv)")
+      ->type_name("TYPE")
+      ->check(one_of({"auto", "float", "int8"}))
+      ->default_str("auto");
+}
+
+std::string kv_cache_text(const KvCacheReport& cache) {
+  return cat(cache.type, " key-value cache, ", grouped(cache.bytes_per_token), " bytes a token");
+}
+
+Json kv_cache_json(const KvCacheReport& cache) {
+  return {{"type", cache.type}, {"bytes_per_token", cache.bytes_per_token}};
 }
 
 void print(const std::string& screen, const Json& json, const std::string& target) {

@@ -44,6 +44,13 @@ void add_json_option(CLI::App& command, std::string& target);
 /// --executor fast|plain.
 void add_executor_option(CLI::App& command, Executor& executor);
 
+/// --kv-cache.
+void add_kv_cache_option(CLI::App& command, KvCacheType& type);
+
+/// "int8 key-value cache, 4,096 bytes a token"
+std::string kv_cache_text(const KvCacheReport& cache);
+Json kv_cache_json(const KvCacheReport& cache);
+
 /// `screen` to stdout, unless the JSON goes there; the JSON to `target` if there is one.
 void print(const std::string& screen, const Json& json, const std::string& target);
 

@@ -30,6 +30,7 @@ std::string eval_screen(const EvalReport& report) {
   add("all", report.all);
   std::string screen = cat(exact.text(), "\nperplexity ", fixed(report.perplexity, 4), " over ",
                            counted(report.answer_tokens, "answer token"), "\n");
+  if (report.kv_cache.type != "float") screen += kv_cache_text(report.kv_cache) + "\n";
   if (!report.agreement.empty()) {
     Table agreement({{"against the reference"}, {"tokens", right}, {"top-1 %", right}, {"KL, nats", right}});
     for (const auto& [token_class, row] : report.agreement) {
@@ -44,7 +45,8 @@ Json eval_json(const EvalReport& report) {
   Json json = {{"all", row_json(report.all)},     {"by_kind", Json::object()},
                {"perplexity", report.perplexity}, {"answer_tokens", report.answer_tokens},
                {"agreement", Json::object()},     {"shared_with_calibration", report.shared_with_calibration},
-               {"seconds", report.seconds},       {"answers", Json::array()}};
+               {"seconds", report.seconds},       {"kv_cache", kv_cache_json(report.kv_cache)},
+               {"answers", Json::array()}};
   for (const auto& [kind, row] : report.by_kind) json["by_kind"][kind] = row_json(row);
   for (const auto& [token_class, row] : report.agreement) {
     json["agreement"][token_class] = {{"tokens", row.tokens}, {"kl", row.kl}, {"top1", row.top1}};

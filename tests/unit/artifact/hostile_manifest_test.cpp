@@ -50,6 +50,7 @@ TEST_F(HostileManifest, EveryLieIsFoundByReadingAndByVerify) {
   const std::string down0 = "/linears/language.model.layers.0.mlp.down_proj";
   const std::string down1 = "/linears/language.model.layers.1.mlp.down_proj";
   const std::string qkv = "/linears/language.model.layers.0.attention.wqkv";
+  const std::string keys = "/kv_cache/decoder.0/keys";
   const std::string zeros = "\"" + std::string(64, '0') + "\"";
   const Lie lies[] = {
       {"/source/family", "\"another\"", "another"},
@@ -74,6 +75,16 @@ TEST_F(HostileManifest, EveryLieIsFoundByReadingAndByVerify) {
       {down0 + "/split/input_scales", "[]", "input_scales"},
       {qkv + "/scheme", "\"float\"", "wqkv"},
       {"/linears", "{}", "no linear"},
+      {keys + "/3", "1e300", "'keys': expected positive float32 numbers"},
+      {keys + "/3", "1e-300", "kv_cache"},
+      {keys, "[0.5, 0.5, 0.5]", "'keys': expected 2 scales, one a head, or 8, one a channel, found 3"},
+      {"/kv_cache/decoder.0/values", "[0.5]", "'values': expected 2 scales"},
+      {"/kv_cache/decoder.0/kv_heads", "4", "kv_cache"},
+      {"/kv_cache/decoder.0",
+       R"({"kv_heads": 4, "head_dim": 2, "keys": [1, 1, 1, 1], "values": [1, 1, 1, 1]})",
+       "expected 2 key-value heads of 4, as config.json says, found 4 of 2"},
+      {"/kv_cache", R"({"decoder.7": {"kv_heads": 1, "head_dim": 1, "keys": [1], "values": [1]}})",
+       "decoder.0"},
   };
   for (const Lie& lie : lies) {
     tell(lie);
@@ -87,6 +98,7 @@ TEST_F(HostileManifest, OnlyVerifyFindsLiesThatReadingDoesNotNeed) {
       {"/files/..~1..~1etc~1passwd", R"({"sha256": ")" + std::string(64, '0') + R"(", "bytes": 1})",
        "file name"},
       {"/linears/of.no.model", OrderedJson::parse(honest_)["linears"]["visual.proj"].dump(), "of.no.model"},
+      {"/kv_cache/vision.0", OrderedJson::parse(honest_)["kv_cache"]["decoder.0"].dump(), "vision.0"},
       {"/totals/tensors", "1", "tensors"},
       {"/format/name", "\"compressed-tensors\"", "quant_method"},
   };
@@ -94,6 +106,17 @@ TEST_F(HostileManifest, OnlyVerifyFindsLiesThatReadingDoesNotNeed) {
     tell(lie);
     const VerifyReport report = verify_artifact(out_, made_.model());
     EXPECT_THAT(report.problems, testing::Contains(testing::HasSubstr(lie.names))) << lie.pointer;
+  }
+}
+
+TEST_F(HostileManifest, CacheScalesThatAreNoneAreAgainstTheSchema) {
+  for (const char* value : {"-0.5", "0", "null", "\"nan\"", "[]"}) {
+    OrderedJson manifest = OrderedJson::parse(honest_);
+    manifest["kv_cache"]["decoder.1"]["values"][1] = OrderedJson::parse(value);
+    test::write_text(out_ / kManifestFile, manifest.dump());
+    EXPECT_THAT(error(), testing::AllOf(testing::HasSubstr("kv_cache"), testing::HasSubstr("decoder.1")))
+        << value;
+    EXPECT_FALSE(verify_artifact(out_, made_.model()).problems.empty()) << value;
   }
 }
 

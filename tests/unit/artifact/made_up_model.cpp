@@ -251,6 +251,14 @@ StoredBlock made_up_block(const BlockSpec& spec, Contents contents, std::uint64_
     if (made.kind == NormKind::layer) made.shift = random_tensor(rng, {norm.width});
   }
   for (const ParamSpec& param : spec.params) block.params[param.name] = random_tensor(rng, param.shape);
+  if (spec.has_kv_cache()) {  // keys by channel, values by head
+    block.kv_scales = {spec.attention.kv_heads, spec.attention.head_dim, {}, {}};
+    const auto fill = [&](std::vector<float>& scales, std::int64_t n) {
+      while (std::ssize(scales) < n) scales.push_back(static_cast<float>(0.001 + rng.uniform()));
+    };
+    fill(block.kv_scales->keys, spec.attention.kv_heads * spec.attention.head_dim);
+    fill(block.kv_scales->values, spec.attention.kv_heads);
+  }
   return block;
 }
 
@@ -341,6 +349,11 @@ std::string difference(const StoredBlock& a, const StoredBlock& b) {
   }
   for (const auto& [name, param] : a.params)
     if (!b.params.contains(name) || !equal(param, b.params.at(name))) return name;
+  if (a.kv_scales.has_value() != b.kv_scales.has_value()) return "kv_scales";
+  if (a.kv_scales &&
+      (a.kv_scales->kv_heads != b.kv_scales->kv_heads || a.kv_scales->head_dim != b.kv_scales->head_dim ||
+       a.kv_scales->keys != b.kv_scales->keys || a.kv_scales->values != b.kv_scales->values))
+    return "kv_scales";
   return a.figures == b.figures ? "" : "figures";
 }
 

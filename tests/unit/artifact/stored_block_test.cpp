@@ -83,6 +83,9 @@ TEST_F(StoredBlockFiles, HostileRecordIsAnInputErrorThatNamesThePlace) {
       {"\"quantized\": true", "\"quantized\": false"},
       {"\"inf\"", "\"infinite\""},
       {"\"visual\": ", "\"visual\": -"},
+      {"\"kv_heads\": 2", "\"kv_heads\": 3"},
+      {"\"values\": [", "\"values\": [-1, "},
+      {"\"values\": [", "\"values\": [\"nan\", "},
   };
   for (const auto& [from, to] : changes) {
     StoredBlock block = test::made_up_block(test::made_up_model().blocks[5], Contents::all);
@@ -99,6 +102,26 @@ TEST_F(StoredBlockFiles, CutShardIsAnInputError) {
     test::write_text(shard(), whole.substr(0, size));
     EXPECT_THROW(read_stored_block(shard(), record()), Error) << size;
   }
+}
+
+TEST_F(StoredBlockFiles, CacheScalesThatAreNoneAreNotWritten) {
+  const auto refused = [&](auto change) {
+    StoredBlock block = test::made_up_block(test::made_up_model().blocks[6], Contents::all);
+    change(*block.kv_scales);
+    try {
+      write_stored_block(block, shard(), record());
+    } catch (const Error& error) {
+      return error.kind() == ErrorKind::internal &&
+             std::string(error.what()).find("decoder.1': kv_cache") != std::string::npos;
+    }
+    return false;
+  };
+  EXPECT_FALSE(refused([](KvScales&) {}));
+  EXPECT_TRUE(refused([](KvScales& s) { s.keys[3] = std::numeric_limits<float>::quiet_NaN(); }));
+  EXPECT_TRUE(refused([](KvScales& s) { s.values[1] = -1; }));
+  EXPECT_TRUE(refused([](KvScales& s) { s.keys.pop_back(); }));
+  EXPECT_TRUE(refused([](KvScales& s) { s.values.clear(); }));
+  EXPECT_TRUE(refused([](KvScales& s) { s.kv_heads = 4; }));
 }
 
 TEST_F(StoredBlockFiles, BlockThatContradictsItselfIsNotWritten) {

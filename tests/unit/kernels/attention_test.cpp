@@ -139,6 +139,50 @@ TEST_P(Attention, BitsDoNotDependOnTheOrderOfRowsOrOnTheParts) {
   EXPECT_EQ(parts, expected);
 }
 
+/// Codes over the whole range, and what they stand for.
+template <class T>
+struct Codes {
+  std::vector<std::int8_t> keys, values;
+  std::vector<T> key_scales, value_scales;
+
+  explicit Codes(Case<T>& c) {
+    Rng rng(12);
+    const auto fill = [&](std::vector<T>& x, std::vector<std::int8_t>& codes, std::vector<T>& scales) {
+      const auto width = static_cast<std::size_t>(c.kv_heads * c.dim);
+      while (scales.size() < width) scales.push_back(static_cast<T>(0.001 + rng.uniform() * 0.02));
+      codes.resize(x.size());
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        codes[i] = static_cast<std::int8_t>(static_cast<int>(rng.next() % 255) - 127);
+        x[i] = static_cast<T>(codes[i]) * scales[i % width];
+      }
+    };
+    fill(c.k, keys, key_scales);
+    fill(c.v, values, value_scales);
+  }
+
+  void put_into(AttentionRows<T>& problem) const {
+    problem.keys = problem.values = nullptr;
+    problem.key_codes = keys.data();
+    problem.value_codes = values.data();
+    problem.key_scales = key_scales.data();
+    problem.value_scales = value_scales.data();
+  }
+};
+
+TEST_P(Attention, CodesGiveTheBitsOfTheNumbersTheyStandFor) {
+  Case<float> c = make<float>();
+  const Codes<float> codes(c);
+  const auto expected = c.attend();
+  EXPECT_EQ(test::same_on_all_levels([&] {
+              std::vector<float> out;
+              auto problem = c.problem(out);
+              codes.put_into(problem);
+              attend_rows(problem, {0, c.kv_heads, 0, c.rows});
+              return out;
+            }),
+            expected);
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
                          testing::Values(Shape{1, 1, 1, 1, 8}, Shape{1, 200, 8, 2, 64},
                                          Shape{33, 33, 4, 4, 72}, Shape{40, 130, 6, 2, 80},
@@ -170,6 +214,16 @@ TEST(Attention, LargeScoresDoNotOverflow) {
   Case<float> c(3, 50, 1, 1, 8);
   for (float& value : c.q) value *= 1000;
   for (const float value : c.attend()) EXPECT_TRUE(std::isfinite(value));
+}
+
+TEST(Attention, CodesWithoutScalesAreRefused) {
+  Case<float> c(2, 4, 1, 1, 8);
+  const Codes<float> codes(c);
+  std::vector<float> out;
+  auto problem = c.problem(out);
+  codes.put_into(problem);
+  problem.value_scales = nullptr;
+  EXPECT_THROW(attend_rows(problem, {0, 1, 0, 2}), Error);
 }
 
 TEST(Attention, IntervalBeyondTheKeysIsRefused) {

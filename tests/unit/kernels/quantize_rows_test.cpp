@@ -91,5 +91,38 @@ TEST(QuantizeRows, NanAndBadScalesAreErrorsThatSayWhere) {
     EXPECT_THAT(message_of({1.0F}, scale), testing::HasSubstr("activation scale"));
 }
 
+TEST(QuantizeByColumn, IsQuantizeRowsOfEachColumnOnEveryProcessor) {
+  constexpr std::size_t kColumns = 75;
+  Rng rng(6);
+  std::vector<float> x(kColumns), scales(kColumns);
+  for (float& value : x) value = static_cast<float>(rng.uniform() * 8 - 4);
+  for (float& scale : scales)
+    scale = static_cast<float>(0.01 + rng.uniform() * 0.05);  // some values are clipped
+  const auto got = test::same_on_all_levels([&] {
+    std::vector<std::int8_t> codes(kColumns);
+    quantize_by_column(x.data(), scales, codes.data());
+    return codes;
+  });
+  for (std::size_t i = 0; i < kColumns; ++i) {
+    std::int8_t expected = 0;
+    quantize_rows(&x[i], 1, 1, 1, {&scales[i], 1}, &expected);
+    EXPECT_EQ(got[i], expected) << i;
+  }
+  EXPECT_EQ(std::ranges::max(got), 127);
+}
+
+TEST(QuantizeByColumn, NanIsAnErrorThatSaysWhere) {
+  std::vector<float> x(40, 1.0F);
+  x[33] = std::numeric_limits<float>::quiet_NaN();
+  std::vector<std::int8_t> codes(x.size());
+  try {
+    quantize_by_column(x.data(), std::vector<float>(40, 1.0F), codes.data());
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::input);
+    EXPECT_THAT(error.what(), testing::HasSubstr("is nan in column 33"));
+  }
+}
+
 }  // namespace
 }  // namespace mquant
