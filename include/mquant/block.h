@@ -72,6 +72,8 @@ struct KvCache {
   std::int64_t length = 0;
 };
 
+struct RopeTable;
+
 /// One sample on its way through the blocks.
 struct SampleState {
   const Features* features = nullptr;
@@ -84,6 +86,8 @@ struct SampleState {
   /// Decoding: the cache of the block that runs now (null: none), and the tokens before this forward pass.
   KvCache* cache = nullptr;
   std::int64_t past = 0;
+  /// Tables of rotary angles made last, for the next block with the same angles.
+  std::vector<std::shared_ptr<const RopeTable>> rope_tables;
 };
 
 /// Runs steps [begin, end) of a block on one sample; registers not in use any more are dropped.
