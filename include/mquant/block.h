@@ -80,6 +80,8 @@ struct KvCache {
 /// An empty cache; int8 with `scales`, float without.
 KvCache make_kv_cache(const BlockSpec& spec, const std::optional<KvScales>& scales, std::int64_t capacity);
 
+struct RopeTable;
+
 /// One sample on its way through the blocks.
 struct SampleState {
   const Features* features = nullptr;
@@ -92,6 +94,8 @@ struct SampleState {
   /// Decoding: the cache of the block that runs now (null: none), and the tokens before this forward pass.
   KvCache* cache = nullptr;
   std::int64_t past = 0;
+  /// Tables of rotary angles made last, for the next block with the same angles.
+  std::vector<std::shared_ptr<const RopeTable>> rope_tables;
 };
 
 /// Runs steps [begin, end) of a block on one sample; registers not in use any more are dropped.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <type_traits>
 
 #include "kernels/attention.h"
@@ -115,6 +116,28 @@ std::pair<at::Tensor, at::Tensor> place_keys(SampleState& sample, const at::Tens
   return {at::empty_like(k).index_copy_(0, index, k), at::empty_like(v).index_copy_(0, index, v)};
 }
 
+/// Key and value heads, and runs of rows that see about as many keys each: a whole multiple of `threads` parts, unless
+/// the rows are too few to fill the kernel's batches.  The bits do not depend on the parts.
+std::vector<AttentionPart> balanced_parts(const std::vector<KeyRange>& ranges, const AttentionSpec& a,
+                                          std::int64_t threads) {
+  constexpr std::int64_t kQueriesAPart = 32;
+  const std::int64_t rows = std::ssize(ranges), group = a.heads / a.kv_heads;
+  const std::int64_t wanted = threads / std::gcd(threads, a.kv_heads);
+  const std::int64_t runs = std::clamp<std::int64_t>(rows * group / kQueriesAPart, 1, wanted);
+  std::int64_t all = 0, seen = 0;
+  for (const KeyRange& range : ranges) all += range.end - range.begin + 1;
+  std::vector<AttentionPart> parts;
+  for (std::int64_t row = 0, begin = 0, run = 1; row < rows; ++row) {
+    const KeyRange& range = ranges[static_cast<std::size_t>(row)];
+    seen += range.end - range.begin + 1;
+    if (seen * runs < all * run) continue;
+    for (std::int64_t head = 0; head < a.kv_heads; ++head) parts.push_back({head, head + 1, begin, row + 1});
+    begin = row + 1;
+    while (seen * runs >= all * run) ++run;
+  }
+  return parts;
+}
+
 /// @param cache  whose codes k and v are; null: they are numbers
 template <class Real>
 at::Tensor attended(const AttentionSpec& a, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -144,8 +167,9 @@ at::Tensor attended(const AttentionSpec& a, const at::Tensor& q, const at::Tenso
                                     .head_dim = a.head_dim,
                                     .scale = static_cast<Real>(a.scale),
                                     .ranges = ranges};
-  at::parallel_for(0, a.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    attend_rows(problem, {begin, end, 0, q.size(0)});
+  const std::vector<AttentionPart> parts = balanced_parts(ranges, a, at::get_num_threads());
+  at::parallel_for(0, std::ssize(parts), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) attend_rows(problem, parts[static_cast<std::size_t>(i)]);
   });
   return out;
 }
@@ -167,9 +191,9 @@ at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, 
                   const at::Tensor& v) {
   const BlockSpec& spec = block.spec();
   const AttentionSpec& a = spec.attention;
-  const RopeTable rope = rope_table(block, sample, q.scalar_type());
-  const at::Tensor queries = with_logn(apply_rope(q, rope, a.rope, a.head_dim), a, sample).contiguous();
-  const at::Tensor new_keys = apply_rope(k, rope, a.rope, a.head_dim);
+  const std::shared_ptr<const RopeTable> rope = rope_table(block, sample, q.scalar_type());
+  const at::Tensor queries = with_logn(apply_rope(q, rope.get(), a.rope, a.head_dim), a, sample).contiguous();
+  const at::Tensor new_keys = apply_rope(k, rope.get(), a.rope, a.head_dim);
   const auto [keys, values] =
       spec.on_tokens ? place_keys(sample, new_keys, v) : std::pair{new_keys.contiguous(), v.contiguous()};
   const std::vector<KeyRange> ranges = ranges_of(a, sample, q.size(0), k.size(0));

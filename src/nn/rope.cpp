@@ -1,13 +1,16 @@
 // Rotary position embedding for text, m-rope and patch grids.
 #include "nn/rope.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/rope_rows.h"
 #include "mquant/error.h"
 
 namespace mquant {
@@ -81,41 +84,92 @@ std::vector<std::pair<Real, std::size_t>> frequencies(const Block& block, const 
 }
 
 template <class Real>
-RopeTable table_of(const Block& block, const SampleState& sample, at::ScalarType dtype) {
-  const RopeSpec& rope = block.spec().attention.rope;
+RopeAngles<Real> angles_of(const Block& block, const SampleState& sample) {
   const bool on_tokens = block.spec().on_tokens;
   const std::size_t rows = on_tokens ? sample.features->input_ids.size() : sample.features->patches.size();
-  const std::int64_t count = rope.dims / 2;
-  const auto turns = frequencies<Real>(block, sample);
-  RopeTable table{at::empty({static_cast<std::int64_t>(rows), count}, dtype),
-                  at::empty({static_cast<std::int64_t>(rows), count}, dtype)};
+  RopeAngles<Real> angles{frequencies<Real>(block, sample), {}, block.spec().attention.rope.position_scale};
+  angles.coordinates.reserve(rows);
+  for (std::size_t i = 0; i < rows; ++i) angles.coordinates.push_back(coordinates(on_tokens, sample, i));
+  return angles;
+}
+
+template <class Real>
+RopeTable table_of(RopeAngles<Real> angles, at::ScalarType dtype) {
+  const auto rows = std::ssize(angles.coordinates), count = std::ssize(angles.turns);
+  RopeTable table{at::empty({rows, count}, dtype), at::empty({rows, count}, dtype), {}};
   auto *cos = table.cos.data_ptr<Real>(), *sin = table.sin.data_ptr<Real>();
-  for (std::size_t i = 0; i < rows; ++i) {
-    const auto at = coordinates(on_tokens, sample, i);
-    for (const auto& [frequency, axis] : turns) {
-      const auto position = static_cast<Real>(static_cast<double>(at[axis]) * rope.position_scale);
+  for (const auto& at : angles.coordinates)
+    for (const auto& [frequency, axis] : angles.turns) {
+      const auto position = static_cast<Real>(static_cast<double>(at[axis]) * angles.position_scale);
       const Real angle = position * frequency;
       *cos++ = static_cast<Real>(std::cos(static_cast<double>(angle)));
       *sin++ = static_cast<Real>(std::sin(static_cast<double>(angle)));
     }
-  }
+  table.made_from = std::move(angles);
   return table;
+}
+
+template <class Real>
+std::shared_ptr<const RopeTable> shared_table(const Block& block, SampleState& sample, at::ScalarType dtype) {
+  constexpr std::size_t kKept = 2;  // decoders may have two kinds of layers by turns
+  RopeAngles<Real> angles = angles_of<Real>(block, sample);
+  for (const auto& table : sample.rope_tables) {
+    const auto* made_from = std::get_if<RopeAngles<Real>>(&table->made_from);
+    if (made_from != nullptr && *made_from == angles) return table;
+  }
+  if (sample.rope_tables.size() == kKept) sample.rope_tables.erase(sample.rope_tables.begin());
+  sample.rope_tables.push_back(std::make_shared<const RopeTable>(table_of(std::move(angles), dtype)));
+  return sample.rope_tables.back();
+}
+
+at::Tensor turned_floats(const at::Tensor& rows, const RopeTable& table, const RopeSpec& rope,
+                         std::int64_t head_dim) {
+  constexpr std::int64_t kValuesAThread = 1 << 15;
+  const at::Tensor x = rows.contiguous();
+  const std::int64_t width = x.size(1), half = rope.dims / 2;
+  require(table.cos.size(0) == x.size(0) && table.cos.size(1) == half && width % head_dim == 0,
+          "a rope table of ", table.cos.size(0), " rows for ", x.size(0), " rows of ", width);
+  at::Tensor out = at::empty_like(x);
+  const RopeRows all{.x = x.data_ptr<float>(),
+                     .out = out.data_ptr<float>(),
+                     .cos = table.cos.data_ptr<float>(),
+                     .sin = table.sin.data_ptr<float>(),
+                     .rows = x.size(0),
+                     .heads = width / head_dim,
+                     .head_dim = head_dim,
+                     .dims = rope.dims,
+                     .x_stride = width,
+                     .out_stride = width,
+                     .neighbours = rope.pairs == RopePairs::neighbours};
+  const std::int64_t rows_a_thread = std::max<std::int64_t>(1, kValuesAThread / width);
+  at::parallel_for(0, all.rows, rows_a_thread, [&](std::int64_t begin, std::int64_t end) {
+    RopeRows part = all;
+    part.x += begin * width;
+    part.out += begin * width;
+    part.cos += begin * half;
+    part.sin += begin * half;
+    part.rows = end - begin;
+    rope_rows(part);
+  });
+  return out;
 }
 
 }  // namespace
 
-RopeTable rope_table(const Block& block, const SampleState& sample, at::ScalarType dtype) {
-  if (block.spec().attention.rope.pairs == RopePairs::none) return {};
-  return dtype == at::kFloat ? table_of<float>(block, sample, dtype) : table_of<double>(block, sample, dtype);
+std::shared_ptr<const RopeTable> rope_table(const Block& block, SampleState& sample, at::ScalarType dtype) {
+  if (block.spec().attention.rope.pairs == RopePairs::none) return nullptr;
+  return dtype == at::kFloat ? shared_table<float>(block, sample, dtype)
+                             : shared_table<double>(block, sample, dtype);
 }
 
-at::Tensor apply_rope(const at::Tensor& x, const RopeTable& table, const RopeSpec& rope,
+at::Tensor apply_rope(const at::Tensor& x, const RopeTable* table, const RopeSpec& rope,
                       std::int64_t head_dim) {
-  if (!table.cos.defined()) return x;
+  if (table == nullptr) return x;
+  if (x.scalar_type() == at::kFloat) return turned_floats(x, *table, rope, head_dim);
   const std::int64_t half = rope.dims / 2;
   const at::Tensor heads = x.view({x.size(0), -1, head_dim});
   const at::Tensor front = heads.narrow(2, 0, rope.dims);
-  const at::Tensor cos = table.cos.unsqueeze(1), sin = table.sin.unsqueeze(1);
+  const at::Tensor cos = table->cos.unsqueeze(1), sin = table->sin.unsqueeze(1);
   at::Tensor turned;
   if (rope.pairs == RopePairs::halves) {
     const at::Tensor a = front.narrow(2, 0, half), b = front.narrow(2, half, half);

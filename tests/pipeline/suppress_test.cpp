@@ -114,6 +114,7 @@ TEST(SuppressAlone, KeepsTheModelsOutputWhereOneScaleDoesNot) {
   const double without = logits_error(directory / "without", data);
   const double int8 = logits_error(directory / "int8", data);
   const double exact = logits_error(directory / "float", data);
+  // The ratios are 0.68 to 0.72: errors of float32 rounding in a norm turn codes, and move them by that much.
   EXPECT_LT(int8, 0.75 * without) << int8 << " with, " << without << " without";
   EXPECT_LT(exact, 0.75 * without) << exact << " with, " << without << " without";
 }
