@@ -240,9 +240,18 @@ std::vector<at::Tensor> LoadedModel::logits(std::span<const Sequence> sequences,
         restore_order(state);
         return wanted_rows(state.registers.at("x"), rows);
       });
-    for (std::size_t i = 0; i < sequences.size(); ++i)
-      batch.samples()[i].cache = caches_keys(spec, sequences[i]) ? &sequences[i].caches->at(layer) : nullptr;
-    if (spec.tower == Tower::decoder && spec.attention.heads != 0) ++layer;
+    std::vector<KvCache> own(sequences.size());  // see run_plain
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      KvCache*& cache = batch.samples()[i].cache;
+      cache = nullptr;
+      if (caches_keys(spec, sequences[i])) {
+        cache = &sequences[i].caches->at(layer);
+      } else if (spec.has_kv_cache() && int8_cache_) {
+        own[i] = make_cache(block.block(), std::ssize(sequences[i].features->input_ids));
+        cache = &own[i];
+      }
+    }
+    if (spec.has_kv_cache()) ++layer;
     block.run(batch, mode);
     if (spec.name == "embed" && order_tokens)
       on_x([](SampleState& state) {

@@ -202,9 +202,9 @@ at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, 
                                         : attended<float>(a, queries, keys, values, ranges, codes);
 }
 
-at::Tensor rotated_keys(const Block& block, const SampleState& sample, const at::Tensor& k) {
+at::Tensor rotated_keys(const Block& block, SampleState& sample, const at::Tensor& k) {
   const AttentionSpec& a = block.spec().attention;
-  return apply_rope(k, rope_table(block, sample, k.scalar_type()), a.rope, a.head_dim);
+  return apply_rope(k, rope_table(block, sample, k.scalar_type()).get(), a.rope, a.head_dim);
 }
 
 }  // namespace mquant

@@ -12,6 +12,6 @@ at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, 
                   const at::Tensor& v);
 
 /// k [rows, kv_heads * dim] behind the rotary embedding, which is how a cache holds keys; rows in their order of now.
-at::Tensor rotated_keys(const Block& block, const SampleState& sample, const at::Tensor& k);
+at::Tensor rotated_keys(const Block& block, SampleState& sample, const at::Tensor& k);
 
 }  // namespace mquant
