@@ -1,6 +1,9 @@
 // Attention of one block over one sample, with or without a cache.
 #pragma once
 
+#include <vector>
+
+#include "kernels/attention.h"
 #include "mquant/block.h"
 
 namespace mquant {
@@ -10,5 +13,10 @@ namespace mquant {
 /// the rows is: allowed(i, j) = order(j) <= order(i) needs no mask (AIFS; MQuant, section 3.1).
 at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, const at::Tensor& k,
                   const at::Tensor& v);
+
+/// The keys that each of `queries` rows sees: of vision rows as they lie, of tokens by original position.
+/// @param keys  of this forward pass
+std::vector<KeyRange> key_ranges(const AttentionSpec& attention, const SampleState& sample,
+                                 std::int64_t queries, std::int64_t keys);
 
 }  // namespace mquant
