@@ -18,24 +18,25 @@ struct PictureSize {
 
 /// One way to run the model.
 enum class BenchVariant {
-  float32,   ///< through libtorch, weights made of the artifact's codes
-  bfloat16,  ///< the same
-  dynamic,   ///< integer kernels; a scale for each row, found when it comes by
+  float32,     ///< through libtorch, weights made of the artifact's codes
+  bfloat16,    ///< the same
+  dynamic,     ///< integer kernels; a scale for each row, found when it comes by
   one_static,  ///< one static scale for each linear, the largest of the classes'
   gathered,    ///< MSQ: a static scale for each class, gathered row by row in the original order of tokens
   aifs,        ///< MSQ + AIFS: tokens of a class are one run of rows with one scale
 };
-inline constexpr std::array kBenchVariants = {BenchVariant::float32,    BenchVariant::bfloat16,
-                                              BenchVariant::dynamic,    BenchVariant::one_static,
-                                              BenchVariant::gathered,   BenchVariant::aifs};
+inline constexpr std::array kBenchVariants = {BenchVariant::float32,  BenchVariant::bfloat16,
+                                              BenchVariant::dynamic,  BenchVariant::one_static,
+                                              BenchVariant::gathered, BenchVariant::aifs};
 std::string_view bench_variant_name(BenchVariant variant);
 
 struct BenchOptions {
   std::filesystem::path artifact;
   std::vector<BenchVariant> variants = {kBenchVariants.begin(), kBenchVariants.end()};
   std::vector<PictureSize> pictures = {{896, 896}};
-  std::int64_t text_tokens = 50;  // of the whole prompt, chat template included; the nearest number that can be made
-  std::int64_t batch = 1;         // sequences at a time, all of one length
+  std::int64_t text_tokens =
+      50;                  // of the whole prompt, chat template included; the nearest number that can be made
+  std::int64_t batch = 1;  // sequences at a time, all of one length
   std::int64_t decode_tokens = 32;
   std::int64_t repetitions = 5;
   double bfloat16_seconds = 300;  // do not run a bfloat16 prefill that would take longer than this in all
@@ -83,22 +84,22 @@ struct Rate {
 struct MachineReport {
   std::string processor, cpu_level;
   int threads = 0;
-  Rate integer;              // 8-bit multiply-adds from registers, two operations each
+  Rate integer;               // 8-bit multiply-adds from registers, two operations each
   std::vector<Rate> float32;  // multiplications and additions from registers, apart and fused
-  Rate read;                 // of a buffer much larger than the caches
+  Rate read;                  // of a buffer much larger than the caches
 };
 
 /// A product of a linear of the model by the integer kernels, as the executor runs it with the scales at hand.
 struct KernelReport {
-  std::string linear;          // the first of its shape, "decoder.0.down"
+  std::string linear;  // the first of its shape, "decoder.0.down"
   std::int64_t out = 0, in = 0, rows = 0;
-  std::int64_t linears = 0;    // of that shape, in the model
+  std::int64_t linears = 0;  // of that shape, in the model
   int weight_bits = 0;
-  double seconds = 0;          // median
-  double operations = 0;       // 2 rows out in
-  double bytes = 0;            // weights and scales that must be read
-  double integer_share = 0;    // of MachineReport::integer, all threads
-  double read_share = 0;       // of MachineReport::read, all threads
+  double seconds = 0;        // median
+  double operations = 0;     // 2 rows out in
+  double bytes = 0;          // weights and scales that must be read
+  double integer_share = 0;  // of MachineReport::integer, all threads
+  double read_share = 0;     // of MachineReport::read, all threads
 };
 
 struct BenchReport {
@@ -111,10 +112,10 @@ struct BenchReport {
   MachineReport machine;
   double load_seconds = 0;
   struct Memory {
-    std::int64_t decoder_parameters = 0;      // of its linears, norms and tables; the head if it is not tied
-    std::int64_t decoder_bytes = 0;           // as the executor holds them
-    std::int64_t resident_bytes = 0;          // of the process once the model is loaded
-    std::int64_t peak_bytes = 0;              // of the process, float baselines included
+    std::int64_t decoder_parameters = 0;  // of its linears, norms and tables; the head if it is not tied
+    std::int64_t decoder_bytes = 0;       // as the executor holds them
+    std::int64_t resident_bytes = 0;      // of the process once the model is loaded
+    std::int64_t peak_bytes = 0;          // of the process, float baselines included
     std::int64_t decoder_bf16_bytes() const { return 2 * decoder_parameters; }
   } memory;
   std::vector<KernelReport> kernels;

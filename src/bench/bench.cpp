@@ -38,7 +38,8 @@ void check(const BenchOptions& options) {
   at_least("--batch", options.batch, 1);
   at_least("--decode", options.decode_tokens, 0);
   at_least("--repeat", options.repetitions, 1);
-  for (const PictureSize& size : options.pictures) at_least("--picture", std::min(size.width, size.height), 1);
+  for (const PictureSize& size : options.pictures)
+    at_least("--picture", std::min(size.width, size.height), 1);
   if (options.variants.empty()) fail(ErrorKind::usage, "--variants: expected at least one");
   if (!Artifact::is_artifact(options.artifact))
     fail(ErrorKind::input, options.artifact.string(),
@@ -112,14 +113,17 @@ class Bench {
                           std::string_view what, std::int64_t steps) {
     if (variant.variant == BenchVariant::float32) return options_.repetitions;
     const LinearSpec& widest = widest_linear();
-    const double rate = rate_of_linear(at::kBFloat16, std::min<std::int64_t>(tokens, 256), widest.out, widest.in);
-    const double seconds = multiply_adds(model_->spec(), vision_rows, tokens) * static_cast<double>(steps) / rate;
+    const double rate =
+        rate_of_linear(at::kBFloat16, std::min<std::int64_t>(tokens, 256), widest.out, widest.in);
+    const double seconds =
+        multiply_adds(model_->spec(), vision_rows, tokens) * static_cast<double>(steps) / rate;
     const auto most = static_cast<std::int64_t>(options_.bfloat16_seconds / seconds);
     const std::int64_t repetitions = std::min(options_.repetitions, most);
     if (repetitions < options_.repetitions)
-      variant.note += cat(variant.note.empty() ? "" : "; ", what, ": ", repetitions, " of ", options_.repetitions,
-                          " repetitions: libtorch's bfloat16 linears run at ", std::llround(rate * 2e-8) / 10.0,
-                          " GOP/s here, one repetition would take about ", std::llround(seconds), " s");
+      variant.note +=
+          cat(variant.note.empty() ? "" : "; ", what, ": ", repetitions, " of ", options_.repetitions,
+              " repetitions: libtorch's bfloat16 linears run at ", std::llround(rate * 2e-8) / 10.0,
+              " GOP/s here, one repetition would take about ", std::llround(seconds), " s");
     return repetitions;
   }
 
@@ -141,9 +145,8 @@ class Bench {
       FloatTrack track{.dtype = dtype_of_variant(variant.variant)};
       track.prefills = affordable(variant, batch * report_.workload.vision_rows,
                                   batch * static_cast<std::int64_t>(prompt_.input_ids.size()), "prefill", 1);
-      track.decodes = options_.decode_tokens == 0
-                          ? 0
-                          : affordable(variant, 0, batch, "decode", options_.decode_tokens);
+      track.decodes =
+          options_.decode_tokens == 0 ? 0 : affordable(variant, 0, batch, "decode", options_.decode_tokens);
       tracks_.push_back(track);
     }
     // A track that borrows keys must not be the first.

@@ -15,7 +15,8 @@ namespace mquant {
 namespace {
 
 /// One sequence of `state`'s, as far as key_ranges reads it.
-std::vector<KeyRange> ranges_of_one(const AttentionSpec& spec, const SampleState& state, std::int64_t tokens) {
+std::vector<KeyRange> ranges_of_one(const AttentionSpec& spec, const SampleState& state,
+                                    std::int64_t tokens) {
   Features one;
   const std::vector<std::int64_t>& picture = state.features->picture;
   one.picture.assign(picture.begin(), picture.begin() + tokens);
@@ -78,8 +79,7 @@ FloatAttention::FloatAttention(const Block& block, const SampleState& state, std
   if (rope_.cos.defined()) rope_ = {rope_.cos.to(dtype), rope_.sin.to(dtype)};
   if (!on_tokens_) return;
   const auto tokens = static_cast<std::int64_t>(state.features->input_ids.size()) / batch;
-  if (spec_.logn_length > 0)
-    logn_ = logn_factors(spec_.logn_length, state.past, batch, tokens).to(dtype);
+  if (spec_.logn_length > 0) logn_ = logn_factors(spec_.logn_length, state.past, batch, tokens).to(dtype);
   if (state.past > 0) return;  // decoding: one row sees the cache, or the end of it
   const std::vector<KeyRange> ranges = ranges_of_one(spec_, state, tokens);
   causal_ = sees_all_before(ranges);

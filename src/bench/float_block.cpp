@@ -29,7 +29,8 @@ at::Tensor float_weight(const Linear& linear) {
   const QuantizedLinear* q = linear.quantized.get();
   const bool of_codes = q != nullptr && q->scheme.weight_bits != 16;
   if (!of_codes && !linear.rotation) return linear.weight;
-  const std::int64_t out = of_codes ? q->out : linear.weight.size(0), in = of_codes ? q->in : linear.weight.size(1);
+  const std::int64_t out = of_codes ? q->out : linear.weight.size(0),
+                     in = of_codes ? q->in : linear.weight.size(1);
   at::Tensor weight = of_codes ? at::empty({out, in}, at::kFloat) : linear.weight.clone();
   auto* values = weight.data_ptr<float>();
   const HadamardPlan plan =

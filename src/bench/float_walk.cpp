@@ -23,8 +23,9 @@ void run_step(const Block& block, SampleState& state, std::size_t i, const Float
               FloatCache* cache) {
   const Step& step = block.spec().steps[i];
   if (step.op == Op::attention) {
-    state.registers[step.out] = attention.run(state, state.registers.at(step.in[0]), state.registers.at(step.in[1]),
-                                              state.registers.at(step.in[2]), cache);
+    state.registers[step.out] =
+        attention.run(state, state.registers.at(step.in[0]), state.registers.at(step.in[1]),
+                      state.registers.at(step.in[2]), cache);
   } else if (const NormWeights* norm = step.op == Op::norm ? &block.norm(step.name) : nullptr;
              norm != nullptr && norm->kind == NormKind::rms && !norm->shift.defined()) {
     const at::Tensor x = state.registers.at(step.in[0]);
@@ -37,7 +38,8 @@ void run_step(const Block& block, SampleState& state, std::size_t i, const Float
   }
 }
 
-StageSeconds run_float(const Block& block, SampleState& state, const FloatAttention& attention, FloatCache* cache) {
+StageSeconds run_float(const Block& block, SampleState& state, const FloatAttention& attention,
+                       FloatCache* cache) {
   StageSeconds seconds;
   const std::vector<Step>& steps = block.spec().steps;
   for (std::size_t i = 0; i < steps.size(); ++i) {
@@ -69,8 +71,7 @@ bool has_cache(const BlockSpec& spec) { return spec.on_tokens && spec.attention.
 FloatWalk::FloatWalk(const FloatPlan& plan, const std::vector<FloatTrack>& tracks)
     : plan_(plan), prompt_(merged(*plan.prompt, plan.batch)) {
   for (std::int64_t i = 0; i < plan.decode_tokens; ++i)
-    steps_.push_back(
-        merged(decode_step(*plan.prompt, decoded_token(i, plan.vocabulary), i), plan.batch));
+    steps_.push_back(merged(decode_step(*plan.prompt, decoded_token(i, plan.vocabulary), i), plan.batch));
   for (const FloatTrack& track : tracks) {
     Run run{.track = track, .prompt = start(prompt_, track.dtype)};
     for (std::size_t i = 0; i < steps_.size(); ++i) {
@@ -85,7 +86,8 @@ FloatWalk::FloatWalk(const FloatPlan& plan, const std::vector<FloatTrack>& track
 
 FloatWalk::Work FloatWalk::work_of(Run& run, const Block& block) const {
   const BlockSpec& spec = block.spec();
-  Work work{.run = &run, .block = converted(block, run.track.dtype),
+  Work work{.run = &run,
+            .block = converted(block, run.track.dtype),
             .prompt_attention = {block, run.prompt, plan_.batch, run.track.dtype}};
   if (!spec.on_tokens) return work;
   for (const SampleState& step : run.steps)

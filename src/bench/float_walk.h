@@ -25,7 +25,7 @@ namespace mquant {
 
 /// What to run.
 struct FloatPlan {
-  const Features* prompt = nullptr;          // of one sequence
+  const Features* prompt = nullptr;           // of one sequence
   std::int64_t batch = 1, decode_tokens = 0;  // steps
   std::int64_t vocabulary = 0;
 };
@@ -33,7 +33,8 @@ struct FloatPlan {
 /// How one type is to be measured.
 struct FloatTrack {
   at::ScalarType dtype{};
-  std::int64_t prefills = 0, decodes = 0;  // repetitions.  Without a prefill, the prompt's keys are the first track's.
+  std::int64_t prefills = 0,
+               decodes = 0;  // repetitions.  Without a prefill, the prompt's keys are the first track's.
 };
 
 class FloatWalk {
@@ -54,8 +55,8 @@ class FloatWalk {
  private:
   struct Run {
     FloatTrack track;
-    SampleState prompt;                // at the next block's input
-    std::vector<SampleState> steps;    // one a token to decode
+    SampleState prompt;              // at the next block's input
+    std::vector<SampleState> steps;  // one a token to decode
     std::vector<PassSeconds> prefills, decodes;
   };
 
@@ -73,7 +74,7 @@ class FloatWalk {
   void decode(Work& work, std::int64_t repetition, bool flush) const;
 
   FloatPlan plan_;
-  Features prompt_;             // merged
+  Features prompt_;              // merged
   std::vector<Features> steps_;  // merged
   std::vector<Run> runs_;
   CacheFlush flush_;

@@ -15,13 +15,13 @@
 namespace mquant {
 namespace {
 
-constexpr std::array kWords = {"the", "picture", "shows", "a", "small", "house", "near", "water", "and", "trees"};
+constexpr std::array kWords = {"the",   "picture", "shows", "a",   "small",
+                               "house", "near",    "water", "and", "trees"};
 constexpr int kMostTries = 8;
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory()
-      : path_(std::filesystem::temp_directory_path() / cat("mquant-bench-", ::getpid())) {
+  TemporaryDirectory() : path_(std::filesystem::temp_directory_path() / cat("mquant-bench-", ::getpid())) {
     std::filesystem::create_directories(path_);
   }
   ~TemporaryDirectory() {
@@ -53,7 +53,8 @@ Sample sample_of(const std::vector<std::filesystem::path>& pictures, std::int64_
   for (const std::filesystem::path& picture : pictures)
     user.content.push_back({ContentPart::Kind::image, "", picture, picture.filename().string()});
   std::string text;
-  for (std::int64_t i = 0; i < words; ++i) text += cat(i == 0 ? "" : " ", kWords[static_cast<std::size_t>(i) % kWords.size()]);
+  for (std::int64_t i = 0; i < words; ++i)
+    text += cat(i == 0 ? "" : " ", kWords[static_cast<std::size_t>(i) % kWords.size()]);
   user.content.push_back({.text = text});
   Sample sample;
   sample.id = "benchmark";
@@ -79,9 +80,10 @@ Features make_prompt(const std::vector<PictureSize>& pictures, std::int64_t text
     const auto tokens =
         static_cast<std::int64_t>(found.input_ids.size()) - count_tokens(found, TokenClass::visual);
     if (i == 0) tokens_of_one = tokens;
-    const double a_word = words == 1 ? 1.0
-                                     : std::max(0.1, static_cast<double>(tokens - tokens_of_one) /
-                                                         static_cast<double>(words - 1));
+    const double a_word =
+        words == 1
+            ? 1.0
+            : std::max(0.1, static_cast<double>(tokens - tokens_of_one) / static_cast<double>(words - 1));
     const std::int64_t missing = text_tokens - tokens;
     if (least < 0 || std::abs(missing) < least) {
       least = std::abs(missing);
@@ -106,7 +108,8 @@ Features merged(const Features& one, std::int64_t batch) {
     append(all.grids, one.grids);
     append(all.patches, one.patches);
     const std::int64_t pictures = *std::ranges::max_element(all.picture) + 1;
-    for (const std::int64_t picture : one.picture) all.picture.push_back(picture < 0 ? -1 : pictures + picture);
+    for (const std::int64_t picture : one.picture)
+      all.picture.push_back(picture < 0 ? -1 : pictures + picture);
   }
   return all;
 }
