@@ -89,17 +89,18 @@ struct MachineReport {
   Rate read;                  // of a buffer much larger than the caches
 };
 
-/// A product of a linear of the model by the integer kernels, as the executor runs it with the scales at hand.
+enum class BenchPhase { prefill, decode };
+
+/// A product of a linear of the model by the integer kernels alone: codes of the activations are there already.
 struct KernelReport {
   std::string linear;  // the first of its shape, "decoder.0.down"
+  BenchPhase phase = BenchPhase::prefill;
   std::int64_t out = 0, in = 0, rows = 0;
   std::int64_t linears = 0;  // of that shape, in the model
   int weight_bits = 0;
-  double seconds = 0;        // median
-  double operations = 0;     // 2 rows out in
-  double bytes = 0;          // weights and scales that must be read
-  double integer_share = 0;  // of MachineReport::integer, all threads
-  double read_share = 0;     // of MachineReport::read, all threads
+  double seconds = 0;     // median of one product
+  double operations = 0;  // 2 rows out in
+  double bytes = 0;       // of packed weights
 };
 
 struct BenchReport {
@@ -127,13 +128,14 @@ double median(std::vector<double> values);
 /// The pass whose total is the median, so that its stages sum to it: of an even number the lower of the two in the
 /// middle.  All zeros of none.
 PassSeconds median_pass(const std::vector<PassSeconds>& passes);
-enum class BenchPhase { prefill, decode };
 /// Median of the totals, NaN if the variant was not run.
 double median_seconds(const VariantReport& variant, BenchPhase phase);
 /// The faster of float32 and bfloat16; nullptr if neither was run.
 const VariantReport* fastest_float(const BenchReport& report, BenchPhase phase);
 /// How many times faster than `than`; NaN where one was not run.
 double speedup(const VariantReport& variant, const VariantReport* than, BenchPhase phase);
+/// All linears in one: sums over the model of seconds, operations and bytes, of a phase.
+KernelReport all_linears(const std::vector<KernelReport>& kernels, BenchPhase phase);
 /// Tokens a second over all sequences: of the prompts, or decoded.
 double tokens_a_second(const BenchReport& report, const VariantReport& variant, BenchPhase phase);
 

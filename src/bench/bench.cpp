@@ -10,6 +10,7 @@
 
 #include "bench/float_block.h"
 #include "bench/float_walk.h"
+#include "bench/kernel_rates.h"
 #include "bench/machine.h"
 #include "bench/quantized_runs.h"
 #include "bench/workload.h"
@@ -79,6 +80,7 @@ class Bench {
 
   BenchReport run() {
     load();
+    rate_kernels();
     plan_floats();
     QuantizedRuns quantized(*model_, prompt_, options_.batch, options_.decode_tokens);
     for (VariantReport& variant : report_.variants)
@@ -106,6 +108,14 @@ class Bench {
                         .batch = options_.batch,
                         .decode_tokens = options_.decode_tokens,
                         .repetitions = options_.repetitions};
+  }
+
+  void rate_kernels() {
+    const BenchReport::Workload& work = report_.workload;
+    std::vector<KernelRows> phases = {{BenchPhase::prefill, work.batch * work.vision_rows,
+                                       work.batch * (work.text_tokens + work.visual_tokens)}};
+    if (work.decode_tokens > 0) phases.push_back({BenchPhase::decode, 0, work.batch});
+    report_.kernels = kernel_rates(Artifact::open(options_.artifact, model_->spec()), model_->spec(), phases);
   }
 
   /// bfloat16 is slow where the processor has no instructions for it: as many repetitions as the time allows.

@@ -78,6 +78,19 @@ double speedup(const VariantReport& variant, const VariantReport* than, BenchPha
   return than == nullptr ? kNone : median_seconds(*than, phase) / median_seconds(variant, phase);
 }
 
+KernelReport all_linears(const std::vector<KernelReport>& kernels, BenchPhase phase) {
+  KernelReport all{.linear = "all", .phase = phase};
+  for (const KernelReport& kernel : kernels) {
+    if (kernel.phase != phase) continue;
+    const auto count = static_cast<double>(kernel.linears);
+    all.linears += kernel.linears;
+    all.seconds += count * kernel.seconds;
+    all.operations += count * kernel.operations;
+    all.bytes += count * kernel.bytes;
+  }
+  return all;
+}
+
 double tokens_a_second(const BenchReport& report, const VariantReport& variant, BenchPhase phase) {
   const BenchReport::Workload& work = report.workload;
   const std::int64_t tokens =

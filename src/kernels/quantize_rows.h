@@ -15,4 +15,15 @@ namespace mquant {
 void quantize_rows(const float* x, std::int64_t rows, std::int64_t columns, std::int64_t stride,
                    std::span<const float> scales, std::int8_t* codes);
 
+/// What quantize_row saw.
+struct RowCodes {
+  std::int32_t sum = 0;  ///< of the codes
+  bool finite = true;    ///< of all values; codes of others mean nothing
+};
+/// The same for one row, unchecked; `scale` positive and finite.
+RowCodes quantize_row(const float* x, std::int64_t columns, float scale, std::int8_t* codes);
+
+/// The scale at which the largest magnitude of a row becomes 127; 1 for a row of zeros or one that is not finite.
+float dynamic_scale(const float* x, std::int64_t columns);
+
 }  // namespace mquant

@@ -63,18 +63,20 @@ Json workload_json(const BenchReport::Workload& work) {
   return json;
 }
 
-Json kernel_json(const KernelReport& kernel) {
+Json kernel_json(const BenchReport& report, const KernelReport& kernel) {
+  const double operations = kernel.operations / kernel.seconds, read = kernel.bytes / kernel.seconds;
   return {{"linear", kernel.linear},
+          {"phase", kernel.phase == BenchPhase::prefill ? "prefill" : "decode"},
           {"out", kernel.out},
           {"in", kernel.in},
           {"rows", kernel.rows},
           {"linears", kernel.linears},
           {"weight_bits", kernel.weight_bits},
           {"seconds", kernel.seconds},
-          {"operations_per_second", kernel.operations / kernel.seconds},
-          {"bytes_per_second", kernel.bytes / kernel.seconds},
-          {"share_of_integer_peak", kernel.integer_share},
-          {"share_of_read_peak", kernel.read_share}};
+          {"operations_per_second", operations},
+          {"bytes_per_second", read},
+          {"share_of_integer_peak", operations / report.machine.integer.all_threads},
+          {"share_of_read_peak", read / report.machine.read.all_threads}};
 }
 
 }  // namespace
@@ -95,7 +97,10 @@ Json bench_json(const BenchReport& report) {
                  {"peak_bytes", memory.peak_bytes}}},
                {"kernels", Json::array()},
                {"variants", Json::array()}};
-  for (const KernelReport& kernel : report.kernels) json["kernels"].push_back(kernel_json(kernel));
+  for (const KernelReport& kernel : report.kernels) json["kernels"].push_back(kernel_json(report, kernel));
+  for (const BenchPhase phase : {BenchPhase::prefill, BenchPhase::decode})
+    if (const KernelReport all = all_linears(report.kernels, phase); all.linears > 0)
+      json["kernels"].push_back(kernel_json(report, all));
   for (const VariantReport& variant : report.variants)
     json["variants"].push_back({{"name", bench_variant_name(variant.variant)},
                                 {"note", variant.note},

@@ -39,12 +39,22 @@ std::string peaks(const MachineReport& machine) {
 
 std::string kernels(const BenchReport& report) {
   if (report.kernels.empty()) return "";
-  Table table({{"kernel"}, {"weights"}, {"rows", right}, {"ms", right}, {"GOP/s", right}, {"% of peak", right}, {"GB/s", right},
-               {"% of peak", right}});
-  for (const KernelReport& kernel : report.kernels)
-    table.row({kernel.linear, cat(kernel.out, " x ", kernel.in, " int", kernel.weight_bits), grouped(kernel.rows),
-               fixed(kernel.seconds * 1e3, 2), giga(kernel.operations / kernel.seconds), percent(kernel.integer_share),
-               giga(kernel.bytes / kernel.seconds), percent(kernel.read_share)});
+  Table table({{"integer kernels"}, {"weights"}, {"rows", right}, {"linears", right}, {"ms", right},
+               {"GOP/s", right}, {"% of peak", right}, {"GB/s", right}, {"% of peak", right}});
+  const auto add = [&](const KernelReport& kernel, const std::string& weights, const std::string& rows) {
+    const double operations = kernel.operations / kernel.seconds, read = kernel.bytes / kernel.seconds;
+    table.row({cat(kernel.phase == BenchPhase::prefill ? "prefill " : "decode ", kernel.linear), weights, rows,
+               grouped(kernel.linears), fixed(kernel.seconds * 1e3, 2), giga(operations),
+               percent(operations / report.machine.integer.all_threads), giga(read),
+               percent(read / report.machine.read.all_threads)});
+  };
+  for (const BenchPhase phase : {BenchPhase::prefill, BenchPhase::decode}) {
+    for (const KernelReport& kernel : report.kernels)
+      if (kernel.phase == phase)
+        add(kernel, cat(kernel.out, " x ", kernel.in, " int", kernel.weight_bits), grouped(kernel.rows));
+    const KernelReport all = all_linears(report.kernels, phase);
+    if (all.linears > 0) add(all, "", "");
+  }
   return "\n" + table.text();
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "mquant/error.h"
@@ -38,6 +39,33 @@ TEST(QuantizeRows, IsTheSameAsTheNaiveLoopOnEveryProcessor) {
       const float naive = std::clamp(std::nearbyint(x[r * kStride + i] / scales[r]), -127.0F, 127.0F);
       ASSERT_EQ(got[r * kColumns + i], static_cast<std::int8_t>(naive)) << r << ", " << i;
     }
+}
+
+TEST(QuantizeRow, TellsTheSumOfItsCodesAndWhetherAllWereFinite) {
+  Rng rng(6);
+  for (const std::int64_t columns : {1, 7, 32, 67, 1536}) {
+    std::vector<float> x(static_cast<std::size_t>(columns));
+    for (float& value : x) value = static_cast<float>(rng.uniform() * 6 - 2);
+    std::vector<std::int8_t> codes(x.size());
+    const auto sums = test::same_on_all_levels([&] {
+      const RowCodes row = quantize_row(x.data(), columns, 0.02F, codes.data());
+      return std::vector<std::int64_t>{row.sum, row.finite};
+    });
+    EXPECT_EQ(sums[0], std::accumulate(codes.begin(), codes.end(), std::int64_t{0}));
+    EXPECT_EQ(sums[1], 1);
+    x.back() = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_FALSE(quantize_row(x.data(), columns, 0.02F, codes.data()).finite);
+  }
+}
+
+TEST(DynamicScale, MakesTheLargestMagnitude127) {
+  std::vector<float> x(67, 0.25F);
+  x[41] = -6.5F;
+  const auto scale = test::same_on_all_levels([&] { return dynamic_scale(x.data(), 67); });
+  std::vector<std::int8_t> codes(x.size());
+  quantize_row(x.data(), 67, scale, codes.data());
+  EXPECT_EQ(codes[41], -127);
+  EXPECT_EQ(dynamic_scale(std::vector<float>(9, 0.0F).data(), 9), 1.0F);
 }
 
 std::string message_of(std::vector<float> x, float scale) {

@@ -1,0 +1,136 @@
+#include "bench/kernel_rates.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "bench/machine.h"
+#include "kernels/gemm_packed.h"
+#include "support/rng.h"
+#include "support/timer.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::int64_t kCachesOfCopies = 3;  // a copy is gone from the caches before its turn comes again
+constexpr double kSeconds = 0.3;             // about, for a shape
+constexpr int kLeastProducts = 5, kMostProducts = 200;
+
+struct Shape {
+  std::string linear;
+  bool vision = false;
+  std::int64_t out = 0, in = 0, count = 0;
+  int bits = 0;
+  auto key() const { return std::tuple(vision, out, in, bits); }
+};
+
+/// Shapes of linears with integer products, in the order of the model.
+std::vector<Shape> shapes_of(const Artifact& artifact, const ModelSpec& model) {
+  std::vector<Shape> shapes;
+  for (const BlockSpec& block : model.blocks) {
+    if (!block.quantizable) continue;
+    const StoredBlock stored = artifact.read(block.name);
+    for (const LinearSpec& linear : block.linears) {
+      const std::optional<QuantizedLinear>& q = stored.linears.at(linear.name).quantized;
+      if (!q || q->scheme.weight_bits == 16 || q->scheme.activation_bits == 16) continue;
+      const Shape shape{block.name + "." + linear.name, !block.on_tokens, q->out, q->in, 1, q->scheme.weight_bits};
+      const auto known = std::ranges::find(shapes, shape.key(), &Shape::key);
+      if (known == shapes.end())
+        shapes.push_back(shape);
+      else
+        ++known->count;
+    }
+  }
+  return shapes;
+}
+
+std::vector<std::int8_t> random_codes(std::int64_t count, int bits, Rng& rng) {
+  std::vector<std::int8_t> codes(static_cast<std::size_t>(count));
+  const std::int64_t least = bits == 4 ? -8 : -127, values = bits == 4 ? 16 : 255;
+  for (std::int8_t& code : codes)
+    code = static_cast<std::int8_t>(least + static_cast<std::int64_t>(rng.next() % static_cast<std::uint64_t>(values)));
+  return codes;
+}
+
+/// One weight, as often as it takes to read it from memory every time.
+std::vector<PackedWeight> copies_of(const Shape& shape, Rng& rng) {
+  const std::vector<std::int8_t> codes = random_codes(shape.out * shape.in, shape.bits, rng);
+  std::vector<PackedWeight> copies;
+  std::int64_t bytes = 0;
+  do {
+    copies.emplace_back(codes, shape.out, shape.in, shape.bits);
+    bytes += copies.back().bytes();
+  } while (bytes < kCachesOfCopies * cache_bytes());
+  return copies;
+}
+
+/// Rows with one scale: what a class of tokens is.
+struct Activations {
+  Activations(std::int64_t rows, const Shape& shape, Rng& rng)
+      : codes(random_codes(rows * padded_inputs(shape.in), 8, rng)),
+        sums(static_cast<std::size_t>(rows)),
+        scale(static_cast<std::size_t>(shape.out), 1e-4),
+        y(static_cast<std::size_t>(rows * shape.out)) {
+    const std::int64_t columns = padded_inputs(shape.in);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::int8_t* row = codes.data() + r * columns;
+      std::fill(row + shape.in, row + columns, std::int8_t{0});
+      for (std::int64_t i = 0; i < shape.in; ++i) sums[static_cast<std::size_t>(r)] += row[i];
+    }
+  }
+  std::vector<std::int8_t> codes;
+  std::vector<std::int32_t> sums;
+  std::vector<double> scale;
+  std::vector<float> y;
+};
+
+void product(const PackedWeight& weight, Activations& x, std::int64_t rows) {
+  const ScaleRun run{rows, x.scale.data()};
+  const Epilogue epilogue{.runs = {&run, 1}};
+  const CodeRows a{x.codes.data(), x.sums.data(), rows};
+  at::parallel_for(0, weight.panels(), 1, [&](std::int64_t begin, std::int64_t end) {
+    thread_local GemmScratch scratch;
+    gemm_packed(a, weight, begin, end, epilogue, x.y.data(), weight.out(), scratch);
+  });
+}
+
+double median_product(const std::vector<PackedWeight>& copies, Activations& x, std::int64_t rows) {
+  std::vector<double> seconds;
+  const Stopwatch all;
+  for (int i = 0; i < kMostProducts && (i < kLeastProducts || all.seconds() < kSeconds); ++i) {
+    const Stopwatch watch;
+    product(copies[static_cast<std::size_t>(i) % copies.size()], x, rows);
+    seconds.push_back(watch.seconds());
+  }
+  return median(seconds);
+}
+
+}  // namespace
+
+std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec& model,
+                                       const std::vector<KernelRows>& phases) {
+  std::vector<KernelReport> reports;
+  for (const Shape& shape : shapes_of(artifact, model)) {
+    Rng rng(0, shape.linear);
+    const std::vector<PackedWeight> copies = copies_of(shape, rng);
+    for (const KernelRows& phase : phases) {
+      const std::int64_t rows = shape.vision ? phase.vision : phase.tokens;
+      if (rows == 0) continue;
+      Activations x(rows, shape, rng);
+      reports.push_back({.linear = shape.linear,
+                         .phase = phase.phase,
+                         .out = shape.out,
+                         .in = shape.in,
+                         .rows = rows,
+                         .linears = shape.count,
+                         .weight_bits = shape.bits,
+                         .seconds = median_product(copies, x, rows),
+                         .operations = 2.0 * static_cast<double>(rows * shape.out) * static_cast<double>(shape.in),
+                         .bytes = static_cast<double>(copies.front().bytes())});
+    }
+  }
+  return reports;
+}
+
+}  // namespace mquant
