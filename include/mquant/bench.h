@@ -56,7 +56,7 @@ inline constexpr std::array kBenchStages = {BenchStage::linears, BenchStage::qua
 std::string_view bench_stage_name(BenchStage stage);
 
 /// Seconds by stage; the total is their sum and nothing else.
-struct StageSeconds {
+struct BenchSeconds {
   std::array<double, kBenchStages.size()> of{};
   double& operator[](BenchStage stage) { return of[static_cast<std::size_t>(stage)]; }
   double operator[](BenchStage stage) const { return of[static_cast<std::size_t>(stage)]; }
@@ -65,8 +65,8 @@ struct StageSeconds {
 
 /// One pass over the model: a prefill, or all steps of a decode.
 struct PassSeconds {
-  StageSeconds vision;   // tower and projector
-  StageSeconds decoder;  // embeddings and head included
+  BenchSeconds vision;   // tower and projector
+  BenchSeconds decoder;  // embeddings and head included
   double total() const { return vision.total() + decoder.total(); }
 };
 

@@ -38,9 +38,9 @@ void run_step(const Block& block, SampleState& state, std::size_t i, const Float
   }
 }
 
-StageSeconds run_float(const Block& block, SampleState& state, const FloatAttention& attention,
+BenchSeconds run_float(const Block& block, SampleState& state, const FloatAttention& attention,
                        FloatCache* cache) {
-  StageSeconds seconds;
+  BenchSeconds seconds;
   const std::vector<Step>& steps = block.spec().steps;
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const Stopwatch watch;
@@ -50,8 +50,8 @@ StageSeconds run_float(const Block& block, SampleState& state, const FloatAttent
   return seconds;
 }
 
-void add(PassSeconds& pass, Tower tower, const StageSeconds& seconds) {
-  StageSeconds& sum = tower == Tower::decoder ? pass.decoder : pass.vision;
+void add(PassSeconds& pass, Tower tower, const BenchSeconds& seconds) {
+  BenchSeconds& sum = tower == Tower::decoder ? pass.decoder : pass.vision;
   for (const BenchStage stage : kBenchStages) sum[stage] += seconds[stage];
 }
 

@@ -19,7 +19,7 @@ PassSeconds QuantizedRuns::timed(const Features& features, std::int64_t past) {
   PassSeconds pass;
   Stopwatch watch;
   const auto after = [&](const BlockSpec& spec, const SampleState&) {
-    StageSeconds& seconds = spec.tower == Tower::decoder ? pass.decoder : pass.vision;
+    BenchSeconds& seconds = spec.tower == Tower::decoder ? pass.decoder : pass.vision;
     seconds[BenchStage::rest] += watch.seconds();
     watch.restart();
   };

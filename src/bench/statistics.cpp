@@ -40,7 +40,7 @@ std::string_view bench_stage_name(BenchStage stage) {
   return "?";
 }
 
-double StageSeconds::total() const { return std::accumulate(of.begin(), of.end(), 0.0); }
+double BenchSeconds::total() const { return std::accumulate(of.begin(), of.end(), 0.0); }
 
 double median(std::vector<double> values) {
   if (values.empty()) return kNone;

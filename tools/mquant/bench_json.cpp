@@ -13,7 +13,7 @@ constexpr int kVersion = 1;
 /// JSON has no NaN: what was not measured is null.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-Json stages_json(const StageSeconds& seconds) {
+Json stages_json(const BenchSeconds& seconds) {
   Json json = Json::object();
   for (const BenchStage stage : kBenchStages) json[std::string(bench_stage_name(stage))] = seconds[stage];
   return json;
