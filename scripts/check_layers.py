@@ -19,6 +19,7 @@ LAYERS = {
     "vision": ["support", "io"],
     "families": ["support", "io", "model", "text", "vision"],
     "nn": ["support", "kernels", "io", "model"],
+    "runtime": ["support", "kernels", "model", "nn"],
     "quant": ["support", "kernels", "model"],
     "passes": ["support", "kernels", "io", "model", "nn", "quant"],
     "artifact": ["support", "kernels", "io", "model"],
@@ -27,7 +28,7 @@ EVERYTHING_BELOW = list(LAYERS)
 LAYERS["pipeline"] = EVERYTHING_BELOW
 LAYERS["eval"] = EVERYTHING_BELOW + ["pipeline"]
 LAYERS["bench"] = EVERYTHING_BELOW + ["pipeline", "eval"]
-TORCH = {"nn", "quant", "passes", "pipeline", "eval", "bench"}
+TORCH = {"nn", "runtime", "quant", "passes", "pipeline", "eval", "bench"}
 TORCH_HEADERS = {"tensor.h", "block.h", "pass.h"}  # of include/mquant
 
 # Heavy headers: a pattern of the name between <>, and who may include it; CPP: in .cpp files only.

@@ -113,7 +113,7 @@ struct BenchReport {
   MachineReport machine;
   double load_seconds = 0;
   struct Memory {
-    std::int64_t decoder_parameters = 0;  // of its linears, norms and tables; the head if it is not tied
+    std::int64_t decoder_parameters = 0;  // values that its weights stand for, embeddings and head included
     std::int64_t decoder_bytes = 0;       // as the executor holds them
     std::int64_t resident_bytes = 0;      // of the process once the model is loaded
     std::int64_t peak_bytes = 0;          // of the process, float baselines included

@@ -89,6 +89,10 @@ struct SampleState {
 /// Runs steps [begin, end) of a block on one sample; registers not in use any more are dropped.
 /// @throws Error{input} when a token of a class comes by for which a linear has no static scale.
 void run_steps(const Block& block, SampleState& sample, std::size_t begin, std::size_t end);
+/// What one step makes of the registers that it reads; undefined if it makes nothing.  Registers stay as they are.
+at::Tensor run_step(const Block& block, SampleState& sample, const Step& step);
+/// Registers that the block mentions and that neither a step from `next` on nor a later block reads.
+std::vector<std::string> unused_registers(const BlockSpec& spec, std::size_t next);
 /// All steps; afterwards BlockSpec::keeps is left in the registers, and what the block did not mention.
 void run_block(const Block& block, SampleState& sample);
 

@@ -72,8 +72,15 @@ Plan plan_model(const std::filesystem::path& model, const std::string& recipe,
                 const std::vector<std::string>& overrides, const std::optional<std::filesystem::path>& data,
                 std::int64_t limit, const RunSettings& run);
 
+/// Who runs the blocks of a model.  Both give the same bits.
+enum class Executor {
+  fast,   ///< packed weights, fused steps, all samples of a batch together
+  plain,  ///< the definition, step by step: what the fast one is checked against
+};
+
 struct EvalOptions {
   std::filesystem::path model, data;  // a checkpoint, a calibration or an artifact
+  Executor executor = Executor::fast;
   std::optional<std::filesystem::path> reference;
   std::int64_t limit = 0, max_new_tokens = 24;
   RunSettings run;
@@ -102,6 +109,7 @@ EvalReport evaluate(const EvalOptions& options);
 
 struct GenerateOptions {
   std::filesystem::path model;
+  Executor executor = Executor::fast;
   std::vector<std::filesystem::path> images;
   std::string prompt, system;
   std::int64_t max_new_tokens = 128;
@@ -116,6 +124,7 @@ Generation generate(const GenerateOptions& options);
 
 struct ForwardOptions {
   std::filesystem::path model, data, output;
+  Executor executor = Executor::fast;
   std::int64_t greedy = 0, limit = 0;  // greedy: tokens to decode, stop tokens ignored
   bool cache = true;                   // false: every token by a whole forward pass
   RunSettings run;

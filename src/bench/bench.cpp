@@ -83,8 +83,6 @@ class Bench {
     rate_kernels();
     plan_floats();
     QuantizedRuns quantized(*model_, prompt_, options_.batch, options_.decode_tokens);
-    for (VariantReport& variant : report_.variants)
-      if (!is_float(variant.variant)) variant.note = quantized.refusal(variant.variant);
     measure(quantized);
     report_.memory.peak_bytes = peak_resident_bytes();
     return std::move(report_);
@@ -95,7 +93,10 @@ class Bench {
     const Stopwatch watch;
     model_.emplace(LoadedModel::open(options_.artifact));
     report_.load_seconds = watch.seconds();
-    report_.memory.resident_bytes = resident_bytes();
+    const LoadedModel::Weights weights = model_->weights(Tower::decoder);
+    report_.memory = {.decoder_parameters = weights.values,
+                      .decoder_bytes = weights.bytes,
+                      .resident_bytes = resident_bytes()};
     report_.family = model_->spec().family;
     prompt_ = make_prompt(options_.pictures, options_.text_tokens, [&](const Sample& sample) {
       return model_->features({sample}, WithAnswer::no).front();
@@ -170,7 +171,7 @@ class Bench {
   void measure(QuantizedRuns& quantized) {
     std::vector<VariantReport*> turn;
     for (VariantReport& variant : report_.variants)
-      if (!is_float(variant.variant) && variant.note.empty()) turn.push_back(&variant);
+      if (!is_float(variant.variant)) turn.push_back(&variant);
     const std::size_t passes = turn.size() * static_cast<std::size_t>(options_.repetitions);
     const std::vector<BlockSpec>& blocks = model_->spec().blocks;
     const std::size_t walked = tracks_.empty() ? 0 : blocks.size();

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <vector>
 
 #include "eval/loaded_model.h"
 #include "mquant/bench.h"
@@ -14,17 +14,15 @@ class QuantizedRuns {
   /// @param prompt  of one sequence
   QuantizedRuns(LoadedModel& model, const Features& prompt, std::int64_t batch, std::int64_t decode_tokens);
 
-  /// Why a variant cannot be run; "" if it can.
-  std::string refusal(BenchVariant variant) const;
-
   struct Passes {
     PassSeconds prefill, decode;
   };
-  /// One prefill of all sequences, and their decode steps.
+  /// One prefill of all sequences, and their decode steps.  @param variant  one of the quantized
   Passes run(BenchVariant variant);
 
  private:
-  PassSeconds timed(const Features& features, std::int64_t past);
+  /// One forward pass of all sequences, added to `sum`.
+  void timed(const Features& features, std::int64_t past, PassSeconds& sum);
 
   LoadedModel* model_;
   const Features* prompt_;

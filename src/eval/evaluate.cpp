@@ -59,8 +59,8 @@ void add_agreement(const Features& features, const at::Tensor& log_p, const at::
 class Evaluation {
  public:
   explicit Evaluation(const EvalOptions& options)
-      : options_(options), model_(LoadedModel::open(options.model)) {
-    if (options.reference) reference_.emplace(LoadedModel::open(*options.reference));
+      : options_(options), model_(LoadedModel::open(options.model, options.executor)) {
+    if (options.reference) reference_.emplace(LoadedModel::open(*options.reference, options.executor));
     samples_ = read_samples(options.data, options.limit);
     if (samples_.empty()) fail(ErrorKind::input, options.data.string(), ": no samples");
   }

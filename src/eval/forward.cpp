@@ -125,7 +125,7 @@ void forward_one(const LoadedModel& model, const std::string& id, const Features
 std::int64_t forward(const ForwardOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
-  const LoadedModel model = LoadedModel::open(options.model);
+  const LoadedModel model = LoadedModel::open(options.model, options.executor);
   const std::vector<Sample> samples = read_samples(options.data, options.limit);
   TensorBag bag;
   Progress progress("forward", static_cast<std::int64_t>(samples.size()));

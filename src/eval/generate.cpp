@@ -27,7 +27,7 @@ Generation generate(const GenerateOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
   Stopwatch watch;
-  const LoadedModel model = LoadedModel::open(options.model);
+  const LoadedModel model = LoadedModel::open(options.model, options.executor);
   Generation generation;
   generation.load_seconds = watch.seconds();
   const Features features = model.features({sample_of(options)}, WithAnswer::no).front();

@@ -34,9 +34,18 @@ std::vector<Space> turned_spaces(const Recipe& recipe, const ModelSpec& model) {
   return spaces;
 }
 
+bool caches_keys(const BlockSpec& spec, const Sequence& sequence) {
+  return spec.tower == Tower::decoder && spec.attention.heads != 0 && sequence.caches != nullptr &&
+         !sequence.caches->empty();
+}
+
+at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
+  return rows == LogitRows::last ? x.narrow(0, x.size(0) - 1, 1) : x;
+}
+
 }  // namespace
 
-LoadedModel LoadedModel::open(const std::filesystem::path& path) {
+LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor executor) {
   LoadedModel model;
   const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
     const Recipe recipe = parse_recipe(recipe_json, "recipe of " + path.string());
@@ -58,7 +67,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path) {
     settle(store.identity().recipe, store.identity().seed);
     model.calibration_digests_ = store.identity().sample_digests;
     for (const BlockSpec& spec : model.spec_->blocks)
-      model.blocks_.push_back(from_stored(store.read(spec.name), spec));
+      model.add_block(from_stored(store.read(spec.name), spec), executor);
   } else if (Artifact::is_artifact(path)) {
     describe(path);
     const Artifact artifact = Artifact::open(path, *model.spec_);
@@ -66,13 +75,13 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path) {
            static_cast<std::uint64_t>(artifact.manifest().integer("calibration.seed")));
     model.calibration_digests_ = artifact.sample_digests();
     for (const BlockSpec& spec : model.spec_->blocks)
-      model.blocks_.push_back(from_stored(artifact.read(spec.name), spec));
+      model.add_block(from_stored(artifact.read(spec.name), spec), executor);
   } else {
     SourceModel source = open_source(path);
     model.spec_ = std::make_unique<const ModelSpec>(std::move(source.model));
     model.processor_ = std::move(source.processor);
     for (const BlockSpec& spec : model.spec_->blocks)
-      model.blocks_.push_back(load_block(source.checkpoint, *model.spec_, spec, at::kFloat));
+      model.add_block(load_block(source.checkpoint, *model.spec_, spec, at::kFloat), executor);
   }
   return model;
 }
@@ -97,26 +106,88 @@ std::vector<KvCache> LoadedModel::make_caches(std::int64_t capacity) const {
   return caches;
 }
 
+void LoadedModel::add_block(Block block, Executor executor) {
+  in_context(block.spec().name, [&] {
+    if (executor == Executor::fast)
+      fast_.emplace_back(std::move(block));
+    else
+      plain_.push_back(std::move(block));
+  });
+}
+
+LoadedModel::Weights LoadedModel::weights(Tower tower) const {
+  Weights weights;
+  for (const PreparedBlock& block : fast_) {
+    if (block.spec().tower != tower) continue;
+    weights.bytes += block.bytes();
+    weights.values += block.values();
+  }
+  return weights;
+}
+
 at::Tensor LoadedModel::logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past,
                                LogitRows rows, const AfterBlock& after) const {
-  SampleState state = start(features, at::kFloat);
-  state.past = past;
+  const Sequence sequence{&features, &caches, past};
+  return logits({&sequence, 1}, rows, after).front();
+}
+
+at::Tensor LoadedModel::run_plain(const Sequence& sequence, LogitRows rows, const AfterBlock& after) const {
+  SampleState state = start(*sequence.features, at::kFloat);
+  state.past = sequence.past;
   std::size_t layer = 0;
-  for (const Block& block : blocks_) {
+  for (const Block& block : plain_) {
     const BlockSpec& spec = block.spec();
-    if (!takes_part(spec, features)) continue;
+    if (!takes_part(spec, *sequence.features)) continue;
     if (spec.name == "head") {
       restore_order(state);
-      at::Tensor& x = state.registers["x"];
-      if (rows == LogitRows::last) x = x.narrow(0, x.size(0) - 1, 1);
+      state.registers["x"] = wanted_rows(state.registers.at("x"), rows);
     }
-    const bool caches_keys = spec.tower == Tower::decoder && spec.attention.heads != 0 && !caches.empty();
-    state.cache = caches_keys ? &caches.at(layer++) : nullptr;
+    state.cache = caches_keys(spec, sequence) ? &sequence.caches->at(layer++) : nullptr;
     run_block(block, state);
     if (spec.name == "embed" && order_tokens) mquant::order_tokens(state);
     if (after) after(spec, state);
   }
   return state.registers.at("logits");
+}
+
+std::vector<at::Tensor> LoadedModel::logits(std::span<const Sequence> sequences, LogitRows rows,
+                                            const AfterBlock& after) const {
+  std::vector<at::Tensor> logits;
+  if (!plain_.empty()) {
+    for (const Sequence& sequence : sequences) logits.push_back(run_plain(sequence, rows, after));
+    return logits;
+  }
+  std::vector<SampleState> states;
+  for (const Sequence& sequence : sequences) {
+    states.push_back(start(*sequence.features, at::kFloat));
+    states.back().past = sequence.past;
+  }
+  Batch batch(std::move(states));
+  const auto on_x = [&](const std::function<at::Tensor(SampleState&)>& work) { batch.each({"x"}, "x", {}, work); };
+  std::size_t layer = 0;
+  for (const PreparedBlock& block : fast_) {
+    const BlockSpec& spec = block.spec();
+    if (std::ranges::none_of(sequences, [&](const Sequence& s) { return takes_part(spec, *s.features); })) continue;
+    if (spec.name == "head")
+      on_x([&](SampleState& state) {
+        restore_order(state);
+        return wanted_rows(state.registers.at("x"), rows);
+      });
+    for (std::size_t i = 0; i < sequences.size(); ++i)
+      batch.samples()[i].cache = caches_keys(spec, sequences[i]) ? &sequences[i].caches->at(layer) : nullptr;
+    if (spec.tower == Tower::decoder && spec.attention.heads != 0) ++layer;
+    block.run(batch, mode);
+    if (spec.name == "embed" && order_tokens)
+      on_x([](SampleState& state) {
+        mquant::order_tokens(state);
+        return state.registers.at("x");
+      });
+    if (!after) continue;
+    for (std::size_t i = 0; i < sequences.size(); ++i)
+      if (takes_part(spec, *sequences[i].features)) after(spec, batch.state(i));
+  }
+  for (std::size_t i = 0; i < sequences.size(); ++i) logits.push_back(batch.get("logits").of(i));
+  return logits;
 }
 
 Features decode_step(const Features& before, std::int64_t token, std::int64_t step) {

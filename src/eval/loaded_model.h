@@ -5,22 +5,32 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "mquant/block.h"
+#include "mquant/compile.h"
 #include "mquant/config.h"
 #include "mquant/family.h"
+#include "runtime/prepared_block.h"
 
 namespace mquant {
 
 /// Which rows of the logits are wanted.
 enum class LogitRows { all, last };
 
+/// A sample on its way through the model: its new tokens, and where it stands.
+struct Sequence {
+  const Features* features = nullptr;
+  std::vector<KvCache>* caches = nullptr;  // of make_caches; null or empty: none.  They grow by the new tokens.
+  std::int64_t past = 0;                   // tokens in the caches before
+};
+
 class LoadedModel {
  public:
   /// @param path  a HuggingFace directory, a calibration or an artifact
-  static LoadedModel open(const std::filesystem::path& path);
+  static LoadedModel open(const std::filesystem::path& path, Executor executor = Executor::fast);
 
   const ModelSpec& spec() const { return *spec_; }
   const Processor& processor() const { return *processor_; }
@@ -31,26 +41,39 @@ class LoadedModel {
 
   /// Reorder tokens (AIFS)?  By default as the recipe had it; the results do not depend on it.
   bool order_tokens = false;
+  /// Of the fast executor: where activation scales come from, and a clock (null: time is not measured).
+  RunMode mode;
 
   /// Caches of all decoder blocks, empty, with room for `capacity` tokens.
   std::vector<KvCache> make_caches(std::int64_t capacity) const;
 
   using AfterBlock = std::function<void(const BlockSpec&, const SampleState&)>;
-  /// Runs all blocks over the tokens of `features`.
-  /// @param caches  of make_caches, or empty: no cache; grows by the tokens of `features`
-  /// @param past    tokens in the caches before this call
-  /// @param after   sees the registers after each block; token rows in their current order
-  /// @returns logits [rows, vocabulary], in the original order of tokens
+  /// Runs all blocks over the new tokens of all sequences.
+  /// @param after  sees the registers of each sample after each block; token rows in their current order
+  /// @returns logits of each sequence, [rows, vocabulary], in the original order of tokens
+  std::vector<at::Tensor> logits(std::span<const Sequence> batch, LogitRows rows,
+                                 const AfterBlock& after = {}) const;
+  /// The same for one.
   at::Tensor logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past, LogitRows rows,
                     const AfterBlock& after = {}) const;
+
+  /// Memory of the weights of a tower's blocks as they are held, and how many values they stand for.
+  struct Weights {
+    std::int64_t bytes = 0, values = 0;
+  };
+  Weights weights(Tower tower) const;
 
   /// x of the checkpoint's basis: undoes the rotation of `space`, if the model has one.  (Row means that bake-means took
   /// out of a vision tower stay out.)
   at::Tensor in_checkpoint_basis(const at::Tensor& x, Space space) const;
 
  private:
-  std::unique_ptr<const ModelSpec> spec_;  // blocks_ point into it
-  std::vector<Block> blocks_;
+  std::unique_ptr<const ModelSpec> spec_;  // the blocks point into it
+  void add_block(Block block, Executor executor);
+  at::Tensor run_plain(const Sequence& sequence, LogitRows rows, const AfterBlock& after) const;
+
+  std::vector<Block> plain_;  // one of the two is empty
+  std::vector<PreparedBlock> fast_;
   std::unique_ptr<Processor> processor_;
   std::vector<std::string> calibration_digests_;
   bool quantized_ = false, sink_ = false;

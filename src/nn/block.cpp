@@ -8,8 +8,11 @@
 #include <ATen/ops/silu.h>
 
 #include <algorithm>
+#include <set>
 
 #include "mquant/error.h"
+#include "kernels/activations.h"
+#include "kernels/norm_rows.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
 #include "nn/patch_rows.h"
@@ -30,6 +33,7 @@ auto& found(Map& map, std::string_view name, const BlockSpec& spec) {
 /// Each run of norm.width values on its own: a row, or the heads in it.
 at::Tensor normalized(const NormWeights& norm, std::int64_t width, const at::Tensor& rows) {
   const at::Tensor x = rows.size(1) == width ? rows : rows.reshape({-1, width});
+  if (x.scalar_type() == at::kFloat) { at::Tensor c = x.contiguous(), y = at::empty_like(c); for (std::int64_t r = 0; r < c.size(0); ++r) (norm.kind == NormKind::layer ? layer_norm_row : rms_norm_row)(c.data_ptr<float>() + r * width, width, norm.scale.defined() ? norm.scale.data_ptr<float>() : nullptr, norm.shift.defined() ? norm.shift.data_ptr<float>() : nullptr, norm.eps, y.data_ptr<float>() + r * width); return y.view(rows.sizes()); }
   if (norm.kind == NormKind::layer)
     return at::layer_norm(x, {width}, norm.scale, norm.shift, norm.eps).view(rows.sizes());
   at::Tensor y = x * x.square().mean(-1, true).add(norm.eps).rsqrt();
@@ -39,6 +43,7 @@ at::Tensor normalized(const NormWeights& norm, std::int64_t width, const at::Ten
 }
 
 at::Tensor activated(Activation activation, const at::Tensor& x) {
+  if (x.scalar_type() == at::kFloat) { at::Tensor c = x.contiguous(), y = at::empty_like(c); activate_row(activation, c.data_ptr<float>(), c.numel(), y.data_ptr<float>()); return y; }
   switch (activation) {
     case Activation::silu: return at::silu(x);
     case Activation::gelu: return at::gelu(x);
@@ -57,12 +62,9 @@ class Runner {
       const Step& step = spec_.steps[i];
       at::Tensor result = value(step);
       if (result.defined()) sample_.registers[step.out] = result;
-      drop_unused(i + 1);
+      for (const std::string& name : unused_registers(spec_, i + 1)) sample_.registers.erase(name);
     }
   }
-
- private:
-  at::Tensor in(const Step& step, std::size_t i) const { return found(sample_.registers, step.in[i], spec_); }
 
   at::Tensor value(const Step& step) {
     switch (step.op) {
@@ -91,6 +93,9 @@ class Runner {
     }
   }
 
+ private:
+  at::Tensor in(const Step& step, std::size_t i) const { return found(sample_.registers, step.in[i], spec_); }
+
   at::Tensor of_patches(const Step& step) {
     const auto param = [&] { return block_.param(step.name); };
     switch (step.op) {
@@ -107,22 +112,6 @@ class Runner {
       case Op::from_windows: return from_windows(sample_, in(step, 0));
       default: return {};
     }
-  }
-
-  /// Registers that the block mentions and that neither a later step nor a later block reads.
-  void drop_unused(std::size_t next) {
-    std::erase_if(sample_.registers, [&](const auto& entry) {
-      const std::string& name = entry.first;
-      bool mentioned = false;
-      for (std::size_t i = 0; i < spec_.steps.size(); ++i) {
-        const Step& step = spec_.steps[i];
-        const bool reads = std::ranges::find(step.in, name) != step.in.end();
-        if (i >= next && reads) return false;
-        if (i >= next && step.out == name) return true;
-        mentioned = mentioned || reads || step.out == name;
-      }
-      return mentioned && std::ranges::find(spec_.keeps, name) == spec_.keeps.end();
-    });
   }
 
   const Block& block_;
@@ -146,6 +135,31 @@ void Block::add_bias(std::string_view name, const at::Tensor& delta) {
 
 void run_steps(const Block& block, SampleState& sample, std::size_t begin, std::size_t end) {
   in_context(block.spec().name, [&] { Runner(block, sample).run(begin, end); });
+}
+
+at::Tensor run_step(const Block& block, SampleState& sample, const Step& step) {
+  return Runner(block, sample).value(step);
+}
+
+std::vector<std::string> unused_registers(const BlockSpec& spec, std::size_t next) {
+  std::set<std::string> mentioned;
+  for (const Step& step : spec.steps) {
+    mentioned.insert(step.in.begin(), step.in.end());
+    mentioned.insert(step.out);
+  }
+  std::vector<std::string> unused;
+  for (const std::string& name : mentioned) {
+    bool wanted = std::ranges::find(spec.keeps, name) != spec.keeps.end();
+    for (std::size_t i = next; i < spec.steps.size(); ++i) {
+      const bool reads = std::ranges::find(spec.steps[i].in, name) != spec.steps[i].in.end();
+      if (reads || spec.steps[i].out == name) {
+        wanted = reads;
+        break;
+      }
+    }
+    if (!wanted) unused.push_back(name);
+  }
+  return unused;
 }
 
 void run_block(const Block& block, SampleState& sample) {

@@ -42,6 +42,7 @@ void add_eval(CLI::App& app, Command& command) {
       ->type_name("N")
       ->check(at_least(1))
       ->capture_default_str();
+  add_executor_option(*cmd, options->executor);
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
     command.job = [options, &command] {

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "arguments.h"
 #include "support/atomic_file.h"
 
 namespace mquant::cli {
@@ -31,6 +32,19 @@ void add_recipe_options(CLI::App& command, std::string& recipe, std::vector<std:
 
 void add_json_option(CLI::App& command, std::string& target) {
   command.add_flag("--json{-}", target, "The result as JSON, to stdout or to FILE.json")->type_name("FILE");
+}
+
+void add_executor_option(CLI::App& command, Executor& executor) {
+  command
+      .add_option_function<std::string>(
+          "--executor",
+          [&executor](const std::string& name) {
+            executor = name == "plain" ? Executor::plain : Executor::fast;
+          },
+          "fast, or plain: step by step as the definition says, to check against")
+      ->type_name("NAME")
+      ->check(one_of({"fast", "plain"}))
+      ->default_str("fast");
 }
 
 void print(const std::string& screen, const Json& json, const std::string& target) {

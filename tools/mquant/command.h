@@ -43,6 +43,9 @@ void add_recipe_options(CLI::App& command, std::string& recipe, std::vector<std:
 /// --json[=FILE]; `target` is then "-" or the file.
 void add_json_option(CLI::App& command, std::string& target);
 
+/// --executor fast|plain.
+void add_executor_option(CLI::App& command, Executor& executor);
+
 /// `screen` to stdout, unless the JSON goes there; the JSON to `target` if there is one.
 void print(const std::string& screen, const Json& json, const std::string& target);
 

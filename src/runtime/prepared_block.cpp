@@ -1,0 +1,94 @@
+#include "runtime/prepared_block.h"
+
+#include <algorithm>
+
+#include "mquant/error.h"
+#include "runtime/row_runner.h"
+#include "support/timer.h"
+
+namespace mquant {
+namespace {
+
+std::int64_t bytes_of(const at::Tensor& tensor) {
+  return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0;
+}
+
+}  // namespace
+
+PreparedBlock::PreparedBlock(Block block)
+    : block_(std::make_unique<Block>(std::move(block))), linears_(std::make_unique<PreparedLinears>()) {
+  std::set<std::string, std::less<>> by_codes;
+  for (const auto& [name, linear] : block_->linears)
+    if (runs_by_codes(linear)) by_codes.insert(name);
+  ranges_ = row_wise_ranges(spec(), by_codes);
+  for (const StepRange& range : ranges_) {
+    for (std::size_t i = range.begin; i < range.end; ++i) {
+      const Step& step = spec().steps[i];
+      if (step.op != Op::linear || linears_->contains(step.name)) continue;
+      Linear& linear = block_->linear(step.name);
+      in_context(cat("linear '", step.name, "'"), [&] {
+        linears_->emplace(step.name, PreparedLinear(step.name, linear, spec().linear(step.name).rows));
+      });
+    }
+    programs_.push_back(compile_rows(*block_, *linears_, range));
+  }
+  for (std::size_t next = 0; next <= spec().steps.size(); ++next)
+    unused_.push_back(unused_registers(spec(), next));
+  for (const auto& [name, prepared] : *linears_) {
+    Linear& linear = block_->linear(name);
+    linear.quantized.reset();
+    linear.weight = at::Tensor();
+  }
+}
+
+void PreparedBlock::run(Batch& batch, const RunMode& mode) const {
+  std::vector<bool> part;
+  for (const SampleState& sample : batch.samples()) part.push_back(takes_part(spec(), *sample.features));
+  in_context(spec().name, [&] {
+    std::size_t range = 0;
+    for (std::size_t i = 0; i < spec().steps.size();) {
+      if (range < ranges_.size() && ranges_[range].begin == i) {
+        run_rows(programs_[range], spec(), batch, mode);
+        i = ranges_[range++].end;
+      } else {
+        run_step_of(spec().steps[i++], batch, mode, part);
+      }
+      for (const std::string& name : unused_[i]) batch.drop(name);
+    }
+  });
+}
+
+void PreparedBlock::run_step_of(const Step& step, Batch& batch, const RunMode& mode,
+                                const std::vector<bool>& takes_part) const {
+  const Stopwatch watch;
+  batch.each(step.in, step.out, takes_part,
+             [&](SampleState& sample) { return run_step(*block_, sample, step); });
+  if (mode.clock == nullptr) return;
+  const Stage stage = step.op == Op::attention ? Stage::attention
+                      : step.op == Op::linear  ? Stage::linears
+                                               : Stage::rest;
+  mode.clock->of(spec().tower)[static_cast<std::size_t>(stage)] += watch.seconds();
+}
+
+std::int64_t PreparedBlock::bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto& [name, linear] : *linears_) bytes += linear.bytes();
+  for (const auto& [name, linear] : block_->linears) {
+    bytes += bytes_of(linear.weight) + (linears_->contains(name) ? 0 : bytes_of(linear.bias));
+    if (linear.quantized != nullptr) bytes += std::ssize(linear.quantized->codes);
+  }
+  for (const auto& [name, norm] : block_->norms) bytes += bytes_of(norm.scale) + bytes_of(norm.shift);
+  for (const auto& [name, param] : block_->params) bytes += bytes_of(param);
+  return bytes;
+}
+
+std::int64_t PreparedBlock::values() const {
+  std::int64_t values = 0;
+  for (const LinearSpec& linear : spec().linears)
+    values += linear.out * linear.in + (linear.bias ? linear.out : 0);
+  for (const NormSpec& norm : spec().norms) values += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
+  for (const auto& [name, param] : block_->params) values += param.defined() ? param.numel() : 0;
+  return values;
+}
+
+}  // namespace mquant

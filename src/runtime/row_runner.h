@@ -1,0 +1,18 @@
+// Runs a compiled run of row-wise steps over the rows of a batch, on all threads.
+#pragma once
+
+#include "runtime/batch.h"
+#include "runtime/row_program.h"
+
+namespace mquant {
+
+/// Reads the program's inputs from the batch and puts its outputs there.
+///
+/// Many rows: each thread takes chunks of rows through all phases, and nothing waits.  Few rows: a chunk at a time, its
+/// rows and the outputs of its products split over the threads, so that a weight is read once.  Both give the same bits.
+///
+/// @param takes_part  the samples that have such rows
+/// @throws Error{input} for a row that is not finite, or of a class without a static scale
+void run_rows(const RowProgram& program, const BlockSpec& spec, Batch& batch, const RunMode& mode);
+
+}  // namespace mquant
