@@ -100,7 +100,9 @@ struct KernelReport {
   int weight_bits = 0;
   double seconds = 0;     // median of one product
   double operations = 0;  // 2 rows out in
-  double bytes = 0;       // of packed weights
+  double executed =
+      0;             // by the processor: with AVX2 an int8 weight takes two multiply-adds, one for each half
+  double bytes = 0;  // of packed weights
 };
 
 struct BenchReport {
@@ -134,7 +136,7 @@ double median_seconds(const VariantReport& variant, BenchPhase phase);
 const VariantReport* fastest_float(const BenchReport& report, BenchPhase phase);
 /// How many times faster than `than`; NaN where one was not run.
 double speedup(const VariantReport& variant, const VariantReport* than, BenchPhase phase);
-/// All linears in one: sums over the model of seconds, operations and bytes, of a phase.
+/// All linears in one: seconds, operations and bytes of a phase, summed over the model.
 KernelReport all_linears(const std::vector<KernelReport>& kernels, BenchPhase phase);
 /// Tokens a second over all sequences: of the prompts, or decoded.
 double tokens_a_second(const BenchReport& report, const VariantReport& variant, BenchPhase phase);

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "bench/machine.h"
+#include "kernels/cpu.h"
 #include "kernels/gemm_packed.h"
 #include "support/rng.h"
 #include "support/timer.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::int64_t kCachesOfCopies = 3;  // a copy is gone from the caches before its turn comes again
 constexpr double kSeconds = 0.3;             // about, for a shape
+constexpr std::int64_t kChunkRows = 128, kRowsAThread = 32;  // as in runtime/row_runner.cpp
 constexpr int kLeastProducts = 5, kMostProducts = 200;
 
 struct Shape {
@@ -34,7 +36,8 @@ std::vector<Shape> shapes_of(const Artifact& artifact, const ModelSpec& model) {
     for (const LinearSpec& linear : block.linears) {
       const std::optional<QuantizedLinear>& q = stored.linears.at(linear.name).quantized;
       if (!q || q->scheme.weight_bits == 16 || q->scheme.activation_bits == 16) continue;
-      const Shape shape{block.name + "." + linear.name, !block.on_tokens, q->out, q->in, 1, q->scheme.weight_bits};
+      const Shape shape{block.name + "." + linear.name, !block.on_tokens, q->out, q->in, 1,
+                        q->scheme.weight_bits};
       const auto known = std::ranges::find(shapes, shape.key(), &Shape::key);
       if (known == shapes.end())
         shapes.push_back(shape);
@@ -49,7 +52,8 @@ std::vector<std::int8_t> random_codes(std::int64_t count, int bits, Rng& rng) {
   std::vector<std::int8_t> codes(static_cast<std::size_t>(count));
   const std::int64_t least = bits == 4 ? -8 : -127, values = bits == 4 ? 16 : 255;
   for (std::int8_t& code : codes)
-    code = static_cast<std::int8_t>(least + static_cast<std::int64_t>(rng.next() % static_cast<std::uint64_t>(values)));
+    code = static_cast<std::int8_t>(
+        least + static_cast<std::int64_t>(rng.next() % static_cast<std::uint64_t>(values)));
   return codes;
 }
 
@@ -85,13 +89,29 @@ struct Activations {
   std::vector<float> y;
 };
 
+/// Rows [begin, end) by the outputs of panels [first, last).
+void part_of_product(const PackedWeight& weight, Activations& x, std::int64_t begin, std::int64_t end,
+                     std::int64_t first, std::int64_t last) {
+  thread_local GemmScratch scratch;
+  const ScaleRun run{end - begin, x.scale.data()};
+  const CodeRows a{x.codes.data() + begin * padded_inputs(weight.in()), x.sums.data() + begin, end - begin};
+  gemm_packed(a, weight, first, last, {.runs = {&run, 1}}, x.y.data() + begin * weight.out(), weight.out(),
+              scratch);
+}
+
+/// As the executor shares it out: chunks of rows to the threads, or outputs where rows are few.
 void product(const PackedWeight& weight, Activations& x, std::int64_t rows) {
-  const ScaleRun run{rows, x.scale.data()};
-  const Epilogue epilogue{.runs = {&run, 1}};
-  const CodeRows a{x.codes.data(), x.sums.data(), rows};
-  at::parallel_for(0, weight.panels(), 1, [&](std::int64_t begin, std::int64_t end) {
-    thread_local GemmScratch scratch;
-    gemm_packed(a, weight, begin, end, epilogue, x.y.data(), weight.out(), scratch);
+  const std::int64_t threads = at::get_num_threads();
+  if (rows < kRowsAThread * threads) {
+    at::parallel_for(0, weight.panels(), 1, [&](std::int64_t first, std::int64_t last) {
+      part_of_product(weight, x, 0, rows, first, last);
+    });
+    return;
+  }
+  const std::int64_t chunks = (rows + kChunkRows * threads - 1) / (kChunkRows * threads) * threads;
+  at::parallel_for(0, chunks, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t c = first; c < last; ++c)
+      part_of_product(weight, x, rows * c / chunks, rows * (c + 1) / chunks, 0, weight.panels());
   });
 }
 
@@ -118,6 +138,8 @@ std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec
       const std::int64_t rows = shape.vision ? phase.vision : phase.tokens;
       if (rows == 0) continue;
       Activations x(rows, shape, rng);
+      const double operations = 2.0 * static_cast<double>(rows * shape.out) * static_cast<double>(shape.in);
+      const int products = cpu_level() == CpuLevel::avx2 ? shape.bits / 4 : 1;
       reports.push_back({.linear = shape.linear,
                          .phase = phase.phase,
                          .out = shape.out,
@@ -126,7 +148,8 @@ std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec
                          .linears = shape.count,
                          .weight_bits = shape.bits,
                          .seconds = median_product(copies, x, rows),
-                         .operations = 2.0 * static_cast<double>(rows * shape.out) * static_cast<double>(shape.in),
+                         .operations = operations,
+                         .executed = products * operations,
                          .bytes = static_cast<double>(copies.front().bytes())});
     }
   }

@@ -86,6 +86,7 @@ KernelReport all_linears(const std::vector<KernelReport>& kernels, BenchPhase ph
     all.linears += kernel.linears;
     all.seconds += count * kernel.seconds;
     all.operations += count * kernel.operations;
+    all.executed += count * kernel.executed;
     all.bytes += count * kernel.bytes;
   }
   return all;

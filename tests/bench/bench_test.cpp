@@ -33,7 +33,8 @@ class Benchmark : public testing::Test {
 };
 TempDir* Benchmark::directory_ = nullptr;
 
-void expect_complete(const BenchReport& report, const std::vector<PassSeconds>& passes, const std::string& what) {
+void expect_complete(const BenchReport& report, const std::vector<PassSeconds>& passes,
+                     const std::string& what) {
   EXPECT_EQ(passes.size(), 2U) << what;
   for (const PassSeconds& pass : passes) {
     double sum = 0;
@@ -78,8 +79,10 @@ TEST_F(Benchmark, RatesTheProductsOfAllQuantizedLinears) {
   ASSERT_FALSE(report.kernels.empty());
   for (const KernelReport& kernel : report.kernels) {
     EXPECT_GT(kernel.seconds, 0) << kernel.linear;
-    EXPECT_EQ(kernel.operations, 2.0 * static_cast<double>(kernel.rows * kernel.out * kernel.in)) << kernel.linear;
-    EXPECT_GE(kernel.bytes, static_cast<double>(kernel.out * kernel.in * kernel.weight_bits / 8)) << kernel.linear;
+    EXPECT_EQ(kernel.operations, 2.0 * static_cast<double>(kernel.rows * kernel.out * kernel.in))
+        << kernel.linear;
+    EXPECT_GE(kernel.bytes, static_cast<double>(kernel.out * kernel.in * kernel.weight_bits / 8))
+        << kernel.linear;
     EXPECT_TRUE(kernel.phase == BenchPhase::prefill || kernel.rows == 1) << kernel.linear;
   }
   const KernelReport decode = all_linears(report.kernels, BenchPhase::decode);
@@ -109,7 +112,8 @@ TEST_F(Benchmark, LeavesOutABFloat16ThatWouldTakeTooLong) {
   EXPECT_EQ(report.variants[0].prefill.size(), 2U);
   EXPECT_TRUE(report.variants[1].prefill.empty());
   EXPECT_TRUE(report.variants[1].decode.empty());
-  EXPECT_NE(report.variants[1].note.find("prefill: 0 of 2 repetitions"), std::string::npos) << report.variants[1].note;
+  EXPECT_NE(report.variants[1].note.find("prefill: 0 of 2 repetitions"), std::string::npos)
+      << report.variants[1].note;
 }
 
 TEST_F(Benchmark, WantsAnArtifact) {

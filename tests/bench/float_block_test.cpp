@@ -21,13 +21,15 @@ at::Tensor as_defined(const QuantizedLinear& q) {
   at::Tensor weight = at::empty({q.out, q.in}, at::kFloat);
   for (std::int64_t o = 0; o < q.out; ++o)
     for (std::int64_t i = 0; i < q.in; ++i)
-      weight.data_ptr<float>()[o * q.in + i] = static_cast<float>(q.codes[static_cast<std::size_t>(o * q.in + i)]) *
-                                               q.weight_scale[static_cast<std::size_t>(o)];
+      weight.data_ptr<float>()[o * q.in + i] =
+          static_cast<float>(q.codes[static_cast<std::size_t>(o * q.in + i)]) *
+          q.weight_scale[static_cast<std::size_t>(o)];
   for (std::size_t k = 0; k < q.split.channels.size(); ++k)
     for (std::int64_t o = 0; o < q.out; ++o) {
       const std::size_t at = k * static_cast<std::size_t>(q.out) + static_cast<std::size_t>(o);
       weight.data_ptr<float>()[o * q.in + q.split.channels[k]] =
-          q.split.quantized ? static_cast<float>(q.split.codes[at]) * q.split.weight_scale[k] : q.split.values[at];
+          q.split.quantized ? static_cast<float>(q.split.codes[at]) * q.split.weight_scale[k]
+                            : q.split.values[at];
     }
   return weight;
 }
@@ -52,7 +54,8 @@ TEST(FloatBlock, ComputesTheCodesProductWithoutOnlineRotations) {
       const at::Tensor weight = linear.quantized == nullptr ? linear.weight : as_defined(*linear.quantized);
       const at::Tensor expected = at::linear(rotate_input(linear, x), weight, linear.bias);
       const at::Tensor found = at::linear(x, made.weight, made.bias);
-      EXPECT_LT((found - expected).abs().max().item<double>(), 1e-4 * expected.abs().max().item<double>() + 1e-6)
+      EXPECT_LT((found - expected).abs().max().item<double>(),
+                1e-4 * expected.abs().max().item<double>() + 1e-6)
           << spec.name << " " << linear_spec.name;
       rotated += linear.rotation ? 1 : 0;
       quantized += linear.quantized != nullptr ? 1 : 0;

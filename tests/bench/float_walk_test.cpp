@@ -57,7 +57,8 @@ TEST_P(FloatWalks, GiveTheLogitsOfTheModel) {
     ASSERT_EQ(walk.decoded_logits(0, i).size(0), kBatch);
     EXPECT_LT(difference(walk.decoded_logits(0, i), next), kFloat32Bound) << "step " << i;
     EXPECT_LT(difference(walk.decoded_logits(1, i), next), kBFloat16Bound) << "step " << i;
-    EXPECT_LT(difference(walk.decoded_logits(2, i), next), kFloat32Bound) << "step " << i << " on others' keys";
+    EXPECT_LT(difference(walk.decoded_logits(2, i), next), kFloat32Bound)
+        << "step " << i << " on others' keys";
   }
 }
 
@@ -69,8 +70,9 @@ TEST(FloatWalk, CountsARepetitionForEachAskedFor) {
   const LoadedModel model = LoadedModel::open(golden_path("qwen2_vl") / "model");
   const SourceModel source = open_source(golden_path("qwen2_vl") / "model");
   const Features prompt = longest(model, golden_path("qwen2_vl") / "cases.jsonl");
-  FloatWalk walk({.prompt = &prompt, .batch = 1, .decode_tokens = 1, .vocabulary = model.spec().vocabulary},
-                 {{.dtype = at::kFloat, .prefills = 3, .decodes = 2}, {.dtype = at::kBFloat16, .decodes = 1}});
+  FloatWalk walk(
+      {.prompt = &prompt, .batch = 1, .decode_tokens = 1, .vocabulary = model.spec().vocabulary},
+      {{.dtype = at::kFloat, .prefills = 3, .decodes = 2}, {.dtype = at::kBFloat16, .decodes = 1}});
   for (const BlockSpec& spec : source.model.blocks)
     walk.run(load_block(source.checkpoint, source.model, spec, at::kFloat));
   EXPECT_EQ(walk.prefills(0).size(), 3U);

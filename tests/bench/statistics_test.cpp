@@ -16,9 +16,11 @@ PassSeconds pass_of(double vision_linears, double attention, double rest) {
   return pass;
 }
 
-VariantReport variant_of(BenchVariant variant, const std::vector<double>& prefill, const std::vector<double>& decode) {
+VariantReport variant_of(BenchVariant variant, const std::vector<double>& prefill,
+                         const std::vector<double>& decode) {
   VariantReport report{.variant = variant};
-  for (const double seconds : prefill) report.prefill.push_back(pass_of(seconds / 2, seconds / 4, seconds / 4));
+  for (const double seconds : prefill)
+    report.prefill.push_back(pass_of(seconds / 2, seconds / 4, seconds / 4));
   for (const double seconds : decode) report.decode.push_back(pass_of(0, seconds, 0));
   return report;
 }

@@ -12,8 +12,9 @@ namespace {
 class Prompt : public testing::Test {
  protected:
   Features make(const std::vector<PictureSize>& pictures, std::int64_t text) const {
-    return make_prompt(pictures, text,
-                       [&](const Sample& sample) { return model_.features({sample}, WithAnswer::no).front(); });
+    return make_prompt(pictures, text, [&](const Sample& sample) {
+      return model_.features({sample}, WithAnswer::no).front();
+    });
   }
   LoadedModel model_ = LoadedModel::open(qwen2_vl().model);
 };
@@ -23,7 +24,8 @@ TEST_F(Prompt, HasThePicturesAndAboutAsManyTextTokens) {
   ASSERT_EQ(features.grids.size(), 2U);
   EXPECT_EQ(features.grids[0].h * 2, features.grids[0].w);
   EXPECT_EQ(count_tokens(features, TokenClass::visual), 8 + 4);
-  EXPECT_NEAR(static_cast<double>(count_tokens(features, TokenClass::text)), 120, 5) << "a word may be several";
+  EXPECT_NEAR(static_cast<double>(count_tokens(features, TokenClass::text)), 120, 5)
+      << "a word may be several";
 }
 
 TEST_F(Prompt, IsTheSameAtEveryCall) {

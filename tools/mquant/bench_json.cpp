@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "mquant/bench.h"
 #include "mquant/error.h"
 
 namespace mquant::cli {
@@ -20,7 +21,8 @@ Json stages_json(const BenchSeconds& seconds) {
 }
 
 Json pass_json(const PassSeconds& pass) {
-  return {{"total", pass.total()}, {"vision", stages_json(pass.vision)}, {"decoder", stages_json(pass.decoder)}};
+  return {
+      {"total", pass.total()}, {"vision", stages_json(pass.vision)}, {"decoder", stages_json(pass.decoder)}};
 }
 
 Json phase_json(const BenchReport& report, const VariantReport& variant, BenchPhase phase) {
@@ -55,9 +57,12 @@ Json machine_json(const MachineReport& machine) {
 }
 
 Json workload_json(const BenchReport::Workload& work) {
-  Json json = {{"pictures", Json::array()},           {"text_tokens", work.text_tokens},
-               {"visual_tokens", work.visual_tokens}, {"vision_rows", work.vision_rows},
-               {"batch", work.batch},                 {"decode_tokens", work.decode_tokens},
+  Json json = {{"pictures", Json::array()},
+               {"text_tokens", work.text_tokens},
+               {"visual_tokens", work.visual_tokens},
+               {"vision_rows", work.vision_rows},
+               {"batch", work.batch},
+               {"decode_tokens", work.decode_tokens},
                {"repetitions", work.repetitions}};
   for (const PictureSize& size : work.pictures) json["pictures"].push_back({size.width, size.height});
   return json;
@@ -75,7 +80,7 @@ Json kernel_json(const BenchReport& report, const KernelReport& kernel) {
           {"seconds", kernel.seconds},
           {"operations_per_second", operations},
           {"bytes_per_second", read},
-          {"share_of_integer_peak", operations / report.machine.integer.all_threads},
+          {"share_of_integer_peak", kernel.executed / kernel.seconds / report.machine.integer.all_threads},
           {"share_of_read_peak", read / report.machine.read.all_threads}};
 }
 

@@ -4,6 +4,7 @@
 
 #include "arguments.h"
 #include "command.h"
+#include "mquant/bench.h"
 #include "mquant/error.h"
 #include "support/strings.h"
 
@@ -27,7 +28,8 @@ PictureSize parsed_size(const std::string& text) {
   char rest = 0;
   if (std::sscanf(text.c_str(), "%5ldx%5ld%c", &size.width, &size.height, &rest) != 2 || size.width < 1 ||
       size.height < 1)
-    fail(ErrorKind::usage, "--picture: expected WIDTHxHEIGHT in pixels, such as 896x896, or none, got '", text, "'");
+    fail(ErrorKind::usage, "--picture: expected WIDTHxHEIGHT in pixels, such as 896x896, or none, got '",
+         text, "'");
   return size;
 }
 
@@ -71,10 +73,11 @@ void add_workload_options(CLI::App& cmd, Options& options) {
 
 void add_bench(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* cmd = add_command(app, "bench", "Speed and memory of an artifact, against the same model in float",
-                              {"bench qwen-w4a8", "bench qwen-w4a8 --picture 448x448 --picture 448x448 --text 200 --json b.json",
-                               "bench qwen-w4a8 --variants msq,msq+aifs --repeat 11 --threads 1"},
-                              "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 130 interrupted");
+  CLI::App* cmd = add_command(
+      app, "bench", "Speed and memory of an artifact, against the same model in float",
+      {"bench qwen-w4a8", "bench qwen-w4a8 --picture 448x448 --picture 448x448 --text 200 --json b.json",
+       "bench qwen-w4a8 --variants msq,msq+aifs --repeat 11 --threads 1"},
+      "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 130 interrupted");
   cmd->add_option("ARTIFACT", options->artifact, "Directory of an artifact")->required()->type_name("DIR");
   cmd->add_option("--variants", options->names, cat("Some of ", join(variant_names(), ","), "; default: all"))
       ->type_name("LIST")

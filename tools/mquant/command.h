@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "mquant/bench.h"
 #include "mquant/compile.h"
+
+namespace mquant {
+struct BenchReport;  // mquant/bench.h
+}
 
 namespace mquant::cli {
 
