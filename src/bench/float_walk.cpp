@@ -33,6 +33,9 @@ void run_step(const Block& block, SampleState& state, std::size_t i, const Float
     std::optional<at::Tensor> scale;
     if (norm->scale.defined()) scale = norm->scale;
     state.registers[step.out] = at::rms_norm(x.view({-1, width}), {width}, scale, norm->eps).view(x.sizes());
+  } else if (step.op == Op::embed) {  // in the type of the table; nn widens it
+    state.registers[step.out] =
+        block.param(step.name).index_select(0, index_tensor(state.features->input_ids));
   } else {
     run_steps(block, state, i, i + 1);
   }

@@ -47,6 +47,7 @@ at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
 
 LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor executor) {
   LoadedModel model;
+  const FloatTensors floats = executor == Executor::fast ? FloatTensors::compact : FloatTensors::widened;
   const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
     const Recipe recipe = parse_recipe(recipe_json, "recipe of " + path.string());
     model.order_tokens = has_pass(recipe, "order-tokens");
@@ -67,7 +68,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     settle(store.identity().recipe, store.identity().seed);
     model.calibration_digests_ = store.identity().sample_digests;
     for (const BlockSpec& spec : model.spec_->blocks)
-      model.add_block(from_stored(store.read(spec.name), spec), executor);
+      model.add_block(from_stored(store.read(spec.name), spec, floats), executor);
   } else if (Artifact::is_artifact(path)) {
     describe(path);
     const Artifact artifact = Artifact::open(path, *model.spec_);
@@ -75,7 +76,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
            static_cast<std::uint64_t>(artifact.manifest().integer("calibration.seed")));
     model.calibration_digests_ = artifact.sample_digests();
     for (const BlockSpec& spec : model.spec_->blocks)
-      model.add_block(from_stored(artifact.read(spec.name), spec), executor);
+      model.add_block(from_stored(artifact.read(spec.name), spec, floats), executor);
   } else {
     SourceModel source = open_source(path);
     model.spec_ = std::make_unique<const ModelSpec>(std::move(source.model));

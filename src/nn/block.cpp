@@ -93,8 +93,10 @@ class Runner {
       case Op::add: return in(step, 0) + in(step, 1);
       case Op::scale: return in(step, 0) * step.factor;
       case Op::attention: return attend(block_, sample_, in(step, 0), in(step, 1), in(step, 2));
-      case Op::embed:
-        return block_.param(step.name).index_select(0, index_tensor(sample_.features->input_ids));
+      case Op::embed: {
+        const at::Tensor rows = block_.param(step.name).index_select(0, index_tensor(sample_.features->input_ids));
+        return rows.scalar_type() == at::kBFloat16 ? rows.to(at::kFloat) : rows;
+      }
       case Op::take: return take_rows(sample_, in(step, 0), step.rows);
       case Op::join: return join_rows(sample_, in(step, 0), in(step, 1));
       case Op::place_visual:

@@ -1,6 +1,8 @@
 // Blocks to and from the form in which calibrations and artifacts hold them.
 #include "nn/stored.h"
 
+#include <algorithm>
+
 #include "mquant/error.h"
 #include "nn/tensors.h"
 
@@ -13,6 +15,18 @@ bool holds_codes(const Linear& linear) {
 
 at::Tensor optional_tensor(const TensorData& data) {
   return data ? to_tensor(data, at::kFloat) : at::Tensor();
+}
+
+/// Does a step read `name` in a way that takes bfloat16?
+bool may_stay_compact(const BlockSpec& spec, const std::string& name) {
+  return std::ranges::any_of(spec.steps, [&](const Step& step) {
+    return step.name == name && (step.op == Op::embed || (step.op == Op::linear && step.out == "logits"));
+  });
+}
+
+at::ScalarType held_as(const TensorData& data, const BlockSpec& spec, const std::string& name, FloatTensors floats) {
+  const bool compact = floats == FloatTensors::compact && data.dtype == DType::bf16 && may_stay_compact(spec, name);
+  return compact ? at::kBFloat16 : at::kFloat;
 }
 
 template <class Stored>
@@ -44,12 +58,12 @@ StoredBlock to_stored(const Block& block, DType float_dtype) {
   return stored;
 }
 
-Block from_stored(const StoredBlock& stored, const BlockSpec& spec) {
+Block from_stored(const StoredBlock& stored, const BlockSpec& spec, FloatTensors floats) {
   Block block(spec);
   for (const LinearSpec& linear_spec : spec.linears) {
     const StoredLinear& in = stored_part(stored.linears, linear_spec.name, spec);
     Linear& linear = block.linears[linear_spec.name];
-    linear.weight = optional_tensor(in.weight);
+    if (in.weight) linear.weight = to_tensor(in.weight, held_as(in.weight, spec, linear_spec.name, floats));
     linear.bias = optional_tensor(in.bias);
     linear.rotation = in.rotation;
     if (in.quantized) linear.quantized = std::make_shared<const QuantizedLinear>(*in.quantized);
@@ -58,10 +72,12 @@ Block from_stored(const StoredBlock& stored, const BlockSpec& spec) {
     const StoredNorm& in = stored_part(stored.norms, norm_spec.name, spec);
     block.norms[norm_spec.name] = {in.kind, in.eps, optional_tensor(in.scale), optional_tensor(in.shift)};
   }
-  for (const ParamSpec& param : spec.params)
-    block.params[param.name] = param.source.optional && !stored.params.contains(param.name)
-                                   ? at::Tensor()
-                                   : to_tensor(stored_part(stored.params, param.name, spec), at::kFloat);
+  for (const ParamSpec& param : spec.params) {
+    at::Tensor& held = block.params[param.name];
+    if (param.source.optional && !stored.params.contains(param.name)) continue;
+    const TensorData& data = stored_part(stored.params, param.name, spec);
+    held = to_tensor(data, held_as(data, spec, param.name, floats));
+  }
   return block;
 }
 

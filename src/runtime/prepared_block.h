@@ -25,8 +25,13 @@ class PreparedBlock {
   std::int64_t values() const;
 
  private:
+<<<<<<< HEAD
   void run_step_of(const Step& step, Batch& batch, const RunMode& mode,
                    const std::vector<bool>& takes_part) const;
+=======
+  void run_step_of(const Step& step, Batch& batch, const RunMode& mode, const std::vector<bool>& takes_part) const;
+  void run_compact(const Step& step, Batch& batch, const RunMode& mode) const;
+>>>>>>> main
 
   std::unique_ptr<Block> block_;  // programs point into it
   std::unique_ptr<PreparedLinears> linears_;
