@@ -18,27 +18,24 @@ BenchStage stage_of(Op op) {
   return op == Op::attention ? BenchStage::attention : BenchStage::rest;
 }
 
-/// One step, by one ATen operator where the block runner would take several.
-void run_step(const Block& block, SampleState& state, std::size_t i, const FloatAttention& attention,
-              FloatCache* cache) {
-  const Step& step = block.spec().steps[i];
-  if (step.op == Op::attention) {
-    state.registers[step.out] =
-        attention.run(state, state.registers.at(step.in[0]), state.registers.at(step.in[1]),
-                      state.registers.at(step.in[2]), cache);
-  } else if (const NormWeights* norm = step.op == Op::norm ? &block.norm(step.name) : nullptr;
-             norm != nullptr && norm->kind == NormKind::rms && !norm->shift.defined()) {
-    const at::Tensor x = state.registers.at(step.in[0]);
-    const std::int64_t width = block.spec().norm(step.name).width;
-    std::optional<at::Tensor> scale;
-    if (norm->scale.defined()) scale = norm->scale;
-    state.registers[step.out] = at::rms_norm(x.view({-1, width}), {width}, scale, norm->eps).view(x.sizes());
-  } else if (step.op == Op::embed) {  // in the type of the table; nn widens it
-    state.registers[step.out] =
-        block.param(step.name).index_select(0, index_tensor(state.features->input_ids));
-  } else {
-    run_steps(block, state, i, i + 1);
+/// One step: what nn computes with its own kernels or with several operators is one of ATen's here, embeddings keep the
+/// type of their table.
+at::Tensor float_step(const Block& block, SampleState& state, const Step& step, const FloatAttention& attention,
+                      FloatCache* cache) {
+  const auto in = [&](std::size_t i) { return state.registers.at(step.in[i]); };
+  if (step.op == Op::attention) return attention.run(state, in(0), in(1), in(2), cache);
+  if (step.op == Op::embed)
+    return block.param(step.name).index_select(0, index_tensor(state.features->input_ids));
+  if (step.op == Op::norm) {
+    const NormWeights& norm = block.norm(step.name);
+    if (norm.kind == NormKind::rms && !norm.shift.defined()) {
+      const at::Tensor x = in(0);
+      const std::int64_t width = block.spec().norm(step.name).width;
+      const std::optional<at::Tensor> scale = norm.scale.defined() ? std::optional(norm.scale) : std::nullopt;
+      return at::rms_norm(x.view({-1, width}), {width}, scale, norm.eps).view(x.sizes());
+    }
   }
+  return run_step(block, state, step);
 }
 
 BenchSeconds run_float(const Block& block, SampleState& state, const FloatAttention& attention,
@@ -46,8 +43,11 @@ BenchSeconds run_float(const Block& block, SampleState& state, const FloatAttent
   BenchSeconds seconds;
   const std::vector<Step>& steps = block.spec().steps;
   for (std::size_t i = 0; i < steps.size(); ++i) {
+    const std::vector<std::string> unused = unused_registers(block.spec(), i + 1);
     const Stopwatch watch;
-    run_step(block, state, i, attention, cache);
+    at::Tensor result = float_step(block, state, steps[i], attention, cache);
+    if (result.defined()) state.registers[steps[i].out] = std::move(result);
+    for (const std::string& name : unused) state.registers.erase(name);
     seconds[stage_of(steps[i].op)] += watch.seconds();
   }
   return seconds;

@@ -164,14 +164,11 @@ std::vector<at::Tensor> LoadedModel::logits(std::span<const Sequence> sequences,
     states.back().past = sequence.past;
   }
   Batch batch(std::move(states));
-  const auto on_x = [&](const std::function<at::Tensor(SampleState&)>& work) {
-    batch.each({"x"}, "x", {}, work);
-  };
+  const auto on_x = [&](const std::function<at::Tensor(SampleState&)>& work) { batch.each({"x"}, "x", {}, work); };
   std::size_t layer = 0;
   for (const PreparedBlock& block : fast_) {
     const BlockSpec& spec = block.spec();
-    if (std::ranges::none_of(sequences, [&](const Sequence& s) { return takes_part(spec, *s.features); }))
-      continue;
+    if (std::ranges::none_of(sequences, [&](const Sequence& s) { return takes_part(spec, *s.features); })) continue;
     if (spec.name == "head")
       on_x([&](SampleState& state) {
         restore_order(state);

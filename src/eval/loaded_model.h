@@ -23,9 +23,8 @@ enum class LogitRows { all, last };
 /// A sample on its way through the model: its new tokens, and where it stands.
 struct Sequence {
   const Features* features = nullptr;
-  std::vector<KvCache>* caches =
-      nullptr;            // of make_caches; null or empty: none.  They grow by the new tokens.
-  std::int64_t past = 0;  // tokens in the caches before
+  std::vector<KvCache>* caches = nullptr;  // of make_caches; null or empty: none.  They grow by the new tokens.
+  std::int64_t past = 0;                   // tokens in the caches before
 };
 
 class LoadedModel {

@@ -33,8 +33,8 @@ class Batch {
 
   /// Runs work on the samples one after another, each with views of the registers `names`; what work returns becomes
   /// register `out` (absent where it is undefined).  `takes_part` says for which samples it runs; may be empty: all.
-  void each(const std::vector<std::string>& names, const std::string& out,
-            const std::vector<bool>& takes_part, const std::function<at::Tensor(SampleState&)>& work);
+  void each(const std::vector<std::string>& names, const std::string& out, const std::vector<bool>& takes_part,
+            const std::function<at::Tensor(SampleState&)>& work);
   /// One sample with views of all its registers.
   SampleState state(std::size_t sample) const;
 

@@ -118,8 +118,7 @@ std::int64_t PreparedBlock::values() const {
   std::int64_t values = 0;
   for (const LinearSpec& linear : spec().linears)
     values += linear.out * linear.in + (linear.bias ? linear.out : 0);
-  for (const NormSpec& norm : spec().norms)
-    values += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
+  for (const NormSpec& norm : spec().norms) values += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
   for (const auto& [name, param] : block_->params) values += param.defined() ? param.numel() : 0;
   return values;
 }

@@ -25,18 +25,13 @@ class PreparedBlock {
   std::int64_t values() const;
 
  private:
-<<<<<<< HEAD
-  void run_step_of(const Step& step, Batch& batch, const RunMode& mode,
-                   const std::vector<bool>& takes_part) const;
-=======
   void run_step_of(const Step& step, Batch& batch, const RunMode& mode, const std::vector<bool>& takes_part) const;
   void run_compact(const Step& step, Batch& batch, const RunMode& mode) const;
->>>>>>> main
 
   std::unique_ptr<Block> block_;  // programs point into it
   std::unique_ptr<PreparedLinears> linears_;
   std::vector<StepRange> ranges_;
-  std::vector<RowProgram> programs_;              // one for each range
+  std::vector<RowProgram> programs_;  // one for each range
   std::vector<std::vector<std::string>> unused_;  // registers to drop, by the step that comes next
 };
 

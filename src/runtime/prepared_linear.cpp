@@ -105,8 +105,7 @@ const double* PreparedLinear::class_scale(TokenClass c) const {
 }
 
 std::int64_t PreparedLinear::bytes() const {
-  std::size_t bytes =
-      (channel_scale_.size() + split_weight_.size()) * sizeof(double) + bias_.size() * sizeof(float);
+  std::size_t bytes = (channel_scale_.size() + split_weight_.size()) * sizeof(double) + bias_.size() * sizeof(float);
   for (const std::vector<double>& scale : class_scale_) bytes += scale.size() * sizeof(double);
   return weight_.bytes() + static_cast<std::int64_t>(bytes);
 }

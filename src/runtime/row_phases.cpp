@@ -79,8 +79,7 @@ class Row {
   const float* rotated(const CodeBuffer& buffer, const float* x) {
     if (!buffer.hadamard) return x;
     std::copy_n(x, buffer.width, thread_.rotated.data());
-    hadamard_rows(thread_.rotated.data(), 1, *buffer.hadamard, buffer.form.rotation.signs,
-                  Direction::forward);
+    hadamard_rows(thread_.rotated.data(), 1, *buffer.hadamard, buffer.form.rotation.signs, Direction::forward);
     marks_.mark(Stage::hadamard);
     return thread_.rotated.data();
   }
@@ -198,8 +197,8 @@ void ThreadBuffers::prepare(const RowProgram& program) {
   seconds = {};
 }
 
-void run_row_ops(const ProgramRun& run, const Phase& phase, const Chunk& chunk, std::int64_t first,
-                 std::int64_t last, ThreadBuffers& thread) {
+void run_row_ops(const ProgramRun& run, const Phase& phase, const Chunk& chunk, std::int64_t first, std::int64_t last,
+                 ThreadBuffers& thread) {
   Marks marks(run.mode.clock != nullptr ? &thread.seconds : nullptr);
   for (std::int64_t r = first; r < last; ++r) {
     Row row(run, chunk, r, thread, marks);
@@ -213,8 +212,8 @@ std::int64_t panels_of(const Phase& phase) {
   return panels;
 }
 
-void run_products(const ProgramRun& run, const Phase& phase, const Chunk& chunk, std::int64_t begin,
-                  std::int64_t end, ThreadBuffers& thread) {
+void run_products(const ProgramRun& run, const Phase& phase, const Chunk& chunk, std::int64_t begin, std::int64_t end,
+                  ThreadBuffers& thread) {
   Marks marks(run.mode.clock != nullptr ? &thread.seconds : nullptr);
   std::int64_t first = 0;  // panel of this product among those of all
   for (const LinearOp& op : phase.linears) {

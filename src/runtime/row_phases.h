@@ -20,8 +20,8 @@ struct ProgramRun {
   const BlockSpec& spec;
   RunMode mode;
   std::int64_t rows = 0;
-  std::vector<float*> outside;              // by slot: [rows, width]; null for other places
-  std::vector<std::vector<ClassRun>> runs;  // by code buffer
+  std::vector<float*> outside;               // by slot: [rows, width]; null for other places
+  std::vector<std::vector<ClassRun>> runs;   // by code buffer
 };
 
 /// Rows [begin, begin + rows) of the run, and their buffers.
@@ -31,13 +31,13 @@ struct Chunk {
 };
 
 /// Operations of a phase on rows [first, last) of a chunk.
-void run_row_ops(const ProgramRun& run, const Phase& phase, const Chunk& chunk, std::int64_t first,
-                 std::int64_t last, ThreadBuffers& thread);
+void run_row_ops(const ProgramRun& run, const Phase& phase, const Chunk& chunk, std::int64_t first, std::int64_t last,
+                 ThreadBuffers& thread);
 
 /// Panels of all products of a phase, one after another.
 std::int64_t panels_of(const Phase& phase);
 /// Products of a phase, restricted to panels [begin, end) of them all.
-void run_products(const ProgramRun& run, const Phase& phase, const Chunk& chunk, std::int64_t begin,
-                  std::int64_t end, ThreadBuffers& thread);
+void run_products(const ProgramRun& run, const Phase& phase, const Chunk& chunk, std::int64_t begin, std::int64_t end,
+                  ThreadBuffers& thread);
 
 }  // namespace mquant

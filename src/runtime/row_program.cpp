@@ -210,8 +210,7 @@ class Compiler {
       }
     }
     for (const Slot& slot : program_.slots)
-      require(slot.width > 0, "block '", spec_.name, "': nothing tells the width of register '", slot.name,
-              "'");
+      require(slot.width > 0, "block '", spec_.name, "': nothing tells the width of register '", slot.name, "'");
   }
 
   void settle_places() {
@@ -229,10 +228,10 @@ class Compiler {
   const PreparedLinears& linears_;
   const StepRange& range_;
   RowProgram program_;
-  std::vector<Use> uses_;                                         // by slot
-  std::vector<std::pair<std::size_t, std::size_t>> code_source_;  // by code buffer: slot, phase
-  std::vector<std::pair<std::size_t, std::size_t>> same_width_;   // slots
-  std::map<std::string, std::size_t, std::less<>> current_;       // the newest slot of each register
+  std::vector<Use> uses_;                                           // by slot
+  std::vector<std::pair<std::size_t, std::size_t>> code_source_;    // by code buffer: slot, phase
+  std::vector<std::pair<std::size_t, std::size_t>> same_width_;     // slots
+  std::map<std::string, std::size_t, std::less<>> current_;         // the newest slot of each register
 };
 
 /// Does a product stand in the range, so that every width is known?

@@ -73,8 +73,7 @@ struct StepRange {
 };
 /// The runs of row-wise steps over rows of one set that hold a product by codes.  All other steps are left to nn.
 /// @param by_codes  linears that may run by their codes
-std::vector<StepRange> row_wise_ranges(const BlockSpec& spec,
-                                       const std::set<std::string, std::less<>>& by_codes);
+std::vector<StepRange> row_wise_ranges(const BlockSpec& spec, const std::set<std::string, std::less<>>& by_codes);
 
 /// Compiles the steps of such a range.  The program points to the norms of `block` and to `linears`.
 RowProgram compile_rows(const Block& block, const PreparedLinears& linears, const StepRange& range);

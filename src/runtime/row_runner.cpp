@@ -57,9 +57,9 @@ class Runner {
       if (!slot.input) continue;
       const BatchRegister& in = batch_.get(slot.name);
       if (!layout_) layout_ = in;
-      require(in.begin == layout_->begin && in.rows.size(1) == slot.width && in.rows.is_contiguous(),
-              "register '", slot.name, "' has ", in.rows.size(0), " rows of ", in.rows.size(1),
-              " values; expected ", layout_->begin.back(), " of ", slot.width);
+      require(in.begin == layout_->begin && in.rows.size(1) == slot.width && in.rows.is_contiguous(), "register '",
+              slot.name, "' has ", in.rows.size(0), " rows of ", in.rows.size(1), " values; expected ",
+              layout_->begin.back(), " of ", slot.width);
       run_.outside[i] = in.rows.data_ptr<float>();
       inputs_.push_back(in.rows);
     }

@@ -11,7 +11,7 @@ namespace mquant {
 
 /// The scale of an activation row.  The first two give the same bits.
 enum class Scaling {
-  segments,  ///< MSQ + AIFS: of its class, folded into the scales of the product, one run of rows after another
+  segments,    ///< MSQ + AIFS: of its class, folded into the scales of the product, one run of rows after another
   gathered,    ///< MSQ: of its class, looked up row by row
   one_static,  ///< one static scale for all rows: the largest of the classes'
   dynamic,     ///< computed from the row at run time
