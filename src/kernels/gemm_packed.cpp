@@ -24,8 +24,7 @@ void sums_portable(const PanelProblem& p) {
     for (std::int64_t step = 0; step < 8; ++step) {
       const std::uint8_t* bytes = p.panel + g * p.planes * kPlaneBytes + step * 64;
       for (std::int64_t i = 0; i < 64; ++i) {
-        const std::int64_t output = i / 32 * 16 + i % 32 / 4,
-                           high = p.planes == 2 ? bytes[kPlaneBytes + i] : 0;
+        const std::int64_t output = i / 32 * 16 + i % 32 / 4, high = p.planes == 2 ? bytes[kPlaneBytes + i] : 0;
         weights[output][i % 4] = static_cast<std::int32_t>((bytes[i] & 15) + 16 * (high & 15));
         weights[output + 8][i % 4] = static_cast<std::int32_t>((bytes[i] >> 4) + 16 * (high >> 4));
       }
@@ -126,11 +125,10 @@ PanelProblem problem(const CodeRows& a, const PackedWeight& w, std::int64_t pane
 
 void gemm_packed(const CodeRows& a, const PackedWeight& w, std::int64_t panel_begin, std::int64_t panel_end,
                  const Epilogue& epilogue, float* y, std::int64_t stride, GemmScratch& scratch) {
-  require(a.rows >= 0 && panel_begin >= 0 && panel_end <= w.panels() && stride >= w.out(),
-          "gemm_packed: ", a.rows, " rows, panels ", panel_begin, " to ", panel_end, " of ", w.panels(),
-          ", stride ", stride);
-  require(a.rows == 0 || (!epilogue.runs.empty() && epilogue.runs.back().end == a.rows),
-          "gemm_packed: ", a.rows, " rows in ", epilogue.runs.size(), " runs");
+  require(a.rows >= 0 && panel_begin >= 0 && panel_end <= w.panels() && stride >= w.out(), "gemm_packed: ",
+          a.rows, " rows, panels ", panel_begin, " to ", panel_end, " of ", w.panels(), ", stride ", stride);
+  require(a.rows == 0 || (!epilogue.runs.empty() && epilogue.runs.back().end == a.rows), "gemm_packed: ", a.rows,
+          " rows in ", epilogue.runs.size(), " runs");
   const packed::Sums sums = packed::body();
   scratch.sums.resize(static_cast<std::size_t>(a.rows * kPanelOutputs));
   for (std::int64_t panel = panel_begin; panel < panel_end; ++panel) {

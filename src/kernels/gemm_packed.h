@@ -11,8 +11,7 @@ namespace mquant {
 
 /// Quantized rows, as quantize_row leaves them.
 struct CodeRows {
-  const std::int8_t* codes =
-      nullptr;  ///< [rows, padded_inputs(in)], zeros behind the inputs; each in [-127, 127]
+  const std::int8_t* codes = nullptr;  ///< [rows, padded_inputs(in)], zeros behind the inputs; each in [-127, 127]
   const std::int32_t* sums = nullptr;  ///< [rows], of each row's codes
   std::int64_t rows = 0;
 };

@@ -14,17 +14,14 @@ namespace mquant::packed {
 namespace {
 
 constexpr std::int64_t kFewRows = 4;
-constexpr std::int64_t kSteps = 8;  // of four inputs, in a group
-constexpr std::int64_t kRunGroups =
-    32;  // unpacked at a time: 16 KB of int4, twice that of int8: the L1 cache
-constexpr std::int64_t kHalfBytes = 512;  // a group of half a panel, unpacked: [steps][16 outputs][4]
+constexpr std::int64_t kSteps = 8;         // of four inputs, in a group
+constexpr std::int64_t kRunGroups = 32;    // unpacked at a time: 16 KB of int4, twice that of int8: the L1 cache
+constexpr std::int64_t kHalfBytes = 512;   // a group of half a panel, unpacked: [steps][16 outputs][4]
 constexpr int kTileRows = 6;
 
 #define MQUANT_AVX2 [[gnu::target("avx2"), gnu::always_inline]] inline
 
-MQUANT_AVX2 __m256i load_bytes(const void* bytes) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(bytes));
-}
+MQUANT_AVX2 __m256i load_bytes(const void* bytes) { return _mm256_loadu_si256(static_cast<const __m256i*>(bytes)); }
 MQUANT_AVX2 __m256i four_codes(const std::int8_t* a) { return _mm256_broadcastd_epi32(_mm_loadu_si32(a)); }
 
 /// sum += pairs of weights times codes, in int16.  In assembly because GCC 12 otherwise computes all products of a step
@@ -51,8 +48,7 @@ MQUANT_AVX2 void multiply_add(__m256i& sum, __m256i weights, __m256i codes) {
 
 /// Rows rows through the steps of one plane of half a panel, in int16.
 template <int Rows>
-MQUANT_AVX2 void add_steps(const std::int8_t* a, std::int64_t stride, const std::uint8_t* b,
-                           __m256i (*sum)[2]) {
+MQUANT_AVX2 void add_steps(const std::int8_t* a, std::int64_t stride, const std::uint8_t* b, __m256i (*sum)[2]) {
 #pragma GCC unroll 6
   for (int r = 0; r < Rows; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
 #pragma GCC unroll 1
@@ -85,8 +81,7 @@ template <int Rows>
 #pragma GCC unroll 2
         for (int h = 0; h < 2; ++h) {
           auto* at = reinterpret_cast<__m256i*>(sums + r * kPanelOutputs + h * 8);
-          _mm256_storeu_si256(at,
-                              _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_madd_epi16(sum[r][h], weight)));
+          _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_madd_epi16(sum[r][h], weight)));
         }
     }
 }

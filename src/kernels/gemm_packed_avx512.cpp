@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::int64_t kFewRows = 2;
 constexpr std::int64_t kSteps = 8;
-constexpr std::int64_t kRunGroups = 64;     // unpacked at a time: 64 KB
+constexpr std::int64_t kRunGroups = 64;    // unpacked at a time: 64 KB
 constexpr std::int64_t kGroupBytes = 1024;  // [steps][2][16 outputs][4]
 constexpr int kTileRows = 12;
 
@@ -78,8 +78,7 @@ template <int Rows>
   }
 }
 
-using Tile = void (*)(const std::int8_t*, std::int64_t, const std::uint8_t*, std::int64_t, std::int32_t*,
-                      bool);
+using Tile = void (*)(const std::int8_t*, std::int64_t, const std::uint8_t*, std::int64_t, std::int32_t*, bool);
 constexpr Tile kTiles[kTileRows + 1] = {nullptr, tile<1>, tile<2>, tile<3>,  tile<4>,  tile<5>, tile<6>,
                                         tile<7>, tile<8>, tile<9>, tile<10>, tile<11>, tile<12>};
 

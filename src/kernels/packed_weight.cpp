@@ -19,8 +19,7 @@ struct Place {
 };
 
 Place place_of(std::int64_t output, std::int64_t input) {
-  const std::int64_t half = output / 16,
-                     within = output % 16;  // outputs 0-15 and 16-31 take 32 bytes of a step each
+  const std::int64_t half = output / 16, within = output % 16;  // outputs 0-15 and 16-31 take 32 bytes of a step each
   return {input / kStepInputs * kStepBytes + half * 32 + within % 8 * 4 + input % kStepInputs,
           within < 8 ? 0 : 4};
 }
@@ -34,14 +33,13 @@ void PackedWeight::Free::operator()(std::uint8_t* bytes) const { ::operator dele
 PackedWeight::PackedWeight(std::span<const std::int8_t> codes, std::int64_t out, std::int64_t in, int bits)
     : out_(out), in_(in), bits_(bits) {
   require(bits == 4 || bits == 8, "a weight of ", bits, " bits: expected 4 or 8");
-  require(out > 0 && in > 0 && std::ssize(codes) == out * in, "PackedWeight: ", codes.size(), " codes for ",
-          out, " x ", in);
+  require(out > 0 && in > 0 && std::ssize(codes) == out * in, "PackedWeight: ", codes.size(), " codes for ", out,
+          " x ", in);
   if (in > kLongestInt8Sum)
     fail(ErrorKind::unsupported, "an integer product over ", in, " columns may overflow; at most ",
          kLongestInt8Sum);
   const std::int64_t lowest = bits == 4 ? -8 : -127, highest = bits == 4 ? 7 : 127;
-  bytes_.reset(
-      static_cast<std::uint8_t*>(::operator new[](static_cast<std::size_t>(this->bytes()), kAlignment)));
+  bytes_.reset(static_cast<std::uint8_t*>(::operator new[](static_cast<std::size_t>(this->bytes()), kAlignment)));
   std::fill_n(bytes_.get(), this->bytes(), std::uint8_t{0});
   for (std::int64_t o = 0; o < out; ++o) {
     std::uint8_t* panel = bytes_.get() + o / kPanelOutputs * panel_bytes();

@@ -10,9 +10,9 @@
 #include <algorithm>
 #include <set>
 
+#include "mquant/error.h"
 #include "kernels/activations.h"
 #include "kernels/norm_rows.h"
-#include "mquant/error.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
 #include "nn/patch_rows.h"
@@ -33,16 +33,7 @@ auto& found(Map& map, std::string_view name, const BlockSpec& spec) {
 /// Each run of norm.width values on its own: a row, or the heads in it.
 at::Tensor normalized(const NormWeights& norm, std::int64_t width, const at::Tensor& rows) {
   const at::Tensor x = rows.size(1) == width ? rows : rows.reshape({-1, width});
-  if (x.scalar_type() == at::kFloat) {
-    at::Tensor c = x.contiguous(), y = at::empty_like(c);
-    for (std::int64_t r = 0; r < c.size(0); ++r)
-      (norm.kind == NormKind::layer ? layer_norm_row : rms_norm_row)(
-          c.data_ptr<float>() + r * width, width,
-          norm.scale.defined() ? norm.scale.data_ptr<float>() : nullptr,
-          norm.shift.defined() ? norm.shift.data_ptr<float>() : nullptr, norm.eps,
-          y.data_ptr<float>() + r * width);
-    return y.view(rows.sizes());
-  }
+  if (x.scalar_type() == at::kFloat) { at::Tensor c = x.contiguous(), y = at::empty_like(c); for (std::int64_t r = 0; r < c.size(0); ++r) (norm.kind == NormKind::layer ? layer_norm_row : rms_norm_row)(c.data_ptr<float>() + r * width, width, norm.scale.defined() ? norm.scale.data_ptr<float>() : nullptr, norm.shift.defined() ? norm.shift.data_ptr<float>() : nullptr, norm.eps, y.data_ptr<float>() + r * width); return y.view(rows.sizes()); }
   if (norm.kind == NormKind::layer)
     return at::layer_norm(x, {width}, norm.scale, norm.shift, norm.eps).view(rows.sizes());
   at::Tensor y = x * x.square().mean(-1, true).add(norm.eps).rsqrt();
@@ -52,11 +43,7 @@ at::Tensor normalized(const NormWeights& norm, std::int64_t width, const at::Ten
 }
 
 at::Tensor activated(Activation activation, const at::Tensor& x) {
-  if (x.scalar_type() == at::kFloat) {
-    at::Tensor c = x.contiguous(), y = at::empty_like(c);
-    activate_row(activation, c.data_ptr<float>(), c.numel(), y.data_ptr<float>());
-    return y;
-  }
+  if (x.scalar_type() == at::kFloat) { at::Tensor c = x.contiguous(), y = at::empty_like(c); activate_row(activation, c.data_ptr<float>(), c.numel(), y.data_ptr<float>()); return y; }
   switch (activation) {
     case Activation::silu: return at::silu(x);
     case Activation::gelu: return at::gelu(x);

@@ -18,8 +18,7 @@ struct Product {
     Rng rng(static_cast<std::uint64_t>(m * 7919 + n * 31 + k + bits));
     const auto code = [&](int low, int high) {
       if (rng.next() % 4 == 0) return static_cast<std::int8_t>(rng.next() % 2 == 0 ? low : high);
-      return static_cast<std::int8_t>(
-          low + static_cast<int>(rng.next() % static_cast<std::uint64_t>(high - low + 1)));
+      return static_cast<std::int8_t>(low + static_cast<int>(rng.next() % static_cast<std::uint64_t>(high - low + 1)));
     };
     weight_codes.resize(static_cast<std::size_t>(n * k));
     for (std::int8_t& c : weight_codes) c = bits == 4 ? code(-8, 7) : code(-127, 127);
@@ -60,8 +59,7 @@ void expect_naive_sums(const Product& p) {
     for (std::int64_t r = 0; r < p.rows; ++r)
       for (std::int64_t o = 0; o < kPanelOutputs; ++o) {
         const std::int64_t output = panel * kPanelOutputs + o;
-        ASSERT_EQ(got[static_cast<std::size_t>(r * kPanelOutputs + o)],
-                  output < p.out ? p.naive(r, output) : 0)
+        ASSERT_EQ(got[static_cast<std::size_t>(r * kPanelOutputs + o)], output < p.out ? p.naive(r, output) : 0)
             << r << ", " << output;
       }
   }
@@ -96,8 +94,7 @@ void expect_defined_epilogue(const Product& p) {
       double value = -1;
       if (o < n) {
         const auto at = static_cast<std::size_t>(o);
-        value = static_cast<double>(p.naive(r, o)) *
-                (row_scale[static_cast<std::size_t>(r)] * (r < m / 2 ? other : scale)[at]);
+        value = static_cast<double>(p.naive(r, o)) * (row_scale[static_cast<std::size_t>(r)] * (r < m / 2 ? other : scale)[at]);
         for (std::int64_t s = 0; s < splits; ++s)
           value += x[static_cast<std::size_t>(r * splits + s)] * w[static_cast<std::size_t>(s * n + o)];
         value += static_cast<double>(bias[at]);
@@ -142,8 +139,8 @@ TEST(GemmPackedScale, OfTheClassInTheChannelScaleGivesTheSameBits) {
   GemmScratch scratch;
   std::vector<float> gathered(9 * 40), segment(9 * 40);
   const ScaleRun apart{9, scale.data()}, in_one{9, folded.data()};
-  gemm_packed(p.a(), p.weight, 0, 2, {.runs = {&apart, 1}, .row_scale = row_scale.data()}, gathered.data(),
-              40, scratch);
+  gemm_packed(p.a(), p.weight, 0, 2, {.runs = {&apart, 1}, .row_scale = row_scale.data()}, gathered.data(), 40,
+              scratch);
   gemm_packed(p.a(), p.weight, 0, 2, {.runs = {&in_one, 1}}, segment.data(), 40, scratch);
   EXPECT_EQ(gathered, segment);
 }

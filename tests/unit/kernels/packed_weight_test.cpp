@@ -21,8 +21,7 @@ TEST(PackedWeight, HoldsEveryCodeInHalfAByteABit) {
       const PackedWeight weight(codes, out, in, bits);
       for (int o = 0; o < out; ++o)
         for (int i = 0; i < in; ++i)
-          ASSERT_EQ(weight.code(o, i), codes[static_cast<std::size_t>(o * in + i)])
-              << bits << ": " << o << ", " << i;
+          ASSERT_EQ(weight.code(o, i), codes[static_cast<std::size_t>(o * in + i)]) << bits << ": " << o << ", " << i;
       EXPECT_EQ(weight.bytes(), (out + 31) / 32 * 32 * padded_inputs(in) * bits / 8);
     }
 }
