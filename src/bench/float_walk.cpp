@@ -20,8 +20,8 @@ BenchStage stage_of(Op op) {
 
 /// One step: what nn computes with its own kernels or with several operators is one of ATen's here, embeddings keep the
 /// type of their table.
-at::Tensor float_step(const Block& block, SampleState& state, const Step& step, const FloatAttention& attention,
-                      FloatCache* cache) {
+at::Tensor float_step(const Block& block, SampleState& state, const Step& step,
+                      const FloatAttention& attention, FloatCache* cache) {
   const auto in = [&](std::size_t i) { return state.registers.at(step.in[i]); };
   if (step.op == Op::attention) return attention.run(state, in(0), in(1), in(2), cache);
   if (step.op == Op::embed)

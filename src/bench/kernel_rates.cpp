@@ -14,8 +14,7 @@
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kCachesOfCopies = 3;  // a copy is gone from the caches before its turn comes again
-constexpr double kSeconds = 0.3;             // about, for a shape
+constexpr double kSeconds = 0.1;                             // about, for a shape, flushes included
 constexpr std::int64_t kChunkRows = 128, kRowsAThread = 32;  // as in runtime/row_runner.cpp
 constexpr int kLeastProducts = 5, kMostProducts = 200;
 
@@ -55,18 +54,6 @@ std::vector<std::int8_t> random_codes(std::int64_t count, int bits, Rng& rng) {
     code = static_cast<std::int8_t>(
         least + static_cast<std::int64_t>(rng.next() % static_cast<std::uint64_t>(values)));
   return codes;
-}
-
-/// One weight, as often as it takes to read it from memory every time.
-std::vector<PackedWeight> copies_of(const Shape& shape, Rng& rng) {
-  const std::vector<std::int8_t> codes = random_codes(shape.out * shape.in, shape.bits, rng);
-  std::vector<PackedWeight> copies;
-  std::int64_t bytes = 0;
-  do {
-    copies.emplace_back(codes, shape.out, shape.in, shape.bits);
-    bytes += copies.back().bytes();
-  } while (bytes < kCachesOfCopies * cache_bytes());
-  return copies;
 }
 
 /// Rows with one scale: what a class of tokens is.
@@ -115,12 +102,14 @@ void product(const PackedWeight& weight, Activations& x, std::int64_t rows) {
   });
 }
 
-double median_product(const std::vector<PackedWeight>& copies, Activations& x, std::int64_t rows) {
+double median_product(const PackedWeight& weight, const CacheFlush& flush, Activations& x,
+                      std::int64_t rows) {
   std::vector<double> seconds;
   const Stopwatch all;
   for (int i = 0; i < kMostProducts && (i < kLeastProducts || all.seconds() < kSeconds); ++i) {
+    flush.run();
     const Stopwatch watch;
-    product(copies[static_cast<std::size_t>(i) % copies.size()], x, rows);
+    product(weight, x, rows);
     seconds.push_back(watch.seconds());
   }
   return median(seconds);
@@ -131,9 +120,11 @@ double median_product(const std::vector<PackedWeight>& copies, Activations& x, s
 std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec& model,
                                        const std::vector<KernelRows>& phases) {
   std::vector<KernelReport> reports;
+  const CacheFlush flush;
   for (const Shape& shape : shapes_of(artifact, model)) {
     Rng rng(0, shape.linear);
-    const std::vector<PackedWeight> copies = copies_of(shape, rng);
+    const PackedWeight weight(random_codes(shape.out * shape.in, shape.bits, rng), shape.out, shape.in,
+                              shape.bits);
     for (const KernelRows& phase : phases) {
       const std::int64_t rows = shape.vision ? phase.vision : phase.tokens;
       if (rows == 0) continue;
@@ -147,10 +138,10 @@ std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec
                          .rows = rows,
                          .linears = shape.count,
                          .weight_bits = shape.bits,
-                         .seconds = median_product(copies, x, rows),
+                         .seconds = median_product(weight, flush, x, rows),
                          .operations = operations,
                          .executed = products * operations,
-                         .bytes = static_cast<double>(copies.front().bytes())});
+                         .bytes = static_cast<double>(weight.bytes())});
     }
   }
   return reports;

@@ -17,7 +17,7 @@ struct KernelRows {
 };
 
 /// Times one product of each shape of quantized linears, on all threads.  A weight is read from memory, as in a model:
-/// as many copies of it as do not fit into the caches take turns.  The head and what stays float are left out.
+/// the caches are filled with other things before each product.  The head and what stays float are left out.
 std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec& model,
                                        const std::vector<KernelRows>& phases);
 
