@@ -145,7 +145,8 @@ void FloatWalk::run(const Block& block) {
     }
   for (std::int64_t i = 0; i < repetitions; ++i)
     for (Work& work : works)
-      if (i < work.run->track.decodes) decode(work, i, bytes_of(work.block) < kCachesABlock * cache_bytes());
+      if (i < work.run->track.decodes)
+        decode(work, i, plan_.from_memory && bytes_of(work.block) < kCachesABlock * cache_bytes());
 }
 
 const at::Tensor& FloatWalk::logits(std::size_t track) const {

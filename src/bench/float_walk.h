@@ -28,6 +28,8 @@ struct FloatPlan {
   const Features* prompt = nullptr;           // of one sequence
   std::int64_t batch = 1, decode_tokens = 0;  // steps
   std::int64_t vocabulary = 0;
+  bool from_memory =
+      true;  // false: do not fill the caches between the steps of a small block; for tests of results
 };
 
 /// How one type is to be measured.

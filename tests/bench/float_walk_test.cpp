@@ -36,8 +36,11 @@ TEST_P(FloatWalks, GiveTheLogitsOfTheModel) {
   const LoadedModel model = LoadedModel::open(golden / "model");
   const SourceModel source = open_source(golden / "model");
   const Features prompt = longest(model, golden / "cases.jsonl");
-  const FloatPlan plan{
-      .prompt = &prompt, .batch = kBatch, .decode_tokens = kSteps, .vocabulary = model.spec().vocabulary};
+  const FloatPlan plan{.prompt = &prompt,
+                       .batch = kBatch,
+                       .decode_tokens = kSteps,
+                       .vocabulary = model.spec().vocabulary,
+                       .from_memory = false};
   FloatWalk walk(plan, {{.dtype = at::kFloat, .prefills = 2, .decodes = 1},
                         {.dtype = at::kBFloat16, .prefills = 1, .decodes = 2},
                         {.dtype = at::kFloat, .prefills = 0, .decodes = 1}});
