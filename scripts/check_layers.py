@@ -27,7 +27,8 @@ LAYERS = {
 EVERYTHING_BELOW = list(LAYERS)
 LAYERS["pipeline"] = EVERYTHING_BELOW
 LAYERS["eval"] = EVERYTHING_BELOW + ["pipeline"]
-TORCH = {"nn", "runtime", "quant", "passes", "pipeline", "eval"}
+LAYERS["bench"] = EVERYTHING_BELOW + ["pipeline", "eval"]
+TORCH = {"nn", "runtime", "quant", "passes", "pipeline", "eval", "bench"}
 TORCH_HEADERS = {"tensor.h", "block.h", "pass.h"}  # of include/mquant
 
 # Heavy headers: a pattern of the name between <>, and who may include it; CPP: in .cpp files only.

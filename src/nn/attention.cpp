@@ -174,8 +174,10 @@ at::Tensor attended(const AttentionSpec& a, const at::Tensor& q, const at::Tenso
   return out;
 }
 
-std::vector<KeyRange> ranges_of(const AttentionSpec& attention, const SampleState& sample,
-                                std::int64_t queries, std::int64_t keys) {
+}  // namespace
+
+std::vector<KeyRange> key_ranges(const AttentionSpec& attention, const SampleState& sample,
+                                 std::int64_t queries, std::int64_t keys) {
   switch (attention.sees) {
     case Sees::picture: return picture_ranges(sample, queries, keys);
     case Sees::window: return window_ranges(sample, attention.window);
@@ -184,8 +186,6 @@ std::vector<KeyRange> ranges_of(const AttentionSpec& attention, const SampleStat
   }
   return causal_ranges(attention, sample, queries);
 }
-
-}  // namespace
 
 at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, const at::Tensor& k,
                   const at::Tensor& v) {
@@ -196,7 +196,7 @@ at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, 
   const at::Tensor new_keys = apply_rope(k, rope.get(), a.rope, a.head_dim);
   const auto [keys, values] =
       spec.on_tokens ? place_keys(sample, new_keys, v) : std::pair{new_keys.contiguous(), v.contiguous()};
-  const std::vector<KeyRange> ranges = ranges_of(a, sample, q.size(0), k.size(0));
+  const std::vector<KeyRange> ranges = key_ranges(a, sample, q.size(0), k.size(0));
   const KvCache* codes = sample.cache != nullptr && sample.cache->is_int8() ? sample.cache : nullptr;
   return q.scalar_type() == at::kDouble ? attended<double>(a, queries, keys, values, ranges, codes)
                                         : attended<float>(a, queries, keys, values, ranges, codes);

@@ -1,6 +1,9 @@
 // Attention of one block over one sample, with or without a cache.
 #pragma once
 
+#include <vector>
+
+#include "kernels/attention.h"
 #include "mquant/block.h"
 
 namespace mquant {
@@ -13,5 +16,10 @@ at::Tensor attend(const Block& block, SampleState& sample, const at::Tensor& q, 
 
 /// k [rows, kv_heads * dim] behind the rotary embedding, which is how a cache holds keys; rows in their order of now.
 at::Tensor rotated_keys(const Block& block, SampleState& sample, const at::Tensor& k);
+
+/// The keys that each of `queries` rows sees: of vision rows as they lie, of tokens by original position.
+/// @param keys  of this forward pass
+std::vector<KeyRange> key_ranges(const AttentionSpec& attention, const SampleState& sample,
+                                 std::int64_t queries, std::int64_t keys);
 
 }  // namespace mquant

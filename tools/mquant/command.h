@@ -9,6 +9,10 @@
 
 #include "mquant/compile.h"
 
+namespace mquant {
+struct BenchReport;  // mquant/bench.h
+}
+
 namespace mquant::cli {
 
 using Json = nlohmann::ordered_json;
@@ -29,6 +33,7 @@ void add_eval(CLI::App& app, Command& command);
 void add_generate(CLI::App& app, Command& command);
 void add_forward(CLI::App& app, Command& command);
 void add_verify(CLI::App& app, Command& command);
+void add_bench(CLI::App& app, Command& command);
 void add_list(CLI::App& app, Command& command);
 
 /// A subcommand whose help ends with `examples` (one a line, without "mquant ") and its exit codes.
@@ -63,6 +68,9 @@ std::string calibration_screen(const Json& report);
 
 std::string eval_screen(const EvalReport& report);
 Json eval_json(const EvalReport& report);
+
+std::string bench_screen(const BenchReport& report);
+Json bench_json(const BenchReport& report);
 
 std::string export_screen(const ExportReport& report, const std::string& output);
 Json export_json(const ExportReport& report, const std::string& output);

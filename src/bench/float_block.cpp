@@ -1,0 +1,90 @@
+#include "bench/float_block.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+
+#include "kernels/hadamard.h"
+#include "nn/stored.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::int64_t kRowsAThread = 16;
+
+/// One row of codes as floats, split channels in their places.
+void multiply_out(const QuantizedLinear& q, std::int64_t o, float* row) {
+  const std::int8_t* codes = q.codes.data() + o * q.in;
+  const float scale = q.weight_scale[static_cast<std::size_t>(o)];
+  for (std::int64_t i = 0; i < q.in; ++i) row[i] = static_cast<float>(codes[i]) * scale;
+  const SplitColumns& split = q.split;
+  for (std::size_t k = 0; k < split.channels.size(); ++k) {
+    const std::size_t at = k * static_cast<std::size_t>(q.out) + static_cast<std::size_t>(o);
+    row[split.channels[k]] =
+        split.quantized ? static_cast<float>(split.codes[at]) * split.weight_scale[k] : split.values[at];
+  }
+}
+
+/// W of y = W x, from W' of y = W' (x R):  W = W' R^T, row by row.
+at::Tensor float_weight(const Linear& linear) {
+  const QuantizedLinear* q = linear.quantized.get();
+  const bool of_codes = q != nullptr && q->scheme.weight_bits != 16;
+  if (!of_codes && !linear.rotation) return linear.weight;
+  const std::int64_t out = of_codes ? q->out : linear.weight.size(0),
+                     in = of_codes ? q->in : linear.weight.size(1);
+  at::Tensor weight = of_codes ? at::empty({out, in}, at::kFloat) : linear.weight.clone();
+  auto* values = weight.data_ptr<float>();
+  const HadamardPlan plan =
+      linear.rotation ? plan_hadamard(linear.rotation.size, linear.rotation.block) : HadamardPlan();
+  at::parallel_for(0, out, kRowsAThread, [&](std::int64_t begin, std::int64_t end) {
+    if (of_codes)
+      for (std::int64_t o = begin; o < end; ++o) multiply_out(*q, o, values + o * in);
+    if (linear.rotation)
+      hadamard_rows(values + begin * in, end - begin, plan, linear.rotation.signs, Direction::inverse);
+  });
+  return weight;
+}
+
+template <class Visit>
+void each_tensor(Block& block, const Visit& visit) {
+  for (auto& [name, linear] : block.linears) {
+    visit(name, linear.weight);
+    visit(name, linear.bias);
+  }
+  for (auto& [name, norm] : block.norms) {
+    visit(name, norm.scale);
+    visit(name, norm.shift);
+  }
+  for (auto& [name, param] : block.params) visit(name, param);
+}
+
+}  // namespace
+
+Block float_block(const StoredBlock& stored, const BlockSpec& spec) {
+  Block block = from_stored(stored, spec);
+  for (auto& [name, linear] : block.linears) {
+    linear.weight = float_weight(linear);
+    linear.quantized = nullptr;
+    linear.rotation = {};
+  }
+  return block;
+}
+
+Block converted(const Block& block, at::ScalarType dtype) {
+  Block copy = block;
+  const std::string& frequencies = block.spec().attention.rope.frequencies;
+  each_tensor(copy, [&](const std::string& name, at::Tensor& tensor) {
+    if (tensor.defined() && (frequencies.empty() || name != frequencies)) tensor = tensor.to(dtype);
+  });
+  return copy;
+}
+
+std::int64_t bytes_of(const Block& block) {
+  Block copy = block;  // of references
+  std::int64_t bytes = 0;
+  each_tensor(copy, [&](const std::string&, at::Tensor& tensor) {
+    if (tensor.defined()) bytes += static_cast<std::int64_t>(tensor.nbytes());
+  });
+  return bytes;
+}
+
+}  // namespace mquant

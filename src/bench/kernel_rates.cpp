@@ -1,0 +1,150 @@
+#include "bench/kernel_rates.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "bench/machine.h"
+#include "kernels/cpu.h"
+#include "kernels/gemm_packed.h"
+#include "support/rng.h"
+#include "support/timer.h"
+
+namespace mquant {
+namespace {
+
+constexpr double kSeconds = 0.1;                             // about, for a shape, flushes included
+constexpr std::int64_t kChunkRows = 128, kRowsAThread = 32;  // as in runtime/row_runner.cpp
+constexpr int kLeastProducts = 5, kMostProducts = 200;
+
+struct Shape {
+  std::string linear;
+  bool vision = false;
+  std::int64_t out = 0, in = 0, count = 0;
+  int bits = 0;
+  auto key() const { return std::tuple(vision, out, in, bits); }
+};
+
+/// Shapes of linears with integer products, in the order of the model.
+std::vector<Shape> shapes_of(const Artifact& artifact, const ModelSpec& model) {
+  std::vector<Shape> shapes;
+  for (const BlockSpec& block : model.blocks) {
+    if (!block.quantizable) continue;
+    const StoredBlock stored = artifact.read(block.name);
+    for (const LinearSpec& linear : block.linears) {
+      const std::optional<QuantizedLinear>& q = stored.linears.at(linear.name).quantized;
+      if (!q || q->scheme.weight_bits == 16 || q->scheme.activation_bits == 16) continue;
+      const Shape shape{block.name + "." + linear.name, !block.on_tokens, q->out, q->in, 1,
+                        q->scheme.weight_bits};
+      const auto known = std::ranges::find(shapes, shape.key(), &Shape::key);
+      if (known == shapes.end())
+        shapes.push_back(shape);
+      else
+        ++known->count;
+    }
+  }
+  return shapes;
+}
+
+std::vector<std::int8_t> random_codes(std::int64_t count, int bits, Rng& rng) {
+  std::vector<std::int8_t> codes(static_cast<std::size_t>(count));
+  const std::int64_t least = bits == 4 ? -8 : -127, values = bits == 4 ? 16 : 255;
+  for (std::int8_t& code : codes)
+    code = static_cast<std::int8_t>(
+        least + static_cast<std::int64_t>(rng.next() % static_cast<std::uint64_t>(values)));
+  return codes;
+}
+
+/// Rows with one scale: what a class of tokens is.
+struct Activations {
+  Activations(std::int64_t rows, const Shape& shape, Rng& rng)
+      : codes(random_codes(rows * padded_inputs(shape.in), 8, rng)),
+        sums(static_cast<std::size_t>(rows)),
+        scale(static_cast<std::size_t>(shape.out), 1e-4),
+        y(static_cast<std::size_t>(rows * shape.out)) {
+    const std::int64_t columns = padded_inputs(shape.in);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::int8_t* row = codes.data() + r * columns;
+      std::fill(row + shape.in, row + columns, std::int8_t{0});
+      for (std::int64_t i = 0; i < shape.in; ++i) sums[static_cast<std::size_t>(r)] += row[i];
+    }
+  }
+  std::vector<std::int8_t> codes;
+  std::vector<std::int32_t> sums;
+  std::vector<double> scale;
+  std::vector<float> y;
+};
+
+/// Rows [begin, end) by the outputs of panels [first, last).
+void part_of_product(const PackedWeight& weight, Activations& x, std::int64_t begin, std::int64_t end,
+                     std::int64_t first, std::int64_t last) {
+  thread_local GemmScratch scratch;
+  const ScaleRun run{end - begin, x.scale.data()};
+  const CodeRows a{x.codes.data() + begin * padded_inputs(weight.in()), x.sums.data() + begin, end - begin};
+  gemm_packed(a, weight, first, last, {.runs = {&run, 1}}, x.y.data() + begin * weight.out(), weight.out(),
+              scratch);
+}
+
+/// As the executor shares it out: chunks of rows to the threads, or outputs where rows are few.
+void product(const PackedWeight& weight, Activations& x, std::int64_t rows) {
+  const std::int64_t threads = at::get_num_threads();
+  if (rows < kRowsAThread * threads) {
+    at::parallel_for(0, weight.panels(), 1, [&](std::int64_t first, std::int64_t last) {
+      part_of_product(weight, x, 0, rows, first, last);
+    });
+    return;
+  }
+  const std::int64_t chunks = (rows + kChunkRows * threads - 1) / (kChunkRows * threads) * threads;
+  at::parallel_for(0, chunks, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t c = first; c < last; ++c)
+      part_of_product(weight, x, rows * c / chunks, rows * (c + 1) / chunks, 0, weight.panels());
+  });
+}
+
+double median_product(const PackedWeight& weight, const CacheFlush& flush, Activations& x,
+                      std::int64_t rows) {
+  std::vector<double> seconds;
+  const Stopwatch all;
+  for (int i = 0; i < kMostProducts && (i < kLeastProducts || all.seconds() < kSeconds); ++i) {
+    flush.run();
+    const Stopwatch watch;
+    product(weight, x, rows);
+    seconds.push_back(watch.seconds());
+  }
+  return median(seconds);
+}
+
+}  // namespace
+
+std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec& model,
+                                       const std::vector<KernelRows>& phases) {
+  std::vector<KernelReport> reports;
+  const CacheFlush flush;
+  for (const Shape& shape : shapes_of(artifact, model)) {
+    Rng rng(0, shape.linear);
+    const PackedWeight weight(random_codes(shape.out * shape.in, shape.bits, rng), shape.out, shape.in,
+                              shape.bits);
+    for (const KernelRows& phase : phases) {
+      const std::int64_t rows = shape.vision ? phase.vision : phase.tokens;
+      if (rows == 0) continue;
+      Activations x(rows, shape, rng);
+      const double operations = 2.0 * static_cast<double>(rows * shape.out) * static_cast<double>(shape.in);
+      const int products = cpu_level() == CpuLevel::avx2 ? shape.bits / 4 : 1;
+      reports.push_back({.linear = shape.linear,
+                         .phase = phase.phase,
+                         .out = shape.out,
+                         .in = shape.in,
+                         .rows = rows,
+                         .linears = shape.count,
+                         .weight_bits = shape.bits,
+                         .seconds = median_product(weight, flush, x, rows),
+                         .operations = operations,
+                         .executed = products * operations,
+                         .bytes = static_cast<double>(weight.bytes())});
+    }
+  }
+  return reports;
+}
+
+}  // namespace mquant
