@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/attention_tiles.h"
 #include "kernels/cpu.h"
 #include "kernels/exp.h"
 #include "kernels/vector.h"
@@ -14,13 +15,9 @@
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kLanes = 8;         // of a dot product: part of what the result is
-constexpr std::int64_t kTile = 64;         // keys in a tile
 constexpr std::int64_t kMostQueries = 32;  // that share the tiles
 constexpr std::int64_t kMostScores = std::int64_t{1} << 19;
 constexpr int kTogether = 4;  // queries in registers
-
-std::int64_t padded(std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
 /// One query: a row in one head.  It sees at least one key.
 template <class T>
@@ -38,50 +35,27 @@ template <class T>
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-/// Adds the second half of each lane group to its first: lanes (l, l + 4), then (l, l + 2), then (l, l + 1), the tree of
-/// sum_of_lanes, for eight vectors at a time.  Lane i of the result is the sum of v[kSumOrder[i]].
-constexpr int kSumOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};
-[[gnu::always_inline]] inline Vector<float> sums_of_lanes(const Vector<float>* v) {
-  Vector<float> halves[4], quarters[2];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i)
-    halves[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], 0, 1, 2, 3, 8, 9, 10, 11) +
-                __builtin_shufflevector(v[2 * i], v[2 * i + 1], 4, 5, 6, 7, 12, 13, 14, 15);
-#pragma GCC unroll 2
-  for (int i = 0; i < 2; ++i)
-    quarters[i] = __builtin_shufflevector(halves[2 * i], halves[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
-                  __builtin_shufflevector(halves[2 * i], halves[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
-  return __builtin_shufflevector(quarters[0], quarters[1], 0, 2, 8, 10, 4, 6, 12, 14) +
-         __builtin_shufflevector(quarters[0], quarters[1], 1, 3, 9, 11, 5, 7, 13, 15);
-}
-
-/// Dot products of Queries queries with Keys keys, all [dim], dim a multiple of kLanes; times scale.
-template <int Queries, int Keys, class T>
-[[gnu::always_inline]] inline void dots(const T* q, const T* k, std::int64_t dim, T scale, T* scores,
+/// Dot products of Queries queries [dim] with Parts vectors of keys, which lie as columns [dim, kTile]; times scale.
+/// Each sum runs over d in order, alone in its lane.
+template <int Queries, int Parts, class T>
+[[gnu::always_inline]] inline void dots(const T* q, const T* keys, std::int64_t dim, T scale, T* scores,
                                         std::int64_t score_stride) {
-  constexpr int kParts = static_cast<int>(kLanes) / VectorOf<T>::lanes;
-  Vector<T> sum[Queries][Keys][kParts] = {};
-  for (std::int64_t d = 0; d < dim; d += kLanes)
+  constexpr int kStep = VectorOf<T>::lanes;
+  Vector<T> sum[Queries][Parts] = {};
+  for (std::int64_t d = 0; d < dim; ++d) {
+    Vector<T> key[Parts];
 #pragma GCC unroll 2
-    for (int v = 0; v < kParts; ++v) {
-      Vector<T> key[Keys];
-#pragma GCC unroll 2
-      for (int y = 0; y < Keys; ++y) key[y] = load(k + y * dim + d + v * VectorOf<T>::lanes);
+    for (int part = 0; part < Parts; ++part) key[part] = load(keys + d * kTile + part * kStep);
 #pragma GCC unroll 4
-      for (int x = 0; x < Queries; ++x) {
-        const Vector<T> query = load(q + x * dim + d + v * VectorOf<T>::lanes);
-#pragma GCC unroll 2
-        for (int y = 0; y < Keys; ++y) sum[x][y][v] += query * key[y];
-      }
-    }
-  if constexpr (kParts == 1 && Queries * Keys == 8) {
-    T lane[8];
-    store<T>(lane, scale * sums_of_lanes(&sum[0][0][0]));
-    for (int i = 0; i < 8; ++i) scores[kSumOrder[i] / Keys * score_stride + kSumOrder[i] % Keys] = lane[i];
-  } else {
     for (int x = 0; x < Queries; ++x)
-      for (int y = 0; y < Keys; ++y) scores[x * score_stride + y] = scale * sum_of_lanes<T>(sum[x][y]);
+#pragma GCC unroll 2
+      for (int part = 0; part < Parts; ++part) sum[x][part] += q[x * dim + d] * key[part];
   }
+#pragma GCC unroll 4
+  for (int x = 0; x < Queries; ++x)
+#pragma GCC unroll 2
+    for (int part = 0; part < Parts; ++part)
+      store<T>(scores + x * score_stride + part * kStep, scale * sum[x][part]);
 }
 
 /// acc[x] += weights[x][j] * v[j], j in order, for Queries queries and Parts vectors of the values from d on.
@@ -165,15 +139,6 @@ KeyRange cut(const KeyRange& a, const KeyRange& b) {
   return {begin, std::max(begin, std::min(a.end, b.end))};
 }
 
-/// The keys, or the values, of one head: numbers, or codes and the scale of each column.
-template <class T>
-struct HeadRows {
-  const T* numbers = nullptr;
-  const std::int8_t* codes = nullptr;
-  const T* scales = nullptr;
-  std::int64_t stride = 0;
-};
-
 template <class T>
 HeadRows<T> keys_of(const AttentionRows<T>& p, std::int64_t kv_head) {
   const std::int64_t at = kv_head * p.head_dim;
@@ -188,32 +153,22 @@ HeadRows<T> values_of(const AttentionRows<T>& p, std::int64_t kv_head) {
   return {p.values + at, nullptr, nullptr, p.value_stride};
 }
 
-/// Scratch of one part, and where its tiles are.
+/// Scratch of one part.
 template <class T>
 struct Work {
-  std::int64_t head_dim = 0, dim = 0;  // dim: padded with zeros
-  std::vector<T> queries, sums, tile, scores;
+  std::int64_t dim = 0;  // of a head, padded with zeros
+  HeadTiles<T> tiles;
+  std::vector<T> queries, sums, scores;
   std::int64_t first_key = 0, score_stride = 0;  // scores[query][key - first_key]
 
   T* score(std::int64_t query, std::int64_t key) {
     return scores.data() + query * score_stride + key - first_key;
   }
-  [[gnu::always_inline]] inline void fill_tile(const HeadRows<T>& rows, const KeyRange& keys) {
-    for (std::int64_t j = keys.begin; j < keys.end; ++j) {
-      T* to = tile.data() + (j - keys.begin) * dim;
-      if (rows.codes == nullptr) {
-        std::copy_n(rows.numbers + j * rows.stride, head_dim, to);
-        continue;
-      }
-      const std::int8_t* codes = rows.codes + j * rows.stride;
-      for (std::int64_t d = 0; d < head_dim; ++d) to[d] = static_cast<T>(codes[d]) * rows.scales[d];
-    }
-  }
 };
 
 template <class T>
 [[gnu::always_inline]] inline void score_tile(Work<T>& work, std::span<const Query<T>> queries,
-                                              const KeyRange& tile, T scale) {
+                                              const KeyRange& tile, const T* columns, T scale) {
   const std::int64_t n = std::ssize(queries), dim = work.dim;
   for (std::int64_t i = 0; i < n; i += kTogether) {
     const std::int64_t count = std::min<std::int64_t>(kTogether, n - i);
@@ -223,36 +178,35 @@ template <class T>
       if (own.begin == own.end) continue;
       all = {std::min(all.begin, own.begin), std::max(all.end, own.end)};
     }
+    if (all.begin >= all.end) continue;
     const T* q = work.queries.data() + i * dim;
-    std::int64_t j = all.begin;
-    for (; j + 2 <= all.end; j += 2) {
-      const T* k = work.tile.data() + (j - tile.begin) * dim;
+    // Whole vectors: a key too many, in front or behind, costs nothing, and nobody reads its score.
+    constexpr std::int64_t kStep = 2 * VectorOf<T>::lanes;
+    for (std::int64_t j = (all.begin - tile.begin) / kStep * kStep; j < all.end - tile.begin; j += kStep) {
+      const T* keys = columns + j;
+      T* scores = work.score(i, tile.begin + j);
       if (count == kTogether)
-        dots<kTogether, 2>(q, k, dim, scale, work.score(i, j), work.score_stride);
+        dots<kTogether, 2>(q, keys, dim, scale, scores, work.score_stride);
       else
         for (std::int64_t x = 0; x < count; ++x)
-          dots<1, 2>(q + x * dim, k, dim, scale, work.score(i + x, j), work.score_stride);
+          dots<1, 2>(q + x * dim, keys, dim, scale, scores + x * work.score_stride, work.score_stride);
     }
-    if (j < all.end)
-      for (std::int64_t x = 0; x < count; ++x)
-        dots<1, 1>(q + x * dim, work.tile.data() + (j - tile.begin) * dim, dim, scale, work.score(i + x, j),
-                   work.score_stride);
   }
 }
 
 /// Keys of one query, all of them in the tile.
 template <class T>
 [[gnu::always_inline]] inline void value_keys(Work<T>& work, std::int64_t query, const KeyRange& keys,
-                                              std::int64_t tile_begin) {
+                                              const T* rows, std::int64_t tile_begin) {
   if (keys.begin >= keys.end) return;
   T* const acc[1] = {work.sums.data() + query * work.dim};
-  add_values<1>(work.score(query, keys.begin), 0, work.tile.data() + (keys.begin - tile_begin) * work.dim,
+  add_values<1>(work.score(query, keys.begin), 0, rows + (keys.begin - tile_begin) * work.dim,
                 keys.end - keys.begin, work.dim, acc);
 }
 
 template <class T>
 [[gnu::always_inline]] inline void value_tile(Work<T>& work, std::span<const Query<T>> queries,
-                                              const KeyRange& tile) {
+                                              const KeyRange& tile, const T* rows) {
   const std::int64_t n = std::ssize(queries), dim = work.dim;
   for (std::int64_t i = 0; i < n; i += kTogether) {
     const std::int64_t count = std::min<std::int64_t>(kTogether, n - i);
@@ -263,16 +217,15 @@ template <class T>
     // Each query's own keys before the common ones, the common ones, its own after: in order for each of them.
     for (std::int64_t x = i; x < i + count; ++x) {
       const KeyRange own = cut(queries[static_cast<std::size_t>(x)].range, tile);
-      value_keys(work, x, {own.begin, together ? common.begin : own.end}, tile.begin);
+      value_keys(work, x, {own.begin, together ? common.begin : own.end}, rows, tile.begin);
     }
     if (!together) continue;
     T* acc[kTogether];
     for (int x = 0; x < kTogether; ++x) acc[x] = work.sums.data() + (i + x) * dim;
     add_values<kTogether>(work.score(i, common.begin), work.score_stride,
-                          work.tile.data() + (common.begin - tile.begin) * dim, common.end - common.begin,
-                          dim, acc);
+                          rows + (common.begin - tile.begin) * dim, common.end - common.begin, dim, acc);
     for (std::int64_t x = i; x < i + count; ++x)
-      value_keys(work, x, {common.end, cut(queries[static_cast<std::size_t>(x)].range, tile).end},
+      value_keys(work, x, {common.end, cut(queries[static_cast<std::size_t>(x)].range, tile).end}, rows,
                  tile.begin);
   }
 }
@@ -286,23 +239,21 @@ template <class T>
   std::fill(work.sums.begin(), work.sums.end(), T{0});
   for (std::int64_t x = 0; x < n; ++x)
     std::copy_n(queries[static_cast<std::size_t>(x)].in, head_dim, work.queries.data() + x * dim);
-  work.first_key = seen.begin;
-  work.score_stride = seen.end - seen.begin;
+  work.first_key = seen.begin / kTile * kTile;
+  work.score_stride = (seen.end - work.first_key + kTile - 1) / kTile * kTile;
   work.scores.resize(static_cast<std::size_t>(n * work.score_stride));
-  for (std::int64_t at = seen.begin; at < seen.end; at += kTile) {
+  for (std::int64_t at = work.first_key; at < seen.end; at += kTile) {
     const KeyRange tile = {at, std::min(at + kTile, seen.end)};
-    work.fill_tile(keys_of(p, kv_head), tile);
-    score_tile(work, queries, tile, p.scale);
+    score_tile(work, queries, tile, work.tiles.columns(keys_of(p, kv_head), tile), p.scale);
   }
   T total[kMostQueries] = {};
   for (std::int64_t x = 0; x < n; ++x) {
     const KeyRange& range = queries[static_cast<std::size_t>(x)].range;
     total[x] = softmax_weights(work.score(x, range.begin), range.end - range.begin);
   }
-  for (std::int64_t at = seen.begin; at < seen.end; at += kTile) {
+  for (std::int64_t at = work.first_key; at < seen.end; at += kTile) {
     const KeyRange tile = {at, std::min(at + kTile, seen.end)};
-    work.fill_tile(values_of(p, kv_head), tile);
-    value_tile(work, queries, tile);
+    value_tile(work, queries, tile, work.tiles.rows(values_of(p, kv_head), tile));
   }
   for (std::int64_t x = 0; x < n; ++x) {
     T* out = queries[static_cast<std::size_t>(x)].out;
@@ -311,21 +262,30 @@ template <class T>
   }
 }
 
+/// Keys that the rows of a part see, and those between.
+template <class T>
+KeyRange seen_by(const AttentionRows<T>& p, const AttentionPart& part) {
+  KeyRange seen = {p.key_count, 0};
+  for (const KeyRange& range : p.ranges.subspan(static_cast<std::size_t>(part.row_begin),
+                                                static_cast<std::size_t>(part.row_end - part.row_begin)))
+    if (range.begin < range.end) seen = {std::min(seen.begin, range.begin), std::max(seen.end, range.end)};
+  return {std::min(seen.begin, seen.end), seen.end};
+}
+
 /// Rows in order, the heads of the group for each row; a batch ends when its scores would take too much room.
 template <class T>
 [[gnu::always_inline]] inline void attend_part(const AttentionRows<T>& p, const AttentionPart& part) {
   const std::int64_t group = p.heads / p.kv_heads, dim = padded(p.head_dim);
-  Work<T> work;
-  work.head_dim = p.head_dim;
-  work.dim = dim;
+  Work<T> work{dim, HeadTiles<T>(p.head_dim), {}, {}, {}};
   work.queries.resize(static_cast<std::size_t>(kMostQueries * dim));
   work.sums.resize(static_cast<std::size_t>(kMostQueries * dim));
-  work.tile.resize(static_cast<std::size_t>(kTile * dim));
   std::vector<Query<T>> batch;
   for (std::int64_t kv = part.kv_head_begin; kv < part.kv_head_end; ++kv) {
     batch.clear();
     KeyRange seen;
     const std::int64_t end = part.row_end * group;
+    if (end - part.row_begin * group > kMostQueries)
+      work.tiles.pack(keys_of(p, kv), values_of(p, kv), seen_by(p, part));
     for (std::int64_t i = part.row_begin * group; i < end; ++i) {
       const std::int64_t row = i / group, head = kv * group + i % group;
       const KeyRange range = p.ranges[static_cast<std::size_t>(row)];
