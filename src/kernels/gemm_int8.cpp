@@ -8,9 +8,8 @@ namespace mquant {
 namespace int8 {
 
 void gemm_portable(const Problem& p) {
-  std::vector<std::int8_t> scratch(static_cast<std::size_t>(p.b.words ? p.k : 0));
   for (std::int64_t j = 0; j < p.n; ++j) {
-    const std::int8_t* b = p.b.run(j, 0, p.k, scratch.data());
+    const std::int8_t* b = p.b + j * p.k;
     for (std::int64_t i = 0; i < p.m; ++i) {
       const std::int8_t* a = p.a + i * p.k;
       std::int32_t sum = 0;
@@ -42,12 +41,7 @@ void gemm(const Problem& p) {
 
 void gemm_s8(const std::int8_t* a, const std::int8_t* b, std::int32_t* c, std::int64_t m, std::int64_t n,
              std::int64_t k, std::int64_t c_stride) {
-  int8::gemm({a, {.codes = b, .columns = k}, c, m, n, k, c_stride});
-}
-
-void gemm_s8_int4(const std::int8_t* a, const std::int32_t* b, std::int32_t* c, std::int64_t m,
-                  std::int64_t n, std::int64_t k, std::int64_t c_stride) {
-  int8::gemm({a, {.words = b, .columns = k}, c, m, n, k, c_stride});
+  int8::gemm({a, b, c, m, n, k, c_stride});
 }
 
 }  // namespace mquant

@@ -19,8 +19,4 @@ inline constexpr std::int64_t kLongestInt8Sum = 131071;
 void gemm_s8(const std::int8_t* a, const std::int8_t* b, std::int32_t* c, std::int64_t m, std::int64_t n,
              std::int64_t k, std::int64_t c_stride);
 
-/// The same with int4 codes b, each row packed_words(k, 4) words (pack_int4.h).
-void gemm_s8_int4(const std::int8_t* a, const std::int32_t* b, std::int32_t* c, std::int64_t m,
-                  std::int64_t n, std::int64_t k, std::int64_t c_stride);
-
 }  // namespace mquant

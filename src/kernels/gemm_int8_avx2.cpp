@@ -93,10 +93,9 @@ struct NarrowKernel {
 
 /// Are all codes of b those of int4?  Reads b once, and no further than the first that is not.
 bool is_narrow(const Problem& p) {
-  if (p.b.words) return true;
   for (std::int64_t j = 0; j < p.n; ++j) {
     int beyond = 0;
-    for (const std::int8_t code : std::span(p.b.codes + j * p.k, static_cast<std::size_t>(p.k)))
+    for (const std::int8_t code : std::span(p.b + j * p.k, static_cast<std::size_t>(p.k)))
       beyond |= (code + 8) & ~15;
     if (beyond != 0) return false;
   }
@@ -135,9 +134,8 @@ template <int Rows>
 }
 
 void few_rows(const Problem& p) {
-  std::vector<std::int8_t> scratch(static_cast<std::size_t>(p.b.words ? p.k : 0));
   for (std::int64_t j = 0; j < p.n; ++j) {
-    const std::int8_t* b = p.b.run(j, 0, p.k, scratch.data());
+    const std::int8_t* b = p.b + j * p.k;
     std::int64_t i = 0;
     for (; i + 4 <= p.m; i += 4) dot_rows<4>(p.a + i * p.k, b, p.k, p.c + i * p.c_stride + j, p.c_stride);
     for (; i < p.m; ++i) dot_rows<1>(p.a + i * p.k, b, p.k, p.c + i * p.c_stride + j, p.c_stride);

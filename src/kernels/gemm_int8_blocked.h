@@ -7,29 +7,10 @@
 #include <span>
 #include <vector>
 
-#include "kernels/pack_int4.h"
-
 namespace mquant::int8 {
 
-/// Rows of b, as int8 or unpacked on the way from int4.
-struct Rows {
-  const std::int8_t* codes = nullptr;
-  const std::int32_t* words = nullptr;  // instead of codes
-  std::int64_t columns = 0;
-
-  /// Columns [begin, begin + count) of a row; `scratch` has room for them.  begin is even.
-  const std::int8_t* run(std::int64_t row, std::int64_t begin, std::int64_t count,
-                         std::int8_t* scratch) const {
-    if (!words) return codes + row * columns + begin;
-    unpack_int4_run(words + row * packed_words(columns, 4), begin,
-                    {scratch, static_cast<std::size_t>(count)});
-    return scratch;
-  }
-};
-
 struct Problem {
-  const std::int8_t* a = nullptr;
-  Rows b;
+  const std::int8_t *a = nullptr, *b = nullptr;
   std::int32_t* c = nullptr;
   std::int64_t m = 0, n = 0, k = 0, c_stride = 0;
 };
@@ -93,10 +74,9 @@ class Blocked {
   /// [steps][kColumns][kDepth], and what kOffsetA will add to each column.
   void pack_b(std::int64_t first, std::int64_t columns, std::int64_t k, std::int64_t terms) {
     const std::int64_t steps = steps_of(terms), whole = terms / kDepth;
-    std::int8_t scratch[kTerms];
     if (columns < kColumns || whole < steps) std::fill(b_.begin(), b_.end(), B{0});
     for (std::int64_t j = 0; j < columns; ++j) {
-      const std::int8_t* in = p_.b.run(first + j, k, terms, scratch);
+      const std::int8_t* in = p_.b + (first + j) * p_.k + k;
       B* out = b_.data() + j * kDepth;
       for (std::int64_t s = 0; s < whole; ++s)
         for (std::int64_t d = 0; d < kDepth; ++d)

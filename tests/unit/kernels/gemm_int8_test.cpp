@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/pack_int4.h"
 #include "mquant/error.h"
 #include "support/rng.h"
 #include "tests/unit/kernels/cpu_levels.h"
@@ -61,19 +60,6 @@ TEST_P(GemmInt8, CodesOfInt4RangeAreExactToo) {  // where bytes are multiplied a
   const auto got = test::same_on_all_levels([&] {
     std::vector<std::int32_t> c(static_cast<std::size_t>(m * n), 12345);
     gemm_s8(a.data(), b.data(), c.data(), m, n, k, n);
-    return c;
-  });
-  EXPECT_EQ(got, naive(a, b, GetParam()));
-}
-
-TEST_P(GemmInt8, ReadsPackedInt4TheSame) {
-  const auto [m, n, k] = GetParam();
-  const auto a = random_codes(m * k, -127, 127, 3), b = random_codes(n * k, -8, 7, 4);
-  std::vector<std::int32_t> words(static_cast<std::size_t>(n * packed_words(k, 4)));
-  pack_codes(b, n, k, 4, words);
-  const auto got = test::same_on_all_levels([&] {
-    std::vector<std::int32_t> c(static_cast<std::size_t>(m * n), 12345);
-    gemm_s8_int4(a.data(), words.data(), c.data(), m, n, k, n);
     return c;
   });
   EXPECT_EQ(got, naive(a, b, GetParam()));
