@@ -8,14 +8,14 @@
 #include "bench/machine.h"
 #include "kernels/cpu.h"
 #include "kernels/gemm_packed.h"
+#include "runtime/row_runner.h"
 #include "support/rng.h"
 #include "support/timer.h"
 
 namespace mquant {
 namespace {
 
-constexpr double kSeconds = 0.1;                             // about, for a shape, flushes included
-constexpr std::int64_t kChunkRows = 128, kRowsAThread = 32;  // as in runtime/row_runner.cpp
+constexpr double kSeconds = 0.1;  // about, for a shape, flushes included
 constexpr int kLeastProducts = 5, kMostProducts = 200;
 
 struct Shape {
@@ -86,20 +86,20 @@ void part_of_product(const PackedWeight& weight, Activations& x, std::int64_t be
               scratch);
 }
 
-/// As the executor shares it out: chunks of rows to the threads, or outputs where rows are few.
+/// As the executor shares it out.
 void product(const PackedWeight& weight, Activations& x, std::int64_t rows) {
-  const std::int64_t threads = at::get_num_threads();
-  if (rows < kRowsAThread * threads) {
-    at::parallel_for(0, weight.panels(), 1, [&](std::int64_t first, std::int64_t last) {
-      part_of_product(weight, x, 0, rows, first, last);
+  const RowShares shares = share_rows(rows, at::get_num_threads());
+  const auto chunk = [&](std::int64_t c, std::int64_t first, std::int64_t last) {
+    part_of_product(weight, x, shares.begin(c, rows), shares.begin(c + 1, rows), first, last);
+  };
+  if (shares.by_outputs)
+    for (std::int64_t c = 0; c < shares.chunks; ++c)
+      at::parallel_for(0, weight.panels(), 1,
+                       [&](std::int64_t first, std::int64_t last) { chunk(c, first, last); });
+  else
+    at::parallel_for(0, shares.chunks, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t c = begin; c < end; ++c) chunk(c, 0, weight.panels());
     });
-    return;
-  }
-  const std::int64_t chunks = (rows + kChunkRows * threads - 1) / (kChunkRows * threads) * threads;
-  at::parallel_for(0, chunks, 1, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t c = first; c < last; ++c)
-      part_of_product(weight, x, rows * c / chunks, rows * (c + 1) / chunks, 0, weight.panels());
-  });
 }
 
 double median_product(const PackedWeight& weight, const CacheFlush& flush, Activations& x,

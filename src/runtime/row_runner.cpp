@@ -38,10 +38,11 @@ class Runner {
     const Stopwatch watch;
     const std::vector<at::Tensor> outputs = bind_outputs();
     const std::int64_t threads = at::in_parallel_region() ? 1 : at::get_num_threads();
-    if (threads == 1 || run_.rows >= kRowsAThread * threads)
-      by_rows(threads);
+    const RowShares shares = share_rows(run_.rows, threads);
+    if (shares.by_outputs)
+      by_outputs(shares);
     else
-      by_outputs();
+      by_rows(shares, threads);
     for (std::size_t i = 0; i < outputs.size(); ++i)
       if (outputs[i].defined())
         batch_.put(run_.program.slots[i].name, {outputs[i], layout_->begin, layout_->present});
@@ -101,16 +102,14 @@ class Runner {
   }
 
   /// Each thread takes chunk after chunk through the whole program.
-  void by_rows(std::int64_t threads) {
-    std::int64_t chunks = std::max<std::int64_t>(1, (run_.rows + kChunkRows - 1) / kChunkRows);
-    chunks = (chunks + threads - 1) / threads * threads;  // so that no thread waits for the last one's chunk
+  void by_rows(const RowShares& shares, std::int64_t threads) {
     std::atomic<std::int64_t> next{0};
-    std::vector<std::exception_ptr> errors(static_cast<std::size_t>(chunks));
+    std::vector<std::exception_ptr> errors(static_cast<std::size_t>(shares.chunks));
     const auto work = [&](std::int64_t, std::int64_t) {
       thread_buffers.prepare(run_.program);
-      for (std::int64_t c = next++; c < chunks; c = next++) {
+      for (std::int64_t c = next++; c < shares.chunks; c = next++) {
         try {
-          one_chunk(run_.rows * c / chunks, run_.rows * (c + 1) / chunks);
+          one_chunk(shares.begin(c, run_.rows), shares.begin(c + 1, run_.rows));
         } catch (...) {
           errors[static_cast<std::size_t>(c)] = std::current_exception();
         }
@@ -136,10 +135,11 @@ class Runner {
   }
 
   /// All threads work on one chunk: on its rows, then on the outputs of its products.
-  void by_outputs() {
-    for (std::int64_t begin = 0; begin < run_.rows; begin += kChunkRows) {
-      chunk_buffers.prepare(run_.program, std::min(kChunkRows, run_.rows - begin));
-      const Chunk chunk{begin, std::min(kChunkRows, run_.rows - begin), &chunk_buffers};
+  void by_outputs(const RowShares& shares) {
+    for (std::int64_t c = 0; c < shares.chunks; ++c) {
+      const std::int64_t begin = shares.begin(c, run_.rows), rows = shares.begin(c + 1, run_.rows) - begin;
+      chunk_buffers.prepare(run_.program, rows);
+      const Chunk chunk{begin, rows, &chunk_buffers};
       for (const Phase& phase : run_.program.phases) {
         share(chunk.rows, [&](std::int64_t first, std::int64_t last) {
           run_row_ops(run_, phase, chunk, first, last, thread_buffers);
@@ -190,6 +190,12 @@ class Runner {
 };
 
 }  // namespace
+
+RowShares share_rows(std::int64_t rows, std::int64_t threads) {
+  const std::int64_t chunks = std::max<std::int64_t>(1, (rows + kChunkRows - 1) / kChunkRows);
+  if (threads > 1 && rows < kRowsAThread * threads) return {true, chunks};
+  return {false, (chunks + threads - 1) / threads * threads};  // nobody waits for the last one's chunk
+}
 
 void run_rows(const RowProgram& program, const BlockSpec& spec, Batch& batch, const RunMode& mode) {
   Runner(program, spec, batch, mode).run();
