@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/attention_products.h"
 #include "kernels/attention_tiles.h"
 #include "kernels/cpu.h"
 #include "kernels/exp.h"
@@ -17,7 +18,6 @@ namespace {
 
 constexpr std::int64_t kMostQueries = 32;  // that share the tiles
 constexpr std::int64_t kMostScores = std::int64_t{1} << 19;
-constexpr int kTogether = 4;  // queries in registers
 
 /// One query: a row in one head.  It sees at least one key.
 template <class T>
@@ -33,65 +33,6 @@ template <class T>
   T lane[kLanes];
   for (int v = 0; v < kLanes / VectorOf<T>::lanes; ++v) store(lane + v * VectorOf<T>::lanes, sums[v]);
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-}
-
-/// Dot products of Queries queries [dim] with Parts vectors of keys, which lie as columns [dim, kTile]; times scale.
-/// Each sum runs over d in order, alone in its lane.
-template <int Queries, int Parts, class T>
-[[gnu::always_inline]] inline void dots(const T* q, const T* keys, std::int64_t dim, T scale, T* scores,
-                                        std::int64_t score_stride) {
-  constexpr int kStep = VectorOf<T>::lanes;
-  Vector<T> sum[Queries][Parts] = {};
-  for (std::int64_t d = 0; d < dim; ++d) {
-    Vector<T> key[Parts];
-#pragma GCC unroll 2
-    for (int part = 0; part < Parts; ++part) key[part] = load(keys + d * kTile + part * kStep);
-#pragma GCC unroll 4
-    for (int x = 0; x < Queries; ++x)
-#pragma GCC unroll 2
-      for (int part = 0; part < Parts; ++part) sum[x][part] += q[x * dim + d] * key[part];
-  }
-#pragma GCC unroll 4
-  for (int x = 0; x < Queries; ++x)
-#pragma GCC unroll 2
-    for (int part = 0; part < Parts; ++part)
-      store<T>(scores + x * score_stride + part * kStep, scale * sum[x][part]);
-}
-
-/// acc[x] += weights[x][j] * v[j], j in order, for Queries queries and Parts vectors of the values from d on.
-template <int Queries, int Parts, class T>
-[[gnu::always_inline]] inline void add_value_part(const T* weights, std::int64_t weight_stride, const T* v,
-                                                  std::int64_t count, std::int64_t dim, T* const* acc,
-                                                  std::int64_t d) {
-  constexpr int kStep = VectorOf<T>::lanes;
-  Vector<T> sum[Queries][Parts];
-#pragma GCC unroll 4
-  for (int x = 0; x < Queries; ++x)
-#pragma GCC unroll 2
-    for (int part = 0; part < Parts; ++part) sum[x][part] = load(acc[x] + d + part * kStep);
-  for (std::int64_t j = 0; j < count; ++j) {
-    Vector<T> value[Parts];
-#pragma GCC unroll 2
-    for (int part = 0; part < Parts; ++part) value[part] = load(v + j * dim + d + part * kStep);
-#pragma GCC unroll 4
-    for (int x = 0; x < Queries; ++x)
-#pragma GCC unroll 2
-      for (int part = 0; part < Parts; ++part) sum[x][part] += weights[x * weight_stride + j] * value[part];
-  }
-#pragma GCC unroll 4
-  for (int x = 0; x < Queries; ++x)
-#pragma GCC unroll 2
-    for (int part = 0; part < Parts; ++part) store(acc[x] + d + part * kStep, sum[x][part]);
-}
-
-template <int Queries, class T>
-[[gnu::always_inline]] inline void add_values(const T* weights, std::int64_t weight_stride, const T* v,
-                                              std::int64_t count, std::int64_t dim, T* const* acc) {
-  constexpr int kStep = VectorOf<T>::lanes;
-  std::int64_t d = 0;
-  for (; d + 2 * kStep <= dim; d += 2 * kStep)
-    add_value_part<Queries, 2>(weights, weight_stride, v, count, dim, acc, d);
-  for (; d < dim; d += kStep) add_value_part<Queries, 1>(weights, weight_stride, v, count, dim, acc, d);
 }
 
 /// The largest value, or NaN if there is one.
@@ -120,17 +61,20 @@ template <class T>
   constexpr int kStep = VectorOf<T>::lanes, kParts = static_cast<int>(kLanes) / kStep;
   const std::int64_t whole = count / kLanes * kLanes;
   const T most = maximum(scores, count);
-  for (std::int64_t j = 0; j < count; ++j) scores[j] -= most;
-  exp_of_nonpositive(scores, whole);
+  Vector<T> sum[kParts] = {};
+  const auto add_eight = [&](T* eight) __attribute__((always_inline)) {
+    for (int v = 0; v < kParts; ++v) {
+      const Vector<T> weight = exp_of_nonpositive(load(eight + v * kStep) - most);
+      store<T>(eight + v * kStep, weight);
+      sum[v] += weight;
+    }
+  };
+  for (std::int64_t j = 0; j < whole; j += kLanes) add_eight(scores + j);
   T rest[kLanes];
   std::fill_n(rest, kLanes, std::numeric_limits<T>::lowest());  // becomes 0
   std::copy(scores + whole, scores + count, rest);
-  exp_of_nonpositive(rest, kLanes);
+  add_eight(rest);
   std::copy_n(rest, count - whole, scores + whole);
-  Vector<T> sum[kParts] = {};
-  for (std::int64_t j = 0; j < whole; j += kLanes)
-    for (int v = 0; v < kParts; ++v) sum[v] += load(scores + j + v * kStep);
-  for (int v = 0; v < kParts; ++v) sum[v] += load(rest + v * kStep);
   return sum_of_lanes<T>(sum);
 }
 
@@ -156,6 +100,7 @@ HeadRows<T> values_of(const AttentionRows<T>& p, std::int64_t kv_head) {
 /// Scratch of one part.
 template <class T>
 struct Work {
+  const AttentionProducts<T>* products = nullptr;
   std::int64_t dim = 0;  // of a head, padded with zeros
   HeadTiles<T> tiles;
   std::vector<T> queries, sums, scores;
@@ -169,9 +114,9 @@ struct Work {
 template <class T>
 [[gnu::always_inline]] inline void score_tile(Work<T>& work, std::span<const Query<T>> queries,
                                               const KeyRange& tile, const T* columns, T scale) {
-  const std::int64_t n = std::ssize(queries), dim = work.dim;
+  const std::int64_t n = std::ssize(queries);
   for (std::int64_t i = 0; i < n; i += kTogether) {
-    const std::int64_t count = std::min<std::int64_t>(kTogether, n - i);
+    const std::int64_t count = std::min(kTogether, n - i);
     KeyRange all = {tile.end, tile.begin};
     for (std::int64_t x = i; x < i + count; ++x) {
       const KeyRange own = cut(queries[static_cast<std::size_t>(x)].range, tile);
@@ -179,54 +124,45 @@ template <class T>
       all = {std::min(all.begin, own.begin), std::max(all.end, own.end)};
     }
     if (all.begin >= all.end) continue;
-    const T* q = work.queries.data() + i * dim;
-    // Whole vectors: a key too many, in front or behind, costs nothing, and nobody reads its score.
-    constexpr std::int64_t kStep = 2 * VectorOf<T>::lanes;
-    for (std::int64_t j = (all.begin - tile.begin) / kStep * kStep; j < all.end - tile.begin; j += kStep) {
-      const T* keys = columns + j;
-      T* scores = work.score(i, tile.begin + j);
-      if (count == kTogether)
-        dots<kTogether, 2>(q, keys, dim, scale, scores, work.score_stride);
-      else
-        for (std::int64_t x = 0; x < count; ++x)
-          dots<1, 2>(q + x * dim, keys, dim, scale, scores + x * work.score_stride, work.score_stride);
-    }
+    // Whole steps: a key too many, in front or behind, costs little, and nobody reads its score.
+    const std::int64_t begin = (all.begin - tile.begin) / kKeyStep * kKeyStep;
+    const std::int64_t keys = (all.end - tile.begin - begin + kKeyStep - 1) / kKeyStep * kKeyStep;
+    work.products->scores[count]({.queries = work.queries.data() + i * work.dim,
+                                  .columns = columns + begin,
+                                  .dim = work.dim,
+                                  .keys = keys,
+                                  .scale = scale,
+                                  .scores = work.score(i, tile.begin + begin),
+                                  .stride = work.score_stride});
   }
-}
-
-/// Keys of one query, all of them in the tile.
-template <class T>
-[[gnu::always_inline]] inline void value_keys(Work<T>& work, std::int64_t query, const KeyRange& keys,
-                                              const T* rows, std::int64_t tile_begin) {
-  if (keys.begin >= keys.end) return;
-  T* const acc[1] = {work.sums.data() + query * work.dim};
-  add_values<1>(work.score(query, keys.begin), 0, rows + (keys.begin - tile_begin) * work.dim,
-                keys.end - keys.begin, work.dim, acc);
 }
 
 template <class T>
 [[gnu::always_inline]] inline void value_tile(Work<T>& work, std::span<const Query<T>> queries,
                                               const KeyRange& tile, const T* rows) {
-  const std::int64_t n = std::ssize(queries), dim = work.dim;
+  const std::int64_t n = std::ssize(queries);
+  const auto add = [&](std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end)
+                       __attribute__((always_inline)) {
+                         if (begin >= end) return;
+                         work.products->values[count]({.weights = work.score(first, begin),
+                                                       .stride = work.score_stride,
+                                                       .rows = rows + (begin - tile.begin) * work.dim,
+                                                       .keys = end - begin,
+                                                       .dim = work.dim,
+                                                       .sums = work.sums.data() + first * work.dim});
+                       };
   for (std::int64_t i = 0; i < n; i += kTogether) {
-    const std::int64_t count = std::min<std::int64_t>(kTogether, n - i);
+    const std::int64_t count = std::min(kTogether, n - i);
+    const auto own = [&](std::int64_t x) { return cut(queries[static_cast<std::size_t>(x)].range, tile); };
     KeyRange common = tile;
-    for (std::int64_t x = i; x < i + count; ++x)
-      common = cut(common, queries[static_cast<std::size_t>(x)].range);
-    const bool together = count == kTogether && common.begin < common.end;
+    for (std::int64_t x = i; x < i + count; ++x) common = cut(common, own(x));
     // Each query's own keys before the common ones, the common ones, its own after: in order for each of them.
-    for (std::int64_t x = i; x < i + count; ++x) {
-      const KeyRange own = cut(queries[static_cast<std::size_t>(x)].range, tile);
-      value_keys(work, x, {own.begin, together ? common.begin : own.end}, rows, tile.begin);
-    }
-    if (!together) continue;
-    T* acc[kTogether];
-    for (int x = 0; x < kTogether; ++x) acc[x] = work.sums.data() + (i + x) * dim;
-    add_values<kTogether>(work.score(i, common.begin), work.score_stride,
-                          rows + (common.begin - tile.begin) * dim, common.end - common.begin, dim, acc);
+    const bool together = common.begin < common.end;
     for (std::int64_t x = i; x < i + count; ++x)
-      value_keys(work, x, {common.end, cut(queries[static_cast<std::size_t>(x)].range, tile).end}, rows,
-                 tile.begin);
+      add(x, 1, own(x).begin, together ? common.begin : own(x).end);
+    if (!together) continue;
+    add(i, count, common.begin, common.end);
+    for (std::int64_t x = i; x < i + count; ++x) add(x, 1, common.end, own(x).end);
   }
 }
 
@@ -275,8 +211,8 @@ KeyRange seen_by(const AttentionRows<T>& p, const AttentionPart& part) {
 /// Rows in order, the heads of the group for each row; a batch ends when its scores would take too much room.
 template <class T>
 [[gnu::always_inline]] inline void attend_part(const AttentionRows<T>& p, const AttentionPart& part) {
-  const std::int64_t group = p.heads / p.kv_heads, dim = padded(p.head_dim);
-  Work<T> work{dim, HeadTiles<T>(p.head_dim), {}, {}, {}};
+  const std::int64_t group = p.heads / p.kv_heads, dim = padded_dim(p.head_dim);
+  Work<T> work{&attention_products<T>(cpu_level()), dim, HeadTiles<T>(p.head_dim), {}, {}, {}};
   work.queries.resize(static_cast<std::size_t>(kMostQueries * dim));
   work.sums.resize(static_cast<std::size_t>(kMostQueries * dim));
   std::vector<Query<T>> batch;

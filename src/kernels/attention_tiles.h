@@ -6,14 +6,16 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/attention_products.h"
 #include "kernels/vector.h"
 
 namespace mquant {
 
-inline constexpr std::int64_t kLanes = 8;  // dimensions and keys go by eights
-inline constexpr std::int64_t kTile = 64;  // keys in a tile
+inline constexpr std::int64_t kLanes = 8;  // keys are turned into columns by eights
 
-inline std::int64_t padded(std::int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+inline std::int64_t padded_dim(std::int64_t head_dim) {
+  return (head_dim + kDimStep - 1) / kDimStep * kDimStep;
+}
 
 /// Eight vectors of eight: rows become columns.
 [[gnu::always_inline]] inline void transpose(Vector<float>* v) {
@@ -52,7 +54,7 @@ class HeadTiles {
  public:
   explicit HeadTiles(std::int64_t head_dim)
       : head_dim_(head_dim),
-        dim_(padded(head_dim)),
+        dim_(padded_dim(head_dim)),
         tile_(static_cast<std::size_t>(kTile * dim_)),
         few_(static_cast<std::size_t>(kLanes * dim_)) {}
 
@@ -119,8 +121,8 @@ class HeadTiles {
     }
   }
 
-  std::int64_t head_dim_, dim_;                  // dim: padded, with anything in a tile of rows, with zeros in columns
-  std::vector<T> tile_, few_;                    // few: [kLanes, dim], on the way into a tile of columns
+  std::int64_t head_dim_, dim_;  // dim: padded, with anything in a tile of rows, with zeros in columns
+  std::vector<T> tile_, few_;    // few: [kLanes, dim], on the way into a tile of columns
   std::vector<T> packed_columns_, packed_rows_;  // all tiles of a head, or empty
   std::int64_t packed_from_ = 0;
 };

@@ -43,7 +43,7 @@ std::string_view cpu_level_name(CpuLevel level) {
 
 CpuLevel best_cpu_level() {
 #if defined(__x86_64__)
-  if (!__builtin_cpu_supports("avx2")) return CpuLevel::portable;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return CpuLevel::portable;
   const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                     __builtin_cpu_supports("avx512vnni");

@@ -8,8 +8,8 @@ namespace mquant {
 /// Each level includes the ones before it.  All of them compute the same bits.
 enum class CpuLevel {
   portable,  ///< what every compiler target has
-  avx2,
-  avx512,  ///< AVX-512 F, BW, DQ, VL and VNNI
+  avx2,      ///< AVX2 and FMA
+  avx512,    ///< AVX-512 F, BW, DQ, VL and VNNI
 };
 std::string_view cpu_level_name(CpuLevel level);
 

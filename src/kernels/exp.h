@@ -31,15 +31,10 @@ namespace mquant {
   return tiny ? Vector<float>{} : p * power;
 }
 
-/// The same in place; n is a multiple of 8.
-[[gnu::always_inline]] inline void exp_of_nonpositive(float* x, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; i += VectorOf<float>::lanes)
-    store<float>(x + i, exp_of_nonpositive(load(x + i)));
-}
-
 /// The same in double, by the standard library.
-inline void exp_of_nonpositive(double* x, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) x[i] = std::exp(x[i]);
+inline Vector<double> exp_of_nonpositive(Vector<double> value) {
+  for (int lane = 0; lane < VectorOf<double>::lanes; ++lane) value[lane] = std::exp(value[lane]);
+  return value;
 }
 
 }  // namespace mquant

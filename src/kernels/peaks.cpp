@@ -178,12 +178,9 @@ std::vector<PeakLoop> float32_peak_loops(CpuLevel level) {
   if (level == CpuLevel::avx512)
     return {{"multiply + add (512 bits)", 2 * 16 * kSums, floats_avx512},
             {"fused multiply-add (512 bits)", 2 * 16 * kWideSums, floats_fma_avx512}};
-  if (level == CpuLevel::avx2) {
-    std::vector<PeakLoop> loops = {{"multiply + add (256 bits)", 2 * 8 * kSums, floats_avx2}};
-    if (__builtin_cpu_supports("fma"))
-      loops.push_back({"fused multiply-add (256 bits)", 2 * 8 * kSums, floats_fma});
-    return loops;
-  }
+  if (level == CpuLevel::avx2)
+    return {{"multiply + add (256 bits)", 2 * 8 * kSums, floats_avx2},
+            {"fused multiply-add (256 bits)", 2 * 8 * kSums, floats_fma}};
 #endif
   return {{"multiply + add (128 bits)", 2 * 4 * kSums, multiply_add_portable<Floats>}};
 }
