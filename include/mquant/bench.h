@@ -39,7 +39,7 @@ struct BenchOptions {
   std::int64_t batch = 1;  // sequences at a time, all of one length
   std::int64_t decode_tokens = 32;
   std::int64_t repetitions = 5;
-  double bfloat16_seconds = 300;  // do not run a bfloat16 prefill that would take longer than this in all
+  double bfloat16_seconds = 300;  // for all repetitions of a phase; those that would take longer are left out
   RunSettings run;
 };
 

@@ -42,13 +42,16 @@ MQUANT_AVX512 StepWeights step_weights(const std::uint8_t* step, std::int64_t pl
   return w;
 }
 
-/// Lanes to the order of outputs.
-MQUANT_AVX512 void store_sums(std::int32_t* sums, __m512i low, __m512i high) {
-  alignas(64) std::int32_t lanes[2][16];
-  _mm512_store_si512(lanes[0], low);
-  _mm512_store_si512(lanes[1], high);
-  for (int half = 0; half < 2; ++half)
-    for (int i = 0; i < 2; ++i) std::copy_n(lanes[i] + 8 * half, 8, sums + 16 * half + 8 * i);
+/// Lanes to the order of outputs.  No calls here: sums that live across one would stay in memory all the time.
+MQUANT_AVX512 void store_sums(std::int32_t* sums, __m512i low, __m512i high, bool first) {
+  __m512i front = _mm512_inserti64x4(low, _mm512_castsi512_si256(high), 1);
+  __m512i back = _mm512_shuffle_i64x2(low, high, 0xee);
+  if (!first) {
+    front = _mm512_add_epi32(front, _mm512_loadu_si512(sums));
+    back = _mm512_add_epi32(back, _mm512_loadu_si512(sums + 16));
+  }
+  _mm512_storeu_si512(sums, front);
+  _mm512_storeu_si512(sums + 16, back);
 }
 
 template <int Rows>
@@ -70,12 +73,7 @@ template <int Rows>
     b += 128;
   }
 #pragma GCC unroll 12
-  for (int r = 0; r < Rows; ++r) {
-    std::int32_t* out = sums + r * kPanelOutputs;
-    alignas(64) std::int32_t added[kPanelOutputs];
-    store_sums(added, sum[r][0], sum[r][1]);
-    for (int o = 0; o < kPanelOutputs; ++o) out[o] = added[o] + (first ? 0 : out[o]);
-  }
+  for (int r = 0; r < Rows; ++r) store_sums(sums + r * kPanelOutputs, sum[r][0], sum[r][1], first);
 }
 
 using Tile = void (*)(const std::int8_t*, std::int64_t, const std::uint8_t*, std::int64_t, std::int32_t*,
@@ -119,7 +117,7 @@ void many_rows(const PanelProblem& p) {
       low = _mm512_dpbusd_epi32(low, w.low, four);
       high = _mm512_dpbusd_epi32(high, w.high, four);
     }
-  store_sums(sums, low, high);
+  store_sums(sums, low, high, true);
 }
 
 #undef MQUANT_AVX512

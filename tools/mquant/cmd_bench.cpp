@@ -89,7 +89,7 @@ void add_bench(CLI::App& app, Command& command) {
       ->capture_default_str();
   add_workload_options(*cmd, *options);
   cmd->add_option("--bfloat16-limit", options->bfloat16_seconds,
-                  "Seconds for the bfloat16 model in all; slow without instructions for it")
+                  "Seconds for each phase of bfloat16, which is slow without instructions for it")
       ->type_name("S")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
