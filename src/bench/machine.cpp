@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <barrier>
+#include <chrono>
 #include <fstream>
 #include <functional>
 #include <thread>
 
 #include "kernels/peaks.h"
-#include "support/timer.h"
 
 namespace mquant {
 namespace {
@@ -20,23 +20,22 @@ constexpr int kShortLoops = 30;
 constexpr int kReads = 5;
 constexpr std::int64_t kLeastReadBytes = std::int64_t{512} << 20;
 
-/// Wall seconds of `work(thread)` on `threads` threads that begin together.
+/// Seconds of `work(thread)` on `threads` threads that begin together, from the first one's begin to the last one's end.
 double seconds_together(int threads, const std::function<void(int)>& work) {
-  std::barrier start(threads + 1), end(threads + 1);
-  std::vector<std::thread> pool;
-  pool.reserve(static_cast<std::size_t>(threads));
-  for (int thread = 0; thread < threads; ++thread)
+  using Clock = std::chrono::steady_clock;
+  const auto count = static_cast<std::size_t>(threads);
+  std::vector<Clock::time_point> begin(count), end(count);
+  std::barrier start(threads);
+  std::vector<std::jthread> pool;
+  for (std::size_t thread = 0; thread < count; ++thread)
     pool.emplace_back([&, thread] {
       start.arrive_and_wait();
-      work(thread);
-      end.arrive_and_wait();
+      begin[thread] = Clock::now();
+      work(static_cast<int>(thread));
+      end[thread] = Clock::now();
     });
-  start.arrive_and_wait();
-  const Stopwatch watch;
-  end.arrive_and_wait();
-  const double seconds = watch.seconds();
-  for (std::thread& thread : pool) thread.join();
-  return seconds;
+  pool.clear();  // waits for them
+  return std::chrono::duration<double>(std::ranges::max(end) - std::ranges::min(begin)).count();
 }
 
 double best_rate(const PeakLoop& loop, int threads) {
