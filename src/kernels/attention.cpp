@@ -10,6 +10,7 @@
 #include "kernels/attention_tiles.h"
 #include "kernels/cpu.h"
 #include "kernels/exp.h"
+#include "kernels/multiply_add.h"
 #include "kernels/vector.h"
 #include "mquant/error.h"
 
@@ -35,7 +36,7 @@ template <class T>
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-/// The largest value, or NaN if there is one.
+/// The largest value, past any NaN: a NaN makes the sum of the weights one anyway.
 template <class T>
 [[gnu::always_inline]] inline T maximum(const T* x, std::int64_t n) {
   constexpr int kStep = VectorOf<T>::lanes;
@@ -45,18 +46,18 @@ template <class T>
     Vector<T> lanes = load(x);
     for (j = kStep; j + kStep <= n; j += kStep) {
       const Vector<T> next = load(x + j);
-      lanes = (next > lanes) | (next != next) ? next : lanes;
+      lanes = next > lanes ? next : lanes;
     }
     T lane[kStep];
     store(lane, lanes);
-    for (const T value : lane) most = value > most || value != value ? value : most;
+    for (const T value : lane) most = value > most ? value : most;
   }
-  for (; j < n; ++j) most = x[j] > most || x[j] != x[j] ? x[j] : most;
+  for (; j < n; ++j) most = x[j] > most ? x[j] : most;
   return most;
 }
 
 /// exp(score - max) in place over one interval; returns the sum, in kLanes lanes from the interval's begin.
-template <class T>
+template <class Math, class T>
 [[gnu::always_inline]] inline T softmax_weights(T* scores, std::int64_t count) {
   constexpr int kStep = VectorOf<T>::lanes, kParts = static_cast<int>(kLanes) / kStep;
   const std::int64_t whole = count / kLanes * kLanes;
@@ -64,7 +65,7 @@ template <class T>
   Vector<T> sum[kParts] = {};
   const auto add_eight = [&](T* eight) __attribute__((always_inline)) {
     for (int v = 0; v < kParts; ++v) {
-      const Vector<T> weight = exp_of_nonpositive(load(eight + v * kStep) - most);
+      const Vector<T> weight = exp_of_nonpositive<Math>(load(eight + v * kStep) - most);
       store<T>(eight + v * kStep, weight);
       sum[v] += weight;
     }
@@ -167,7 +168,7 @@ template <class T>
 }
 
 /// Queries that read the same key and value head; `seen` covers all of their intervals.
-template <class T>
+template <class Math, class T>
 [[gnu::always_inline]] inline void attend_queries(const AttentionRows<T>& p, std::int64_t kv_head,
                                                   std::span<const Query<T>> queries, const KeyRange& seen,
                                                   Work<T>& work) {
@@ -185,7 +186,7 @@ template <class T>
   T total[kMostQueries] = {};
   for (std::int64_t x = 0; x < n; ++x) {
     const KeyRange& range = queries[static_cast<std::size_t>(x)].range;
-    total[x] = softmax_weights(work.score(x, range.begin), range.end - range.begin);
+    total[x] = softmax_weights<Math>(work.score(x, range.begin), range.end - range.begin);
   }
   for (std::int64_t at = work.first_key; at < seen.end; at += kTile) {
     const KeyRange tile = {at, std::min(at + kTile, seen.end)};
@@ -209,7 +210,7 @@ KeyRange seen_by(const AttentionRows<T>& p, const AttentionPart& part) {
 }
 
 /// Rows in order, the heads of the group for each row; a batch ends when its scores would take too much room.
-template <class T>
+template <class Math, class T>
 [[gnu::always_inline]] inline void attend_part(const AttentionRows<T>& p, const AttentionPart& part) {
   const std::int64_t group = p.heads / p.kv_heads, dim = padded_dim(p.head_dim);
   Work<T> work{&attention_products<T>(cpu_level()), dim, HeadTiles<T>(p.head_dim), {}, {}, {}};
@@ -235,26 +236,30 @@ template <class T>
       const bool full = std::ssize(batch) == kMostQueries ||
                         (!batch.empty() && (std::ssize(batch) + 1) * (both.end - both.begin) > kMostScores);
       if (full) {
-        attend_queries<T>(p, kv, batch, seen, work);
+        attend_queries<Math, T>(p, kv, batch, seen, work);
         batch.clear();
         both = range;
       }
       seen = both;
       batch.push_back({p.queries + row * p.query_stride + head * p.head_dim, out, range});
     }
-    if (!batch.empty()) attend_queries<T>(p, kv, batch, seen, work);
+    if (!batch.empty()) attend_queries<Math, T>(p, kv, batch, seen, work);
   }
 }
 
-template <class T>
-void attend_portable(const AttentionRows<T>& p, const AttentionPart& part) {
-  attend_part(p, part);
+void attend_portable(const AttentionRows<float>& p, const AttentionPart& part) {
+  attend_part<FusedMath>(p, part);
+}
+void attend_portable(const AttentionRows<double>& p, const AttentionPart& part) {
+  attend_part<SeparateMath<double>>(p, part);
 }
 
 #if defined(__x86_64__)
-template <class T>
-[[gnu::target("avx2")]] void attend_avx2(const AttentionRows<T>& p, const AttentionPart& part) {
-  attend_part(p, part);
+[[gnu::target("avx2,fma")]] void attend_avx2(const AttentionRows<float>& p, const AttentionPart& part) {
+  attend_part<FusedMathOfX86<32>>(p, part);
+}
+[[gnu::target("avx2,fma")]] void attend_avx2(const AttentionRows<double>& p, const AttentionPart& part) {
+  attend_part<SeparateMath<double>>(p, part);
 }
 #endif
 

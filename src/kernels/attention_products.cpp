@@ -1,49 +1,10 @@
 #include "kernels/attention_products.h"
 
-#include <cmath>
-
+#include "kernels/multiply_add.h"
 #include "kernels/vector.h"
 
 namespace mquant {
 namespace {
-
-/// A product and its sum, rounded twice.
-template <class T>
-struct Separate {
-  using Real = T;
-  static constexpr std::size_t bytes = VectorOf<T>::bytes;
-  [[gnu::always_inline]] static T broadcast(const T& x) { return x; }  // T * Vector<T> does it
-  [[gnu::always_inline]] static void add_product(Vector<T>& sum, T a, const Vector<T>& b) { sum += a * b; }
-};
-
-struct Fused {
-  using Real = float;
-  static constexpr std::size_t bytes = VectorOf<float>::bytes;
-  [[gnu::always_inline]] static float broadcast(const float& x) { return x; }
-  [[gnu::always_inline]] static void add_product(Vector<float>& sum, float a, const Vector<float>& b) {
-    for (int lane = 0; lane < VectorOf<float>::lanes; ++lane) sum[lane] = std::fma(a, b[lane], sum[lane]);
-  }
-};
-
-#if defined(__x86_64__)
-// As instructions: an intrinsic cannot be part of a body that is compiled for several processors.
-template <std::size_t Bytes>
-struct FusedOfX86 {
-  using Real = float;
-  static constexpr std::size_t bytes = Bytes;
-  using Lanes = Vector<float, Bytes>;
-  [[gnu::always_inline]] static Lanes broadcast(const float& x) {
-    Lanes lanes;
-    asm("vbroadcastss %1, %0" : "=v"(lanes) : "m"(x));
-    return lanes;
-  }
-  [[gnu::always_inline]] static void add_product(Lanes& sum, const Lanes& a, const Lanes& b) {
-    asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-  }
-};
-using FusedAvx2 = FusedOfX86<32>;
-using FusedAvx512 = FusedOfX86<64>;
-#endif
 
 /// Two vectors of keys at a time.
 template <class Math, int Queries>
@@ -139,11 +100,11 @@ template <class Math, int Queries>
 }
 template <int Queries>
 [[gnu::target("avx512f")]] void scores_avx512(const ScoreTile<float>& t) {
-  scores_body<FusedAvx512, Queries>(t);
+  scores_body<FusedMathOfX86<64>, Queries>(t);
 }
 template <int Queries>
 [[gnu::target("avx512f")]] void values_avx512(const ValueTile<float>& t) {
-  values_body<FusedAvx512, Queries>(t);
+  values_body<FusedMathOfX86<64>, Queries>(t);
 }
 #endif
 
@@ -172,19 +133,19 @@ const AttentionProducts<float>& attention_products(CpuLevel level) {
   switch (level) {
 #if defined(__x86_64__)
     case CpuLevel::avx512: return kAvx512;
-    case CpuLevel::avx2: return kAvx2<FusedAvx2>;
+    case CpuLevel::avx2: return kAvx2<FusedMathOfX86<32>>;
 #endif
-    default: return kPortable<Fused>;
+    default: return kPortable<FusedMath>;
   }
 }
 
 template <>
 const AttentionProducts<double>& attention_products(CpuLevel level) {
 #if defined(__x86_64__)
-  if (level >= CpuLevel::avx2) return kAvx2<Separate<double>>;
+  if (level >= CpuLevel::avx2) return kAvx2<SeparateMath<double>>;
 #endif
   static_cast<void>(level);
-  return kPortable<Separate<double>>;
+  return kPortable<SeparateMath<double>>;
 }
 
 }  // namespace mquant

@@ -7,10 +7,10 @@
 
 namespace mquant {
 
-inline constexpr std::int64_t kTile = 64;      // keys in a tile
-inline constexpr std::int64_t kDimStep = 16;   // dimensions of a head are padded to whole multiples
-inline constexpr std::int64_t kKeyStep = 32;   // scores come by so many keys
-inline constexpr std::int64_t kTogether = 4;   // queries that share what is loaded, at most
+inline constexpr std::int64_t kTile = 64;     // keys in a tile
+inline constexpr std::int64_t kDimStep = 16;  // dimensions of a head are padded to whole multiples
+inline constexpr std::int64_t kKeyStep = 32;  // scores come by so many keys
+inline constexpr std::int64_t kTogether = 4;  // queries that share what is loaded, at most
 
 /// scores[x, j] = scale * (q[x] . column j) for whole steps of keys.  Each sum runs over d in order.
 template <class T>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/multiply_add.h"
 #include "kernels/vector.h"
 
 namespace mquant {
@@ -11,27 +12,32 @@ namespace mquant {
 /// exp of each lane <= 0, to 2 units in the last place; below -87 it is 0.  NaN stays NaN.
 ///
 /// exp(x) = 2^k exp(r), |r| <= ln(2) / 2, and a Taylor polynomial of degree 7 for exp(r).
+template <class Math = SeparateMath<float>>
 [[gnu::always_inline]] inline Vector<float> exp_of_nonpositive(const Vector<float>& value) {
   typedef std::int32_t Integers __attribute__((vector_size(32)));
-  constexpr float kRounder = 12582912.0F;  // 1.5 * 2^23
+  typedef Vector<float> Floats;
+  const auto constant = [](float x) __attribute__((always_inline)) { return Floats{x, x, x, x, x, x, x, x}; };
   constexpr float kLog2High = 0.693359375F, kLog2Low = -2.12194440e-4F, kLowest = -87.0F;
+  const Floats rounder = constant(12582912.0F);  // 1.5 * 2^23
   const Integers tiny = value < kLowest;
-  const Vector<float> safe = tiny ? Vector<float>{} : value;
-  const Vector<float> k = (safe * 1.44269504088896341F + kRounder) - kRounder;
-  const Vector<float> r = (safe - k * kLog2High) - k * kLog2Low;
-  Vector<float> p = r * (1.0F / 5040) + 1.0F / 720;
-  p = p * r + 1.0F / 120;
-  p = p * r + 1.0F / 24;
-  p = p * r + 1.0F / 6;
-  p = p * r + 0.5F;
-  p = p * r * r + r + 1.0F;
+  const Floats safe = tiny ? Floats{} : value;
+  const Floats k = multiply_add<Math>(safe, constant(1.44269504088896341F), rounder) - rounder;
+  Floats r = multiply_add<Math>(k, constant(-kLog2High), safe);
+  r = multiply_add<Math>(k, constant(-kLog2Low), r);
+  Floats p = multiply_add<Math>(r, constant(1.0F / 5040), constant(1.0F / 720));
+  p = multiply_add<Math>(p, r, constant(1.0F / 120));
+  p = multiply_add<Math>(p, r, constant(1.0F / 24));
+  p = multiply_add<Math>(p, r, constant(1.0F / 6));
+  p = multiply_add<Math>(p, r, constant(0.5F));
+  p = multiply_add<Math>(p * r, r, r) + 1.0F;
   // A NaN converts to some integer; NaN times the power is NaN still.
   const Integers exponent = (__builtin_convertvector(k, Integers) + 127) << 23;
-  const Vector<float> power = reinterpret_cast<Vector<float>>(exponent);
-  return tiny ? Vector<float>{} : p * power;
+  const Floats power = reinterpret_cast<Floats>(exponent);
+  return tiny ? Floats{} : p * power;
 }
 
 /// The same in double, by the standard library.
+template <class Math>
 inline Vector<double> exp_of_nonpositive(Vector<double> value) {
   for (int lane = 0; lane < VectorOf<double>::lanes; ++lane) value[lane] = std::exp(value[lane]);
   return value;
