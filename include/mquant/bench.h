@@ -98,8 +98,9 @@ struct KernelReport {
   std::int64_t out = 0, in = 0, rows = 0;
   std::int64_t linears = 0;  // of that shape, in the model
   int weight_bits = 0;
-  double seconds = 0;     // median of one product
-  double operations = 0;  // 2 rows out in
+  double seconds = 0;          // median of one product
+  double library_seconds = 0;  // of libtorch's product of the same int8 codes to int32; NaN: not run
+  double operations = 0;       // 2 rows out in
   double executed =
       0;             // by the processor: with AVX2 an int8 weight takes two multiply-adds, one for each half
   double bytes = 0;  // of packed weights
@@ -115,11 +116,15 @@ struct BenchReport {
   MachineReport machine;
   double load_seconds = 0;
   struct Memory {
-    std::int64_t decoder_parameters = 0;  // values that its weights stand for, embeddings and head included
-    std::int64_t decoder_bytes = 0;       // as the executor holds them
-    std::int64_t resident_bytes = 0;      // of the process once the model is loaded
-    std::int64_t peak_bytes = 0;          // of the process, float baselines included
-    std::int64_t decoder_bf16_bytes() const { return 2 * decoder_parameters; }
+    struct Weights {
+      std::int64_t parameters = 0;  // values that they stand for
+      std::int64_t bytes = 0;       // as the executor holds them
+      std::int64_t bf16_bytes() const { return 2 * parameters; }
+    };
+    Weights layers;                   // of the decoder
+    Weights ends;                     // embeddings and head
+    std::int64_t resident_bytes = 0;  // of the process once the model is loaded
+    std::int64_t peak_bytes = 0;      // of the process, float baselines included
   } memory;
   std::vector<KernelReport> kernels;
   std::vector<VariantReport> variants;

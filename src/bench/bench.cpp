@@ -33,7 +33,7 @@ at::ScalarType dtype_of_variant(BenchVariant variant) {
 
 void check(const BenchOptions& options) {
   const auto at_least = [](std::string_view option, std::int64_t value, std::int64_t least) {
-    if (value < least) fail(ErrorKind::usage, option, ": expected at least ", least, ", got ", value);
+    if (value < least) fail(ErrorKind::usage, option, ": expected at least ", least, ", found ", value);
   };
   at_least("--text", options.text_tokens, 1);
   at_least("--batch", options.batch, 1);
@@ -93,10 +93,13 @@ class Bench {
     const Stopwatch watch;
     model_.emplace(LoadedModel::open(options_.artifact));
     report_.load_seconds = watch.seconds();
-    const LoadedModel::Weights weights = model_->weights(Tower::decoder);
-    report_.memory = {.decoder_parameters = weights.values,
-                      .decoder_bytes = weights.bytes,
-                      .resident_bytes = resident_bytes()};
+    report_.memory.resident_bytes = resident_bytes();
+    for (const LoadedModel::Weights& weights : model_->weights()) {
+      if (weights.block->tower != Tower::decoder) continue;
+      auto& sum = weights.block->has_kv_cache() ? report_.memory.layers : report_.memory.ends;
+      sum.bytes += weights.bytes;
+      sum.parameters += weights.values;
+    }
     report_.family = model_->spec().family;
     prompt_ = make_prompt(options_.pictures, options_.text_tokens, [&](const Sample& sample) {
       return model_->features({sample}, WithAnswer::no).front();

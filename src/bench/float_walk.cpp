@@ -67,8 +67,6 @@ void keep_last_rows(SampleState& state, std::int64_t batch) {
 /// Blocks smaller than this many times the caches might be found there by the next step.
 constexpr std::int64_t kCachesABlock = 4;
 
-bool has_cache(const BlockSpec& spec) { return spec.on_tokens && spec.attention.heads != 0; }
-
 }  // namespace
 
 FloatWalk::FloatWalk(const FloatPlan& plan, const std::vector<FloatTrack>& tracks)
@@ -95,7 +93,7 @@ FloatWalk::Work FloatWalk::work_of(Run& run, const Block& block) const {
   if (!spec.on_tokens) return work;
   for (const SampleState& step : run.steps)
     work.step_attention.emplace_back(block, step, plan_.batch, run.track.dtype);
-  if (!has_cache(spec)) return work;
+  if (!spec.has_kv_cache()) return work;
   const auto tokens = static_cast<std::int64_t>(plan_.prompt->input_ids.size()) + plan_.decode_tokens;
   const std::int64_t width = spec.attention.kv_heads * spec.attention.head_dim;
   work.cache = {at::zeros({plan_.batch, tokens, width}, run.track.dtype),

@@ -1,8 +1,12 @@
 #include "bench/kernel_rates.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/_int_mm.h>
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <functional>
+#include <limits>
 #include <tuple>
 
 #include "bench/machine.h"
@@ -15,8 +19,10 @@
 namespace mquant {
 namespace {
 
-constexpr double kSeconds = 0.1;  // about, for a shape, flushes included
-constexpr int kLeastProducts = 5, kMostProducts = 200;
+constexpr double kSeconds = 0.1;  // about, for a shape
+constexpr std::size_t kLeastProducts = 5, kMostProducts = 1000;
+constexpr std::int64_t kRowsToProbe = 32;
+constexpr double kLongestProduct = 2;  // seconds, of the library
 
 struct Shape {
   std::string linear;
@@ -102,17 +108,44 @@ void product(const PackedWeight& weight, Activations& x, std::int64_t rows) {
     });
 }
 
-double median_product(const PackedWeight& weight, const CacheFlush& flush, Activations& x,
-                      std::int64_t rows) {
+/// As many weights as do not fit into the caches: one after another, as in a model, each is read from memory.
+std::vector<PackedWeight> make_weights(const Shape& shape, Rng& rng) {
+  std::vector<PackedWeight> weights;
+  std::int64_t bytes = 0;
+  do {
+    weights.emplace_back(random_codes(shape.out * shape.in, shape.bits, rng), shape.out, shape.in,
+                         shape.bits);
+    bytes += weights.back().bytes();
+  } while (bytes < 2 * cache_bytes());
+  return weights;
+}
+
+/// Median over about kSeconds of product(0), product(1), ...
+double median_product(const std::function<void(std::size_t)>& product) {
   std::vector<double> seconds;
   const Stopwatch all;
-  for (int i = 0; i < kMostProducts && (i < kLeastProducts || all.seconds() < kSeconds); ++i) {
-    flush.run();
+  for (std::size_t i = 0; i < kMostProducts && (i < kLeastProducts || all.seconds() < kSeconds); ++i) {
     const Stopwatch watch;
-    product(weight, x, rows);
+    product(i);
     seconds.push_back(watch.seconds());
   }
   return median(seconds);
+}
+
+/// The same product of the same codes by libtorch, int8 to int32 and no further, its weight in a byte each; NaN where
+/// that takes too long, for want of instructions.
+double median_of_library(Activations& x, std::int64_t rows, const Shape& shape, Rng& rng) {
+  const at::Tensor codes = at::from_blob(x.codes.data(), {rows, padded_inputs(shape.in)}, at::kChar)
+                               .narrow(1, 0, shape.in)
+                               .contiguous();
+  std::vector<std::int8_t> weight_codes = random_codes(shape.out * shape.in, shape.bits, rng);
+  const at::Tensor weight = at::from_blob(weight_codes.data(), {shape.out, shape.in}, at::kChar).t();
+  const std::int64_t few = std::min(rows, kRowsToProbe);
+  const Stopwatch watch;
+  at::_int_mm(codes.narrow(0, 0, few), weight);
+  if (watch.seconds() * static_cast<double>(rows / few) > kLongestProduct)
+    return std::numeric_limits<double>::quiet_NaN();
+  return median_product([&](std::size_t) { at::_int_mm(codes, weight); });
 }
 
 }  // namespace
@@ -120,17 +153,17 @@ double median_product(const PackedWeight& weight, const CacheFlush& flush, Activ
 std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec& model,
                                        const std::vector<KernelRows>& phases) {
   std::vector<KernelReport> reports;
-  const CacheFlush flush;
   for (const Shape& shape : shapes_of(artifact, model)) {
     Rng rng(0, shape.linear);
-    const PackedWeight weight(random_codes(shape.out * shape.in, shape.bits, rng), shape.out, shape.in,
-                              shape.bits);
+    const std::vector<PackedWeight> weights = make_weights(shape, rng);
     for (const KernelRows& phase : phases) {
       const std::int64_t rows = shape.vision ? phase.vision : phase.tokens;
       if (rows == 0) continue;
       Activations x(rows, shape, rng);
       const double operations = 2.0 * static_cast<double>(rows * shape.out) * static_cast<double>(shape.in);
       const int products = cpu_level() == CpuLevel::avx2 ? shape.bits / 4 : 1;
+      const double seconds =
+          median_product([&](std::size_t i) { product(weights[i % weights.size()], x, rows); });
       reports.push_back({.linear = shape.linear,
                          .phase = phase.phase,
                          .out = shape.out,
@@ -138,10 +171,13 @@ std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec
                          .rows = rows,
                          .linears = shape.count,
                          .weight_bits = shape.bits,
-                         .seconds = median_product(weight, flush, x, rows),
+                         .seconds = seconds,
+                         .library_seconds = phase.phase == BenchPhase::prefill
+                                                ? median_of_library(x, rows, shape, rng)
+                                                : std::numeric_limits<double>::quiet_NaN(),
                          .operations = operations,
                          .executed = products * operations,
-                         .bytes = static_cast<double>(weight.bytes())});
+                         .bytes = static_cast<double>(weights[0].bytes())});
     }
   }
   return reports;

@@ -16,8 +16,8 @@ struct KernelRows {
   std::int64_t vision = 0, tokens = 0;  // 0: not run
 };
 
-/// Times one product of each shape of quantized linears, on all threads.  A weight is read from memory, as in a model:
-/// the caches are filled with other things before each product.  The head and what stays float are left out.
+/// Times one product of each shape of quantized linears, on all threads, and libtorch's of a prefill.  A weight is read
+/// from memory, as in a model.  The head and what stays float are left out.
 std::vector<KernelReport> kernel_rates(const Artifact& artifact, const ModelSpec& model,
                                        const std::vector<KernelRows>& phases);
 

@@ -85,6 +85,7 @@ KernelReport all_linears(const std::vector<KernelReport>& kernels, BenchPhase ph
     const auto count = static_cast<double>(kernel.linears);
     all.linears += kernel.linears;
     all.seconds += count * kernel.seconds;
+    all.library_seconds += count * kernel.library_seconds;
     all.operations += count * kernel.operations;
     all.executed += count * kernel.executed;
     all.bytes += count * kernel.bytes;

@@ -146,13 +146,9 @@ void LoadedModel::load(Executor executor, const std::function<Block(const BlockS
     if (block) fast_.push_back(std::move(*block));
 }
 
-LoadedModel::Weights LoadedModel::weights(Tower tower) const {
-  Weights weights;
-  for (const PreparedBlock& block : fast_) {
-    if (block.spec().tower != tower) continue;
-    weights.bytes += block.bytes();
-    weights.values += block.values();
-  }
+std::vector<LoadedModel::Weights> LoadedModel::weights() const {
+  std::vector<Weights> weights;
+  for (const PreparedBlock& block : fast_) weights.push_back({&block.spec(), block.bytes(), block.values()});
   return weights;
 }
 

@@ -64,11 +64,12 @@ class LoadedModel {
   at::Tensor logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past, LogitRows rows,
                     const AfterBlock& after = {}) const;
 
-  /// Memory of the weights of a tower's blocks as they are held, and how many values they stand for.
+  /// Memory of a block's weights as they are held, and how many values they stand for.
   struct Weights {
+    const BlockSpec* block = nullptr;
     std::int64_t bytes = 0, values = 0;
   };
-  Weights weights(Tower tower) const;
+  std::vector<Weights> weights() const;
 
   /// x of the checkpoint's basis: undoes the rotation of `space`, if the model has one.  (Row means that bake-means took
   /// out of a vision tower stay out.)

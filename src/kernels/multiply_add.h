@@ -28,7 +28,8 @@ struct FusedMath {
   [[gnu::always_inline]] static Vector<float> broadcast(const float& x) { return x - Vector<float>{}; }
   [[gnu::always_inline]] static void add_product(Vector<float>& sum, const Vector<float>& a,
                                                  const Vector<float>& b) {
-    for (int lane = 0; lane < VectorOf<float>::lanes; ++lane) sum[lane] = std::fma(a[lane], b[lane], sum[lane]);
+    for (int lane = 0; lane < VectorOf<float>::lanes; ++lane)
+      sum[lane] = std::fma(a[lane], b[lane], sum[lane]);
   }
 };
 

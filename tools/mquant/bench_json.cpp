@@ -78,10 +78,15 @@ Json kernel_json(const BenchReport& report, const KernelReport& kernel) {
           {"linears", kernel.linears},
           {"weight_bits", kernel.weight_bits},
           {"seconds", kernel.seconds},
+          {"libtorch_seconds", number(kernel.library_seconds)},
           {"operations_per_second", operations},
           {"bytes_per_second", read},
           {"share_of_integer_peak", kernel.executed / kernel.seconds / report.machine.integer.all_threads},
           {"share_of_read_peak", read / report.machine.read.all_threads}};
+}
+
+Json weights_json(const BenchReport::Memory::Weights& weights) {
+  return {{"parameters", weights.parameters}, {"bytes", weights.bytes}, {"bf16_bytes", weights.bf16_bytes()}};
 }
 
 }  // namespace
@@ -95,9 +100,8 @@ Json bench_json(const BenchReport& report) {
                {"machine", machine_json(report.machine)},
                {"load_seconds", report.load_seconds},
                {"memory",
-                {{"decoder_parameters", memory.decoder_parameters},
-                 {"decoder_bytes", memory.decoder_bytes},
-                 {"decoder_bf16_bytes", memory.decoder_bf16_bytes()},
+                {{"decoder_layers", weights_json(memory.layers)},
+                 {"embeddings_and_head", weights_json(memory.ends)},
                  {"resident_bytes", memory.resident_bytes},
                  {"peak_bytes", memory.peak_bytes}}},
                {"kernels", Json::array()},

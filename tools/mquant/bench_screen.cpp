@@ -53,13 +53,14 @@ std::string kernels(const BenchReport& report) {
                {"GOP/s", right},
                {"% of peak", right},
                {"GB/s", right},
-               {"% of peak", right}});
+               {"% of peak", right},
+               {"libtorch ms", right}});
   const auto add = [&](const KernelReport& kernel, const std::string& weights, const std::string& rows) {
     const double operations = kernel.operations / kernel.seconds, read = kernel.bytes / kernel.seconds;
     table.row({cat(kernel.phase == BenchPhase::prefill ? "prefill " : "decode ", kernel.linear), weights,
                rows, grouped(kernel.linears), fixed(kernel.seconds * 1e3, 2), giga(operations),
                percent(kernel.executed / kernel.seconds / report.machine.integer.all_threads), giga(read),
-               percent(read / report.machine.read.all_threads)});
+               percent(read / report.machine.read.all_threads), fixed(kernel.library_seconds * 1e3, 2)});
   };
   for (const BenchPhase phase : {BenchPhase::prefill, BenchPhase::decode}) {
     for (const KernelReport& kernel : report.kernels)
@@ -73,17 +74,18 @@ std::string kernels(const BenchReport& report) {
 
 std::string memory(const BenchReport& report) {
   const BenchReport::Memory& memory = report.memory;
-  std::string text =
-      cat("\nloaded in ", human_duration(std::chrono::duration<double>(report.load_seconds)), "; ");
-  if (memory.decoder_bytes > 0)
-    text += cat(
-        "decoder's weights ", bytes(memory.decoder_bytes), ", in bfloat16 ",
-        bytes(memory.decoder_bf16_bytes()), " (",
-        fixed(static_cast<double>(memory.decoder_bf16_bytes()) / static_cast<double>(memory.decoder_bytes),
-              2),
-        " times as much); ");
-  return cat(text, "process ", bytes(memory.resident_bytes), " after loading, ", bytes(memory.peak_bytes),
-             " at most\n");
+  Table table({{"memory"}, {"held", right}, {"as bfloat16", right}, {"ratio", right}});
+  const auto add = [&](const char* what, const BenchReport::Memory::Weights& weights) {
+    if (weights.bytes == 0) return;
+    table.row({what, bytes(weights.bytes), bytes(weights.bf16_bytes()),
+               fixed(static_cast<double>(weights.bytes) / static_cast<double>(weights.bf16_bytes()), 2)});
+  };
+  add("decoder's layers", memory.layers);
+  add("embeddings and head", memory.ends);
+  table.row({"process, model loaded", bytes(memory.resident_bytes), "", ""});
+  table.row({"process, at most", bytes(memory.peak_bytes), "", ""});
+  return cat("\nloaded in ", human_duration(std::chrono::duration<double>(report.load_seconds)), "\n",
+             table.text());
 }
 
 std::string phase_table(const BenchReport& report, BenchPhase phase) {

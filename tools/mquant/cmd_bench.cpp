@@ -28,7 +28,7 @@ PictureSize parsed_size(const std::string& text) {
   char rest = 0;
   if (std::sscanf(text.c_str(), "%5ldx%5ld%c", &size.width, &size.height, &rest) != 2 || size.width < 1 ||
       size.height < 1)
-    fail(ErrorKind::usage, "--picture: expected WIDTHxHEIGHT in pixels, such as 896x896, or none, got '",
+    fail(ErrorKind::usage, "--picture: expected WIDTHxHEIGHT in pixels, such as 896x896, or none, found '",
          text, "'");
   return size;
 }
