@@ -80,6 +80,7 @@ def main():
         sys.exit("plot_bench: no matplotlib; see the first lines of this script for how to install it")
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "mquant"  # the same file for the same numbers
+    matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
     from matplotlib import pyplot
 
     figure, grid = pyplot.subplots(len(reports), len(PHASES), figsize=(13, 3.2 * len(reports)), squeeze=False)

@@ -99,7 +99,7 @@ struct KernelReport {
   std::int64_t linears = 0;  // of that shape, in the model
   int weight_bits = 0;
   double seconds = 0;          // median of one product
-  double library_seconds = 0;  // of libtorch's product of the same int8 codes to int32; NaN: not run
+  double library_seconds = 0;  // of libtorch's product of such codes to int32; NaN: not run, or not exact
   double operations = 0;       // 2 rows out in
   double executed =
       0;             // by the processor: with AVX2 an int8 weight takes two multiply-adds, one for each half

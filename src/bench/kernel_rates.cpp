@@ -21,6 +21,7 @@ namespace {
 
 constexpr double kSeconds = 0.1;  // about, for a shape
 constexpr std::size_t kLeastProducts = 5, kMostProducts = 1000;
+constexpr std::int64_t kCaches = 4;  // that the copies of a weight fill
 constexpr std::int64_t kRowsToProbe = 32;
 constexpr double kLongestProduct = 2;  // seconds, of the library
 
@@ -108,15 +109,15 @@ void product(const PackedWeight& weight, Activations& x, std::int64_t rows) {
     });
 }
 
-/// As many weights as do not fit into the caches: one after another, as in a model, each is read from memory.
+/// As many copies of a weight as do not fit into the caches: one after another, as in a model, each is read from memory.
 std::vector<PackedWeight> make_weights(const Shape& shape, Rng& rng) {
+  const std::vector<std::int8_t> codes = random_codes(shape.out * shape.in, shape.bits, rng);
   std::vector<PackedWeight> weights;
   std::int64_t bytes = 0;
   do {
-    weights.emplace_back(random_codes(shape.out * shape.in, shape.bits, rng), shape.out, shape.in,
-                         shape.bits);
+    weights.emplace_back(codes, shape.out, shape.in, shape.bits);
     bytes += weights.back().bytes();
-  } while (bytes < 2 * cache_bytes());
+  } while (bytes < kCaches * cache_bytes() && weights.size() < kMostProducts);
   return weights;
 }
 
@@ -132,19 +133,29 @@ double median_product(const std::function<void(std::size_t)>& product) {
   return median(seconds);
 }
 
-/// The same product of the same codes by libtorch, int8 to int32 and no further, its weight in a byte each; NaN where
-/// that takes too long, for want of instructions.
+/// Some of the sums, against those of float64.
+bool is_exact(const at::Tensor& sums, const at::Tensor& codes, const at::Tensor& weight) {
+  constexpr std::int64_t kChecked = 32;
+  const std::int64_t outputs = std::min(kChecked, weight.size(1));
+  const at::Tensor expected =
+      codes.narrow(0, 0, sums.size(0)).to(at::kDouble).matmul(weight.narrow(1, 0, outputs).to(at::kDouble));
+  return sums.narrow(1, 0, outputs).to(at::kDouble).equal(expected);
+}
+
+/// The same product of such codes by libtorch, int8 to int32 and no further, its weight in a byte each.  NaN where it takes
+/// too long, for want of instructions, and where sums come out wrong: on AVX2 it saturates.
 double median_of_library(Activations& x, std::int64_t rows, const Shape& shape, Rng& rng) {
   const at::Tensor codes = at::from_blob(x.codes.data(), {rows, padded_inputs(shape.in)}, at::kChar)
                                .narrow(1, 0, shape.in)
                                .contiguous();
   std::vector<std::int8_t> weight_codes = random_codes(shape.out * shape.in, shape.bits, rng);
   const at::Tensor weight = at::from_blob(weight_codes.data(), {shape.out, shape.in}, at::kChar).t();
-  const std::int64_t few = std::min(rows, kRowsToProbe);
+  const at::Tensor few = codes.narrow(0, 0, std::min(rows, kRowsToProbe));
+  const bool exact = is_exact(at::_int_mm(few, weight), few, weight);
   const Stopwatch watch;
-  at::_int_mm(codes.narrow(0, 0, few), weight);
-  if (watch.seconds() * static_cast<double>(rows / few) > kLongestProduct)
-    return std::numeric_limits<double>::quiet_NaN();
+  at::_int_mm(few, weight);
+  const double expected = watch.seconds() * static_cast<double>(rows) / static_cast<double>(few.size(0));
+  if (!exact || expected > kLongestProduct) return std::numeric_limits<double>::quiet_NaN();
   return median_product([&](std::size_t) { at::_int_mm(codes, weight); });
 }
 

@@ -138,20 +138,23 @@ template <class T>
   }
 }
 
+/// `rows` are those of the tile, `keys` some of them.
+template <class T>
+[[gnu::always_inline]] inline void add_values(Work<T>& work, std::int64_t query, std::int64_t count,
+                                              const T* rows, std::int64_t tile_begin, const KeyRange& keys) {
+  if (keys.begin >= keys.end) return;
+  work.products->values[count]({.weights = work.score(query, keys.begin),
+                                .stride = work.score_stride,
+                                .rows = rows + (keys.begin - tile_begin) * work.dim,
+                                .keys = keys.end - keys.begin,
+                                .dim = work.dim,
+                                .sums = work.sums.data() + query * work.dim});
+}
+
 template <class T>
 [[gnu::always_inline]] inline void value_tile(Work<T>& work, std::span<const Query<T>> queries,
                                               const KeyRange& tile, const T* rows) {
   const std::int64_t n = std::ssize(queries);
-  const auto add = [&](std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end)
-                       __attribute__((always_inline)) {
-                         if (begin >= end) return;
-                         work.products->values[count]({.weights = work.score(first, begin),
-                                                       .stride = work.score_stride,
-                                                       .rows = rows + (begin - tile.begin) * work.dim,
-                                                       .keys = end - begin,
-                                                       .dim = work.dim,
-                                                       .sums = work.sums.data() + first * work.dim});
-                       };
   for (std::int64_t i = 0; i < n; i += kTogether) {
     const std::int64_t count = std::min(kTogether, n - i);
     const auto own = [&](std::int64_t x) { return cut(queries[static_cast<std::size_t>(x)].range, tile); };
@@ -160,10 +163,11 @@ template <class T>
     // Each query's own keys before the common ones, the common ones, its own after: in order for each of them.
     const bool together = common.begin < common.end;
     for (std::int64_t x = i; x < i + count; ++x)
-      add(x, 1, own(x).begin, together ? common.begin : own(x).end);
+      add_values(work, x, 1, rows, tile.begin, {own(x).begin, together ? common.begin : own(x).end});
     if (!together) continue;
-    add(i, count, common.begin, common.end);
-    for (std::int64_t x = i; x < i + count; ++x) add(x, 1, common.end, own(x).end);
+    add_values(work, i, count, rows, tile.begin, common);
+    for (std::int64_t x = i; x < i + count; ++x)
+      add_values(work, x, 1, rows, tile.begin, {common.end, own(x).end});
   }
 }
 

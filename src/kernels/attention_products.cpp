@@ -1,5 +1,7 @@
 #include "kernels/attention_products.h"
 
+#include <algorithm>
+
 #include "kernels/multiply_add.h"
 #include "kernels/vector.h"
 
@@ -69,14 +71,16 @@ template <class Math, int Queries>
   constexpr std::int64_t kStep = VectorOf<typename Math::Real, Math::bytes>::lanes;
   static_assert(kDimStep % kStep == 0);
   for (std::int64_t d = 0; d < t.dim;) {
-    const std::int64_t left = (t.dim - d) / kStep;  // one vector alone loads more than it computes
-    if (left == 1)
+    const std::int64_t left = (t.dim - d) / kStep;
+    const std::int64_t parts =
+        left == 4 ? 2 : std::min<std::int64_t>(left, 3);  // one alone loads more than it computes
+    if (parts == 1)
       values_part<Math, Queries, 1>(t, d);
-    else if (left == 2 || left == 4)
+    else if (parts == 2)
       values_part<Math, Queries, 2>(t, d);
     else
       values_part<Math, Queries, 3>(t, d);
-    d += left == 1 ? kStep : left == 2 || left == 4 ? 2 * kStep : 3 * kStep;
+    d += parts * kStep;
   }
 }
 
