@@ -13,7 +13,7 @@ packages=(
   libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libeigen3-dev libgtest-dev libgmock-dev
   libjpeg62-turbo-dev libpng-dev libonig-dev libutf8proc-dev libssl-dev libvalijson-dev libsentencepiece-dev
 )
-if [[ ${1:-} == --lint ]]; then packages+=(clang-format-19 clang-tidy-19); fi
+if [[ ${1:-} == --lint ]]; then packages+=(clang-format-19 clang-tidy-19 libomp-19-dev); fi
 readonly packages
 
 as_root() {

@@ -72,7 +72,7 @@ struct Activations {
         y(static_cast<std::size_t>(rows * shape.out)) {
     const std::int64_t columns = padded_inputs(shape.in);
     for (std::int64_t r = 0; r < rows; ++r) {
-      std::int8_t* row = codes.data() + r * columns;
+      const auto row = codes.begin() + r * columns;
       std::fill(row + shape.in, row + columns, std::int8_t{0});
       for (std::int64_t i = 0; i < shape.in; ++i) sums[static_cast<std::size_t>(r)] += row[i];
     }

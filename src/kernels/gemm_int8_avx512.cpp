@@ -27,7 +27,7 @@ struct VnniKernel {
       const __m512i right = _mm512_loadu_si512(b + 64);
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
-        std::int32_t bytes;
+        std::int32_t bytes = 0;
         std::memcpy(&bytes, a + 4 * r, sizeof(bytes));
         const __m512i four = _mm512_set1_epi32(bytes);
         sum[r][0] = _mm512_dpbusd_epi32(sum[r][0], four, left);

@@ -21,7 +21,7 @@ constexpr int kTileRows = 12;
 #define MQUANT_AVX512 [[gnu::target("avx512f,avx512bw,avx512vnni"), gnu::always_inline]] inline
 
 MQUANT_AVX512 __m512i four_codes(const std::int8_t* a) {
-  std::int32_t bytes;
+  std::int32_t bytes = 0;
   std::memcpy(&bytes, a, sizeof(bytes));
   return _mm512_set1_epi32(bytes);
 }

@@ -34,13 +34,19 @@ struct FusedMath {
 };
 
 #if defined(__x86_64__)
-/// The same by instructions, in vectors of 32 bytes (FMA) or 64 (AVX-512).  In assembly, because an intrinsic cannot be part
-/// of a loop that is compiled for several processors.
+/// The same by instructions, in vectors of 32 bytes (FMA) or 64 (AVX-512).  In assembly, because GCC's intrinsics cannot be
+/// part of a loop that is compiled for several processors; Clang has a builtin for any.
 template <std::size_t Bytes>
 struct FusedMathOfX86 {
   using Real = float;
   static constexpr std::size_t bytes = Bytes;
   using Lanes = Vector<float, Bytes>;
+#if defined(__clang__)
+  [[gnu::always_inline]] static Lanes broadcast(const float& x) { return x - Lanes{}; }
+  [[gnu::always_inline]] static void add_product(Lanes& sum, const Lanes& a, const Lanes& b) {
+    sum = __builtin_elementwise_fma(a, b, sum);
+  }
+#else
   [[gnu::always_inline]] static Lanes broadcast(const float& x) {
     Lanes lanes;
     asm("vbroadcastss %1, %0" : "=v"(lanes) : "m"(x));
@@ -49,6 +55,7 @@ struct FusedMathOfX86 {
   [[gnu::always_inline]] static void add_product(Lanes& sum, const Lanes& a, const Lanes& b) {
     asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
   }
+#endif
 };
 #endif
 

@@ -59,96 +59,103 @@ void multiply_add_portable(std::int64_t rounds) {
 }
 
 #if defined(__x86_64__)
-/// The same for 64 bytes.
+// The same for vectors of 32 and 64 bytes, which only functions for such processors may have.
 template <class V>
-[[gnu::always_inline]] inline void change_wide(V& x) {
+[[gnu::target("avx2"), gnu::always_inline]] inline void change_avx2(V& x) {
+  asm("" : "+x"(x));
+}
+template <class V>
+[[gnu::target("avx2"), gnu::always_inline]] inline void use_avx2(const V& x) {
+  asm volatile("" : : "x"(x));
+}
+template <class V>
+[[gnu::target("avx512f"), gnu::always_inline]] inline void change_avx512(V& x) {
   asm("" : "+v"(x));
 }
-
 template <class V>
-[[gnu::always_inline]] inline void use_wide(const V& x) {
+[[gnu::target("avx512f"), gnu::always_inline]] inline void use_avx512(const V& x) {
   asm volatile("" : : "v"(x));
 }
 
 [[gnu::target("avx2")]] void bytes_avx2(std::int64_t rounds) {
   __m256i sums[kSums], a = _mm256_setzero_si256(), b = a;
-  change(b);
+  change_avx2(b);
 #pragma GCC unroll 12
-  for (__m256i& sum : sums) change(sum = a);
+  for (__m256i& sum : sums) change_avx2(sum = a);
   for (std::int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 12
     for (__m256i& sum : sums) {
-      change(a);
+      change_avx2(a);
       sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(a, b));
     }
 #pragma GCC unroll 12
-  for (const __m256i& sum : sums) use(sum);
+  for (const __m256i& sum : sums) use_avx2(sum);
 }
 
 [[gnu::target("avx2")]] void floats_avx2(std::int64_t rounds) {
   __m256 sums[kSums], a = _mm256_setzero_ps(), b = a;
-  change(b);
+  change_avx2(b);
 #pragma GCC unroll 12
-  for (__m256& sum : sums) change(sum = a);
+  for (__m256& sum : sums) change_avx2(sum = a);
   for (std::int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 12
     for (__m256& sum : sums) {
-      change(a);
+      change_avx2(a);
       sum = _mm256_add_ps(sum, _mm256_mul_ps(a, b));
     }
 #pragma GCC unroll 12
-  for (const __m256& sum : sums) use(sum);
+  for (const __m256& sum : sums) use_avx2(sum);
 }
 
 [[gnu::target("avx2,fma")]] void floats_fma(std::int64_t rounds) {
   __m256 sums[kSums], a = _mm256_setzero_ps(), b = a;
-  change(b);
+  change_avx2(b);
 #pragma GCC unroll 12
-  for (__m256& sum : sums) change(sum = a);
+  for (__m256& sum : sums) change_avx2(sum = a);
   for (std::int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 12
     for (__m256& sum : sums) sum = _mm256_fmadd_ps(a, b, sum);
 #pragma GCC unroll 12
-  for (const __m256& sum : sums) use(sum);
+  for (const __m256& sum : sums) use_avx2(sum);
 }
 
 [[gnu::target("avx512f,avx512bw,avx512vnni")]] void bytes_avx512(std::int64_t rounds) {
   __m512i sums[kWideSums], a = _mm512_setzero_si512(), b = a;
-  change_wide(b);
+  change_avx512(b);
 #pragma GCC unroll 24
-  for (__m512i& sum : sums) change_wide(sum = a);
+  for (__m512i& sum : sums) change_avx512(sum = a);
   for (std::int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 24
     for (__m512i& sum : sums) sum = _mm512_dpbusd_epi32(sum, a, b);
 #pragma GCC unroll 24
-  for (const __m512i& sum : sums) use_wide(sum);
+  for (const __m512i& sum : sums) use_avx512(sum);
 }
 
 [[gnu::target("avx512f")]] void floats_avx512(std::int64_t rounds) {
   __m512 sums[kSums], a = _mm512_setzero_ps(), b = a;
-  change_wide(b);
+  change_avx512(b);
 #pragma GCC unroll 12
-  for (__m512& sum : sums) change_wide(sum = a);
+  for (__m512& sum : sums) change_avx512(sum = a);
   for (std::int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 12
     for (__m512& sum : sums) {
-      change_wide(a);
+      change_avx512(a);
       sum = _mm512_add_ps(sum, _mm512_mul_ps(a, b));
     }
 #pragma GCC unroll 12
-  for (const __m512& sum : sums) use_wide(sum);
+  for (const __m512& sum : sums) use_avx512(sum);
 }
 
 [[gnu::target("avx512f")]] void floats_fma_avx512(std::int64_t rounds) {
   __m512 sums[kWideSums], a = _mm512_setzero_ps(), b = a;
-  change_wide(b);
+  change_avx512(b);
 #pragma GCC unroll 24
-  for (__m512& sum : sums) change_wide(sum = a);
+  for (__m512& sum : sums) change_avx512(sum = a);
   for (std::int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 24
     for (__m512& sum : sums) sum = _mm512_fmadd_ps(a, b, sum);
 #pragma GCC unroll 24
-  for (const __m512& sum : sums) use_wide(sum);
+  for (const __m512& sum : sums) use_avx512(sum);
 }
 #endif
 
