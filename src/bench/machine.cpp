@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "kernels/peaks.h"
+#include "mquant/error.h"
 
 namespace mquant {
 namespace {
@@ -95,11 +96,17 @@ MachineReport measure_machine(int threads) {
   return machine;
 }
 
+// Not sysconf: that counts the caches of all cores of a socket, most of which a core does not reach.
 std::int64_t cache_bytes() {
-  std::int64_t bytes = 0;
-  for (const int level : {_SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL4_CACHE_SIZE})
-    bytes = std::max<std::int64_t>(bytes, sysconf(level));
-  return bytes;
+  std::int64_t largest = 0;
+  for (int index = 0;; ++index) {
+    std::ifstream file(cat("/sys/devices/system/cpu/cpu0/cache/index", index, "/size"));
+    std::int64_t size = 0;
+    char unit = 0;
+    if (!(file >> size)) return largest;
+    file >> unit;
+    largest = std::max(largest, size << (unit == 'M' ? 20 : unit == 'K' ? 10 : 0));
+  }
 }
 
 CacheFlush::CacheFlush()

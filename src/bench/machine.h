@@ -11,7 +11,7 @@ namespace mquant {
 /// because whatever else the machine does can only slow it down.
 MachineReport measure_machine(int threads);
 
-/// Bytes of the largest cache; 0 if the system does not tell.
+/// Bytes of the largest cache that a core reaches; 0 if the system does not tell.
 std::int64_t cache_bytes();
 
 /// Reads a buffer twice as large as the caches, so that what comes next is read from memory.

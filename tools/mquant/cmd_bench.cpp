@@ -54,7 +54,7 @@ void add_workload_options(CLI::App& cmd, Options& options) {
   cmd.add_option("--picture", options.sizes, "A picture of WIDTHxHEIGHT pixels, or none; may be repeated")
       ->type_name("SIZE")
       ->allow_extra_args(false)
-      ->capture_default_str();
+      ->default_str("896x896");
   cmd.add_option("--text", options.text_tokens, "Text tokens of the prompt, chat template included")
       ->type_name("N")
       ->check(at_least(1))
@@ -91,7 +91,7 @@ void add_bench(CLI::App& app, Command& command) {
   cmd->add_option("--bfloat16-limit", options->bfloat16_seconds,
                   "Seconds for each phase of bfloat16, which is slow without instructions for it")
       ->type_name("S")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
       ->capture_default_str();
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
