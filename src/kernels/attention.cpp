@@ -143,12 +143,19 @@ template <class T>
 [[gnu::always_inline]] inline void add_values(Work<T>& work, std::int64_t query, std::int64_t count,
                                               const T* rows, std::int64_t tile_begin, const KeyRange& keys) {
   if (keys.begin >= keys.end) return;
-  work.products->values[count]({.weights = work.score(query, keys.begin),
-                                .stride = work.score_stride,
-                                .rows = rows + (keys.begin - tile_begin) * work.dim,
-                                .keys = keys.end - keys.begin,
-                                .dim = work.dim,
-                                .sums = work.sums.data() + query * work.dim});
+  const AttentionProducts<T>& products = *work.products;
+  for (std::int64_t d = 0; d < work.dim;) {
+    const std::int64_t left = (work.dim - d) / products.lanes;
+    // Three at a time, but no one alone, which would load more than it computes.
+    const std::int64_t vectors = left == 4 ? 2 : std::min<std::int64_t>(left, products.kMostVectors);
+    products.values[count][vectors]({.weights = work.score(query, keys.begin),
+                                     .stride = work.score_stride,
+                                     .rows = rows + (keys.begin - tile_begin) * work.dim + d,
+                                     .keys = keys.end - keys.begin,
+                                     .dim = work.dim,
+                                     .sums = work.sums.data() + query * work.dim + d});
+    d += vectors * products.lanes;
+  }
 }
 
 template <class T>

@@ -1,7 +1,5 @@
 #include "kernels/attention_products.h"
 
-#include <algorithm>
-
 #include "kernels/multiply_add.h"
 #include "kernels/vector.h"
 
@@ -35,19 +33,20 @@ template <class Math, int Queries>
   }
 }
 
-/// `Parts` vectors of the values, from d on.
+// Each in a function of its own: GCC 12 keeps the sums of several in memory.
 template <class Math, int Queries, int Parts>
-[[gnu::always_inline]] inline void values_part(const ValueTile<typename Math::Real>& t, std::int64_t d) {
+[[gnu::always_inline]] inline void values_body(const ValueTile<typename Math::Real>& t) {
   using T = typename Math::Real;
   using V = Vector<T, Math::bytes>;
   constexpr std::int64_t kStep = VectorOf<T, Math::bytes>::lanes;
+  static_assert(kDimStep % kStep == 0);
   V sum[Queries][Parts];
 #pragma GCC unroll 4
   for (int x = 0; x < Queries; ++x)
 #pragma GCC unroll 3
     for (int part = 0; part < Parts; ++part)
-      sum[x][part] = load<T, Math::bytes>(t.sums + x * t.dim + d + part * kStep);
-  const T* rows = t.rows + d;
+      sum[x][part] = load<T, Math::bytes>(t.sums + x * t.dim + part * kStep);
+  const T* rows = t.rows;
   for (std::int64_t j = 0; j < t.keys; ++j, rows += t.dim) {
     V value[Parts];
 #pragma GCC unroll 3
@@ -63,72 +62,61 @@ template <class Math, int Queries, int Parts>
   for (int x = 0; x < Queries; ++x)
 #pragma GCC unroll 3
     for (int part = 0; part < Parts; ++part)
-      store<T, Math::bytes>(t.sums + x * t.dim + d + part * kStep, sum[x][part]);
+      store<T, Math::bytes>(t.sums + x * t.dim + part * kStep, sum[x][part]);
 }
 
-template <class Math, int Queries>
-[[gnu::always_inline]] inline void values_body(const ValueTile<typename Math::Real>& t) {
-  constexpr std::int64_t kStep = VectorOf<typename Math::Real, Math::bytes>::lanes;
-  static_assert(kDimStep % kStep == 0);
-  for (std::int64_t d = 0; d < t.dim;) {
-    const std::int64_t left = (t.dim - d) / kStep;
-    const std::int64_t parts =
-        left == 4 ? 2 : std::min<std::int64_t>(left, 3);  // one alone loads more than it computes
-    if (parts == 1)
-      values_part<Math, Queries, 1>(t, d);
-    else if (parts == 2)
-      values_part<Math, Queries, 2>(t, d);
-    else
-      values_part<Math, Queries, 3>(t, d);
-    d += parts * kStep;
+template <class Math>
+struct Portable {
+  template <int Queries>
+  static void scores(const ScoreTile<typename Math::Real>& t) {
+    scores_body<Math, Queries>(t);
   }
-}
-
-template <class Math, int Queries>
-void scores_portable(const ScoreTile<typename Math::Real>& t) {
-  scores_body<Math, Queries>(t);
-}
-template <class Math, int Queries>
-void values_portable(const ValueTile<typename Math::Real>& t) {
-  values_body<Math, Queries>(t);
-}
-
-#if defined(__x86_64__)
-template <class Math, int Queries>
-[[gnu::target("avx2,fma")]] void scores_avx2(const ScoreTile<typename Math::Real>& t) {
-  scores_body<Math, Queries>(t);
-}
-template <class Math, int Queries>
-[[gnu::target("avx2,fma")]] void values_avx2(const ValueTile<typename Math::Real>& t) {
-  values_body<Math, Queries>(t);
-}
-template <int Queries>
-[[gnu::target("avx512f")]] void scores_avx512(const ScoreTile<float>& t) {
-  scores_body<FusedMathOfX86<64>, Queries>(t);
-}
-template <int Queries>
-[[gnu::target("avx512f")]] void values_avx512(const ValueTile<float>& t) {
-  values_body<FusedMathOfX86<64>, Queries>(t);
-}
-#endif
-
-template <class Math>
-constexpr AttentionProducts<typename Math::Real> kPortable = {
-    {nullptr, scores_portable<Math, 1>, scores_portable<Math, 2>, scores_portable<Math, 3>,
-     scores_portable<Math, 4>},
-    {nullptr, values_portable<Math, 1>, values_portable<Math, 2>, values_portable<Math, 3>,
-     values_portable<Math, 4>}};
+  template <int Queries, int Parts>
+  static void values(const ValueTile<typename Math::Real>& t) {
+    values_body<Math, Queries, Parts>(t);
+  }
+};
 
 #if defined(__x86_64__)
 template <class Math>
-constexpr AttentionProducts<typename Math::Real> kAvx2 = {
-    {nullptr, scores_avx2<Math, 1>, scores_avx2<Math, 2>, scores_avx2<Math, 3>, scores_avx2<Math, 4>},
-    {nullptr, values_avx2<Math, 1>, values_avx2<Math, 2>, values_avx2<Math, 3>, values_avx2<Math, 4>}};
+struct Avx2 {
+  template <int Queries>
+  [[gnu::target("avx2,fma")]] static void scores(const ScoreTile<typename Math::Real>& t) {
+    scores_body<Math, Queries>(t);
+  }
+  template <int Queries, int Parts>
+  [[gnu::target("avx2,fma")]] static void values(const ValueTile<typename Math::Real>& t) {
+    values_body<Math, Queries, Parts>(t);
+  }
+};
 
-constexpr AttentionProducts<float> kAvx512 = {
-    {nullptr, scores_avx512<1>, scores_avx512<2>, scores_avx512<3>, scores_avx512<4>},
-    {nullptr, values_avx512<1>, values_avx512<2>, values_avx512<3>, values_avx512<4>}};
+template <class Math>
+struct Avx512 {
+  template <int Queries>
+  [[gnu::target("avx512f")]] static void scores(const ScoreTile<typename Math::Real>& t) {
+    scores_body<Math, Queries>(t);
+  }
+  template <int Queries, int Parts>
+  [[gnu::target("avx512f")]] static void values(const ValueTile<typename Math::Real>& t) {
+    values_body<Math, Queries, Parts>(t);
+  }
+};
 #endif
+
+template <template <class> class Level, class Math>
+constexpr AttentionProducts<typename Math::Real> kProducts = {
+    VectorOf<typename Math::Real, Math::bytes>::lanes,
+    {nullptr, Level<Math>::template scores<1>, Level<Math>::template scores<2>,
+     Level<Math>::template scores<3>, Level<Math>::template scores<4>},
+    {{},
+     {nullptr, Level<Math>::template values<1, 1>, Level<Math>::template values<1, 2>,
+      Level<Math>::template values<1, 3>},
+     {nullptr, Level<Math>::template values<2, 1>, Level<Math>::template values<2, 2>,
+      Level<Math>::template values<2, 3>},
+     {nullptr, Level<Math>::template values<3, 1>, Level<Math>::template values<3, 2>,
+      Level<Math>::template values<3, 3>},
+     {nullptr, Level<Math>::template values<4, 1>, Level<Math>::template values<4, 2>,
+      Level<Math>::template values<4, 3>}}};
 
 }  // namespace
 
@@ -136,20 +124,20 @@ template <>
 const AttentionProducts<float>& attention_products(CpuLevel level) {
   switch (level) {
 #if defined(__x86_64__)
-    case CpuLevel::avx512: return kAvx512;
-    case CpuLevel::avx2: return kAvx2<FusedMathOfX86<32>>;
+    case CpuLevel::avx512: return kProducts<Avx512, FusedMathOfX86<64>>;
+    case CpuLevel::avx2: return kProducts<Avx2, FusedMathOfX86<32>>;
 #endif
-    default: return kPortable<FusedMath>;
+    default: return kProducts<Portable, FusedMath>;
   }
 }
 
 template <>
 const AttentionProducts<double>& attention_products(CpuLevel level) {
 #if defined(__x86_64__)
-  if (level >= CpuLevel::avx2) return kAvx2<SeparateMath<double>>;
+  if (level >= CpuLevel::avx2) return kProducts<Avx2, SeparateMath<double>>;
 #endif
   static_cast<void>(level);
-  return kPortable<SeparateMath<double>>;
+  return kProducts<Portable, SeparateMath<double>>;
 }
 
 }  // namespace mquant

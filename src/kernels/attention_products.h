@@ -24,24 +24,26 @@ struct ScoreTile {
   std::int64_t stride = 0;
 };
 
-/// sums[x, d] += weights[x, j] * rows[j, d], j in order.
+/// sums[x, d] += weights[x, j] * rows[j, d], j in order, for some vectors of d.
 template <class T>
 struct ValueTile {
   const T* weights = nullptr;  // [count, keys], rows `stride` apart
   std::int64_t stride = 0;
-  const T* rows = nullptr;  // [keys, dim]
+  const T* rows = nullptr;  // [keys, dim], from the first d on
   std::int64_t keys = 0, dim = 0;
-  T* sums = nullptr;  // [count, dim]
+  T* sums = nullptr;  // [count, dim], from the first d on
 };
 
-/// By the number of queries, 1 to kTogether.  float adds each product by a fused multiply-add, which rounds once:
-/// exactly defined, and what processors do fastest.  double multiplies, then adds.
+/// By the number of queries, 1 to kTogether, and of vectors, 1 to kMostVectors.  float adds each product by a fused
+/// multiply-add, which rounds once: exactly defined, and what processors do fastest.  double multiplies, then adds.
 template <class T>
 struct AttentionProducts {
+  static constexpr int kMostVectors = 3;
   using Scores = void (*)(const ScoreTile<T>&);
   using Values = void (*)(const ValueTile<T>&);
+  std::int64_t lanes = 0;  // of a vector
   Scores scores[kTogether + 1];
-  Values values[kTogether + 1];
+  Values values[kTogether + 1][kMostVectors + 1];
 };
 template <class T>
 const AttentionProducts<T>& attention_products(CpuLevel level);
