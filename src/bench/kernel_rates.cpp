@@ -21,7 +21,8 @@ namespace {
 
 constexpr double kSeconds = 0.1;  // about, for a shape
 constexpr std::size_t kLeastProducts = 5, kMostProducts = 1000;
-constexpr std::int64_t kCaches = 4;  // that the copies of a weight fill
+constexpr std::int64_t kCopies = std::int64_t{512}
+                                 << 20;  // bytes of a weight's copies: more than caches hold
 constexpr std::int64_t kRowsToProbe = 32;
 constexpr double kLongestProduct = 2;  // seconds, of the library
 
@@ -117,7 +118,7 @@ std::vector<PackedWeight> make_weights(const Shape& shape, Rng& rng) {
   do {
     weights.emplace_back(codes, shape.out, shape.in, shape.bits);
     bytes += weights.back().bytes();
-  } while (bytes < kCaches * cache_bytes() && weights.size() < kMostProducts);
+  } while (bytes < kCopies && weights.size() < kMostProducts);
   return weights;
 }
 
