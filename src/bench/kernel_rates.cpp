@@ -21,8 +21,8 @@ namespace {
 
 constexpr double kSeconds = 0.1;  // about, for a shape
 constexpr std::size_t kLeastProducts = 5, kMostProducts = 1000;
-constexpr std::int64_t kCopies = std::int64_t{512}
-                                 << 20;  // bytes of a weight's copies: more than caches hold
+// Bytes of a weight's copies: more than the caches hold.
+constexpr std::int64_t kCopies = std::int64_t{512} << 20;
 constexpr std::int64_t kRowsToProbe = 32;
 constexpr double kLongestProduct = 2;  // seconds, of the library
 
@@ -111,6 +111,7 @@ void product(const PackedWeight& weight, Activations& x, std::int64_t rows) {
 }
 
 /// As many copies of a weight as do not fit into the caches: one after another, as in a model, each is read from memory.
+/// No more than there are products.
 std::vector<PackedWeight> make_weights(const Shape& shape, Rng& rng) {
   const std::vector<std::int8_t> codes = random_codes(shape.out * shape.in, shape.bits, rng);
   std::vector<PackedWeight> weights;

@@ -102,7 +102,7 @@ HeadRows<T> values_of(const AttentionRows<T>& p, std::int64_t kv_head) {
 template <class T>
 struct Work {
   const AttentionProducts<T>* products = nullptr;
-  std::int64_t dim = 0;  // of a head, padded with zeros
+  std::int64_t head_dim = 0, dim = 0;  // dim: padded
   HeadTiles<T> tiles;
   std::vector<T> queries, sums, scores;
   std::int64_t first_key = 0, score_stride = 0;  // scores[query][key - first_key]
@@ -128,9 +128,9 @@ template <class T>
     // Whole steps: a key too many, in front or behind, costs little, and nobody reads its score.
     const std::int64_t begin = (all.begin - tile.begin) / kKeyStep * kKeyStep;
     const std::int64_t keys = (all.end - tile.begin - begin + kKeyStep - 1) / kKeyStep * kKeyStep;
-    work.products->scores[count]({.queries = work.queries.data() + i * work.dim,
+    work.products->scores[count]({.queries = work.queries.data() + i * work.head_dim,
                                   .columns = columns + begin,
-                                  .dim = work.dim,
+                                  .dim = work.head_dim,
                                   .keys = keys,
                                   .scale = scale,
                                   .scores = work.score(i, tile.begin + begin),
@@ -186,7 +186,7 @@ template <class Math, class T>
   const std::int64_t n = std::ssize(queries), dim = work.dim, head_dim = p.head_dim;
   std::fill(work.sums.begin(), work.sums.end(), T{0});
   for (std::int64_t x = 0; x < n; ++x)
-    std::copy_n(queries[static_cast<std::size_t>(x)].in, head_dim, work.queries.data() + x * dim);
+    std::copy_n(queries[static_cast<std::size_t>(x)].in, head_dim, work.queries.data() + x * head_dim);
   work.first_key = seen.begin / kTile * kTile;
   work.score_stride = (seen.end - work.first_key + kTile - 1) / kTile * kTile;
   work.scores.resize(static_cast<std::size_t>(n * work.score_stride));
@@ -224,8 +224,8 @@ KeyRange seen_by(const AttentionRows<T>& p, const AttentionPart& part) {
 template <class Math, class T>
 [[gnu::always_inline]] inline void attend_part(const AttentionRows<T>& p, const AttentionPart& part) {
   const std::int64_t group = p.heads / p.kv_heads, dim = padded_dim(p.head_dim);
-  Work<T> work{&attention_products<T>(cpu_level()), dim, HeadTiles<T>(p.head_dim), {}, {}, {}};
-  work.queries.resize(static_cast<std::size_t>(kMostQueries * dim));
+  Work<T> work{&attention_products<T>(cpu_level()), p.head_dim, dim, HeadTiles<T>(p.head_dim), {}, {}, {}};
+  work.queries.resize(static_cast<std::size_t>(kMostQueries * p.head_dim));
   work.sums.resize(static_cast<std::size_t>(kMostQueries * dim));
   std::vector<Query<T>> batch;
   for (std::int64_t kv = part.kv_head_begin; kv < part.kv_head_end; ++kv) {

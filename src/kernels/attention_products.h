@@ -15,7 +15,7 @@ inline constexpr std::int64_t kTogether = 4;  // queries that share what is load
 /// scores[x, j] = scale * (q[x] . column j) for whole steps of keys.  Each sum runs over d in order.
 template <class T>
 struct ScoreTile {
-  const T* queries = nullptr;  // [count, dim]
+  const T* queries = nullptr;  // [count, dim], not padded
   const T* columns = nullptr;  // [dim, kTile], from the first key on
   std::int64_t dim = 0;
   std::int64_t keys = 0;  // a multiple of kKeyStep

@@ -19,6 +19,17 @@ void check_shape(std::int64_t rows, std::int64_t columns, int bits) {
           " x ", columns, " codes");
 }
 
+void unpack_int4_run(const std::int32_t* row, std::span<std::int8_t> out) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(row);
+  const std::size_t whole = out.size() / 2;
+  std::int8_t* codes = out.data();
+  for (std::size_t i = 0; i < whole; ++i) {
+    codes[2 * i] = static_cast<std::int8_t>((bytes[i] & 15) - 8);
+    codes[2 * i + 1] = static_cast<std::int8_t>((bytes[i] >> 4) - 8);
+  }
+  if (out.size() % 2 != 0) out.back() = static_cast<std::int8_t>((bytes[whole] & 15) - 8);
+}
+
 void unpack_int8_run(const std::int32_t* row, std::span<std::int8_t> out) {
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(row);
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::int8_t>(bytes[i] - 128);
@@ -68,7 +79,7 @@ void unpack_codes(std::span<const std::int32_t> words, std::int64_t rows, std::i
     const std::span<std::int8_t> out =
         codes.subspan(static_cast<std::size_t>(r * columns), static_cast<std::size_t>(columns));
     if (bits == 4)
-      unpack_int4_run(row, 0, out);
+      unpack_int4_run(row, out);
     else
       unpack_int8_run(row, out);
     const std::int64_t used = columns % in_word;
@@ -76,17 +87,6 @@ void unpack_codes(std::span<const std::int32_t> words, std::int64_t rows, std::i
       fail(ErrorKind::input, "packed int", bits, " codes: row ", r, " has bits set after its ", columns,
            " columns");
   }
-}
-
-void unpack_int4_run(const std::int32_t* row, std::int64_t begin, std::span<std::int8_t> out) {
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(row) + begin / 2;
-  const std::size_t whole = out.size() / 2;
-  std::int8_t* codes = out.data();
-  for (std::size_t i = 0; i < whole; ++i) {
-    codes[2 * i] = static_cast<std::int8_t>((bytes[i] & 15) - 8);
-    codes[2 * i + 1] = static_cast<std::int8_t>((bytes[i] >> 4) - 8);
-  }
-  if (out.size() % 2 != 0) out.back() = static_cast<std::int8_t>((bytes[whole] & 15) - 8);
 }
 
 }  // namespace mquant

@@ -21,7 +21,4 @@ void pack_codes(std::span<const std::int8_t> codes, std::int64_t rows, std::int6
 void unpack_codes(std::span<const std::int32_t> words, std::int64_t rows, std::int64_t columns, int bits,
                   std::span<std::int8_t> codes);
 
-/// Codes [begin, begin + out.size()) of one packed int4 row, begin even; nothing is checked.
-void unpack_int4_run(const std::int32_t* row, std::int64_t begin, std::span<std::int8_t> out);
-
 }  // namespace mquant

@@ -25,8 +25,8 @@ struct PeakLoop {
 /// bits.
 PeakLoop integer_peak_loop(CpuLevel level);
 
-/// float32: by separate multiplications and additions, as our kernels compute; and by fused ones, as libtorch does,
-/// where this processor has them.
+/// float32: by separate multiplications and additions; and by fused ones, as attention and libtorch do, where `level` has
+/// them.
 std::vector<PeakLoop> float32_peak_loops(CpuLevel level);
 
 /// Reads every byte once, in order, and returns their sum modulo 2^32 by words.  For the rate of reading memory.

@@ -54,7 +54,7 @@ void add_workload_options(CLI::App& cmd, Options& options) {
   cmd.add_option("--picture", options.sizes, "A picture of WIDTHxHEIGHT pixels, or none; may be repeated")
       ->type_name("SIZE")
       ->allow_extra_args(false)
-      ->default_str("896x896");
+      ->default_str(join(options.sizes, " "));
   cmd.add_option("--text", options.text_tokens, "Text tokens of the prompt, chat template included")
       ->type_name("N")
       ->check(at_least(1))

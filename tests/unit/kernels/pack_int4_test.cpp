@@ -45,15 +45,6 @@ TEST(Pack, UnpackingGivesTheCodesBack) {
     }
 }
 
-TEST(Pack, RunOfAnInt4RowIsThatPartOfIt) {
-  const std::vector<std::int8_t> codes = random_codes(75, 4, 3);
-  std::vector<std::int32_t> words(static_cast<std::size_t>(packed_words(75, 4)));
-  pack_codes(codes, 1, 75, 4, words);
-  std::vector<std::int8_t> run(43);
-  unpack_int4_run(words.data(), 32, run);
-  EXPECT_EQ(run, std::vector<std::int8_t>(codes.begin() + 32, codes.end()));
-}
-
 TEST(Pack, CodeOutOfRangeIsRefused) {
   std::vector<std::int32_t> words(1);
   EXPECT_THROW(pack_codes(std::vector<std::int8_t>{8}, 1, 1, 4, words), Error);
