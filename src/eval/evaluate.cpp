@@ -1,7 +1,6 @@
 // Exact match, perplexity of the answers, and agreement with a reference model by token class.
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/log_softmax.h>
 
 #include <cmath>
 #include <mutex>
@@ -12,6 +11,7 @@
 #include "mquant/compile.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
+#include "pipeline/agreement.h"
 #include "pipeline/source.h"
 #include "support/timer.h"
 
@@ -22,38 +22,13 @@ namespace {
 struct SampleResult {
   std::string found;
   bool exact = false;
-  double negative_log_likelihood = 0;
-  std::int64_t answer_tokens = 0;
-  std::array<AgreementRow, kTokenClasses> agreement;  // sums, not means yet
+  LogitSums sums;
 };
 
-/// log p of every token [T, vocabulary], float64.
-at::Tensor log_probabilities(const LoadedModel& model, const Features& features) {
+/// Of every token, [T, vocabulary].
+at::Tensor all_logits(const LoadedModel& model, const Features& features) {
   std::vector<KvCache> none;
-  return at::log_softmax(model.logits(features, none, 0, LogitRows::all).to(at::kDouble), -1);
-}
-
-/// Sum of -log p over the answer's tokens: row t - 1 predicts token t.
-void add_likelihood(const Features& features, const at::Tensor& log_p, SampleResult& result) {
-  const auto tokens = static_cast<std::int64_t>(features.input_ids.size());
-  for (std::int64_t t = features.answer_begin; t < tokens; ++t) {
-    const std::int64_t id = features.input_ids[static_cast<std::size_t>(t)];
-    result.negative_log_likelihood -= log_p[t - 1][id].item<double>();
-    ++result.answer_tokens;
-  }
-}
-
-/// KL(reference || model) and equal argmax, row by row.
-void add_agreement(const Features& features, const at::Tensor& log_p, const at::Tensor& reference,
-                   SampleResult& result) {
-  const at::Tensor kl = (reference.exp() * (reference - log_p)).sum(-1).contiguous();
-  const at::Tensor same = log_p.argmax(-1).eq(reference.argmax(-1)).contiguous();
-  for (std::size_t t = 0; t < features.token_class.size(); ++t) {
-    AgreementRow& row = result.agreement[static_cast<std::size_t>(features.token_class[t])];
-    ++row.tokens;
-    row.kl += kl.data_ptr<double>()[t];
-    row.top1 += same.data_ptr<bool>()[t] ? 1 : 0;
-  }
+  return model.logits(features, none, 0, LogitRows::all);
 }
 
 class Evaluation {
@@ -103,9 +78,8 @@ class Evaluation {
     result.found = model_.processor().decode(greedy(model_, prompt, greedy_options));
     result.exact = sample.answer && result.found == *sample.answer;
     if (!sample.answer && !reference_) return result;
-    const at::Tensor log_p = log_probabilities(model_, whole);
-    if (sample.answer) add_likelihood(whole, log_p, result);
-    if (reference_) add_agreement(whole, log_p, log_probabilities(*reference_, whole), result);
+    add_logits(whole, 0, all_logits(model_, whole),
+               reference_ ? all_logits(*reference_, whole) : at::Tensor(), result.sums);
     return result;
   }
 
@@ -114,28 +88,22 @@ class Evaluation {
     report.kv_cache = model_.kv_cache();
     const std::set<std::string> seen(model_.calibration_digests().begin(),
                                      model_.calibration_digests().end());
-    double likelihood = 0;
-    std::array<AgreementRow, kTokenClasses> agreement;
+    LogitSums sums;
     for (std::size_t i = 0; i < results.size(); ++i) {
       const Sample& sample = samples_[i];
       for (EvalRow* row : {&report.all, &report.by_kind[sample.kind]}) {
         row->samples += sample.answer ? 1 : 0;
         row->exact += results[i].exact ? 1 : 0;
       }
-      likelihood += results[i].negative_log_likelihood;
-      report.answer_tokens += results[i].answer_tokens;
+      sums.add(results[i].sums);
       report.shared_with_calibration += seen.contains(sample.digest) ? 1 : 0;
       report.answers.push_back({sample.id, sample.kind, sample.answer.value_or(""), results[i].found});
-      for (std::size_t c = 0; c < agreement.size(); ++c) {
-        agreement[c].tokens += results[i].agreement[c].tokens;
-        agreement[c].kl += results[i].agreement[c].kl;
-        agreement[c].top1 += results[i].agreement[c].top1;
-      }
     }
+    report.answer_tokens = sums.answer_tokens;
     if (report.answer_tokens > 0)
-      report.perplexity = std::exp(likelihood / static_cast<double>(report.answer_tokens));
-    for (std::size_t c = 0; c < agreement.size(); ++c) {
-      AgreementRow row = agreement[c];
+      report.perplexity = std::exp(sums.negative_log_likelihood / static_cast<double>(report.answer_tokens));
+    for (std::size_t c = 0; c < sums.agreement.size(); ++c) {
+      AgreementRow row = sums.agreement[c];
       if (row.tokens == 0) continue;
       row.kl /= static_cast<double>(row.tokens);
       row.top1 /= static_cast<double>(row.tokens);

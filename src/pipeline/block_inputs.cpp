@@ -11,27 +11,12 @@
 #include "mquant/log.h"
 #include "nn/attention.h"
 #include "nn/linear.h"
+#include "pipeline/for_all.h"
 
 namespace mquant {
 namespace {
 
 constexpr std::size_t kStandingBytes = std::size_t{4} << 30;
-
-/// Runs work(i) for all i on all threads; the first error of the lowest index leaves.
-void for_all(std::size_t n, const std::function<void(std::size_t)>& work) {
-  std::vector<std::exception_ptr> errors(n);
-  at::parallel_for(0, static_cast<std::int64_t>(n), 1, [&](std::int64_t begin, std::int64_t end) {
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      try {
-        work(i);
-      } catch (...) {
-        errors[i] = std::current_exception();
-      }
-    }
-  });
-  for (const std::exception_ptr& error : errors)
-    if (error) std::rethrow_exception(error);
-}
 
 std::size_t register_bytes(const SampleState& state) {
   std::size_t bytes = 0;
