@@ -47,7 +47,8 @@ struct StoredBlock {
   std::map<std::string, TensorData> params;
   std::optional<KvScales> kv_scales;  // of an int8 key-value cache
   std::map<std::string, std::map<std::string, double>>
-      figures;  // by linear: "weight_sqnr_db", "output_sqnr_db", ...
+      figures;                               // by linear: "weight_sqnr_db", "output_sqnr_db", ...
+  std::map<std::string, double> self_check;  // of the block as a whole; empty: not checked
 };
 
 /// What a calibration belongs to; --resume refuses to go on when any of it differs.
@@ -62,7 +63,8 @@ struct RunIdentity {
   std::vector<std::string> sample_digests;  // eval warns when it is given one of these
   std::int64_t samples = 0;
   std::map<std::string, std::int64_t> tokens;  // by class, "visual_rows" included
-  std::string recipe;                          // Recipe::json
+  SinkRule sinks;
+  std::string recipe;  // Recipe::json
   std::uint64_t seed = 0;
 };
 
@@ -81,6 +83,10 @@ class CalibrationStore {
   /// A finished one, to read.  Throws Error{input} when it is not finished, or a digest of the journal is wrong.
   static CalibrationStore open(const std::filesystem::path& directory);
   static bool is_calibration(const std::filesystem::path& directory);
+  /// Throws what `create` would, before the work.
+  static void expect_new(const std::filesystem::path& directory);
+  /// The sinks of a calibration, finished or not: found once, when it is created.
+  static SinkRule sinks_of(const std::filesystem::path& directory);
 
   ~CalibrationStore();
   CalibrationStore(CalibrationStore&&) noexcept;
@@ -109,6 +115,7 @@ struct ExportInput {
   const CalibrationStore* calibration = nullptr;
   const ModelSpec* model = nullptr;
   const Checkpoint* source = nullptr;  // for tensors that no block describes, and the original names
+  std::string self_check;              // JSON: what the calibration said of itself; "": nothing
   std::string token_rule;              // JSON: how a runtime finds visual tokens and builds the AIFS order
   std::int64_t max_shard_bytes = 0;    // 0: 5 GB
 };
@@ -141,6 +148,7 @@ class Artifact {
   StoredBlock read(const std::string& block) const;
   const Config& manifest() const;
   std::vector<std::string> sample_digests() const;  // of the calibration
+  SinkRule sinks() const;
 
  private:
   struct Impl;

@@ -20,6 +20,28 @@ struct RunSettings {
   std::string device = "cpu";  // anything else: Error{unsupported}
 };
 
+struct AgreementRow {  // against the reference, over the tokens of one class, prompt and answer
+  std::int64_t tokens = 0;
+  double kl = 0, top1 = 0;  // means: nats; share of equal argmax
+};
+/// KL in nats, mean over the tokens of a class, above which an artifact does not answer like its model.
+inline constexpr double kSelfCheckBound = 0.3;
+
+/// What `calibrate` says of its own result: a few samples of the calibration, through the float model and the quantized
+/// one.  The samples are ones that scales and codes were chosen on: evaluate with others before you publish numbers.
+struct SelfCheckReport {
+  std::int64_t samples = 0;                       // 0: the check was off
+  std::map<std::string, AgreementRow> agreement;  // by token class
+  double perplexity = 0, float_perplexity = 0;    // of the answers' tokens
+  std::int64_t answer_tokens = 0;
+  std::map<std::string, std::map<std::string, double>>
+      errors;                            // by block, by class: |q - f|^2 / |f|^2 of its rows
+  std::string worst_block, worst_class;  // where that grows most, from and to:
+  double error_before = 0, error_after = 0;
+
+  double worst_kl() const;  ///< of text and visual tokens
+};
+
 struct CalibrateOptions {
   std::filesystem::path model, data, output;
   std::string recipe = "w4a8";
@@ -29,8 +51,8 @@ struct CalibrateOptions {
   RunSettings run;
 };
 /// @returns the report, as JSON, which is report.json of the calibration too: {"seconds", "peak_bytes",
-///   "phases": {name: s}, "counters": {name: n}, "verified"?: difference, "linears": {"decoder.3.down": {"scheme",
-///   "output_sqnr_db"?, ...}}}.
+///   "phases": {name: s}, "counters": {name: n}, "verified"?: difference, "sinks": rule, "self_check"?: {"samples",
+///   "agreement", "perplexity", ...}, "linears": {"decoder.3.down": {"scheme", "output_sqnr_db"?, ...}}}.
 /// Interrupted: Error{interrupted}, resumable.
 std::string calibrate(const CalibrateOptions& options);
 
@@ -55,11 +77,16 @@ struct BlockPlan {
   std::int64_t parameters = 0;
   std::int64_t float_bytes = 0, artifact_bytes = 0;
 };
+/// How the outliers of a residual stream are spread before its linears quantize them.
+struct StreamPlan {
+  std::string stream, treatment;
+};
 struct Plan {
   std::string family, summary, model_type;
   std::vector<BlockPlan> blocks;
   std::vector<Exemption> exemptions;
   std::vector<std::string> passes;  // as the recipe orders them
+  std::vector<StreamPlan> streams;  // those that quantized linears read
   std::int64_t parameters = 0, source_bytes = 0, artifact_bytes = 0;
   std::int64_t peak_bytes = 0;                 // estimated for calibrate
   double seconds = 0;                          // estimated for calibrate on this machine
@@ -101,10 +128,6 @@ struct EvalOptions {
 };
 struct EvalRow {
   std::int64_t samples = 0, exact = 0;
-};
-struct AgreementRow {  // against the reference, over the tokens of one class, prompt and answer
-  std::int64_t tokens = 0;
-  double kl = 0, top1 = 0;  // means: nats; share of equal argmax
 };
 struct EvalReport {
   EvalRow all;

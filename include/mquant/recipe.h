@@ -18,11 +18,15 @@ struct PassConfig {
   Config options = Config::parse("{}", "recipe");  // complete: defaults filled in
 };
 
+/// Tokens of class `sink`: those that the data show, the first token in any case, or none.
+enum class SinkSetting { find, first_token, none };
+
 struct CalibrationSettings {
   std::int64_t samples = 0;  ///< first n of the file; 0: all
   bool answers = true;       ///< the answer's tokens follow the prompt
-  bool sink = false;         ///< the first token of a sample is a class of its own
-  bool quantized = true;     ///< later blocks see the output of quantized earlier ones; false: of float ones
+  SinkSetting sinks = SinkSetting::find;
+  std::int64_t self_check = 4;  ///< samples that run beside the float model; 0: none
+  bool quantized = true;  ///< later blocks see the output of quantized earlier ones; false: of float ones
 };
 
 struct Recipe {

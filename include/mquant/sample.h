@@ -48,6 +48,20 @@ enum class TokenClass : std::uint8_t { text = 0, visual = 1, sink = 2 };
 inline constexpr int kTokenClasses = 3;
 std::string_view token_class_name(TokenClass token_class);
 
+struct Features;
+
+/// Which tokens of a prompt are attention sinks: tokens with massive activations (Sun et al., arXiv 2402.17762) that
+/// would set the static scales of their class.  A property of the model; tokens that are decoded are none.
+struct SinkRule {
+  bool first_token = false;            ///< of the prompt
+  bool first_visual = false;           ///< of each picture
+  std::vector<std::int64_t> first_of;  ///< ids, ascending: where each occurs first in the prompt
+  bool empty() const { return !first_token && !first_visual && first_of.empty(); }
+  bool operator==(const SinkRule&) const = default;
+};
+/// Gives the tokens that `rule` names the class `sink`; an answer after the prompt is left alone.
+void mark_sinks(const SinkRule& rule, Features& features);
+
 /// A decoded picture: RGB, 8 bit, row-major [height, width, 3].
 struct Image {
   std::int64_t width = 0, height = 0;

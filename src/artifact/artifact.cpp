@@ -4,6 +4,7 @@
 
 #include "artifact/manifest.h"
 #include "artifact/open_artifact.h"
+#include "artifact/run_identity.h"
 #include "mquant/error.h"
 
 namespace mquant {
@@ -41,6 +42,11 @@ StoredBlock Artifact::read(const std::string& block) const {
 }
 
 const Config& Artifact::manifest() const { return impl_->manifest; }
+
+SinkRule Artifact::sinks() const {
+  const Json& sinks = impl_->opened.manifest()["sinks"];
+  return sinks_from(Fields(sinks, "mquant_manifest.json: 'sinks'"));
+}
 
 std::vector<std::string> Artifact::sample_digests() const {
   return impl_->opened.manifest()["calibration"]["sample_digests"].get<std::vector<std::string>>();

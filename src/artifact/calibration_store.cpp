@@ -118,7 +118,9 @@ bool CalibrationStore::is_calibration(const fs::path& directory) {
   return fs::is_regular_file(directory / kRun);
 }
 
-CalibrationStore CalibrationStore::create(const fs::path& directory, const RunIdentity& identity) {
+SinkRule CalibrationStore::sinks_of(const fs::path& directory) { return read_identity(directory).sinks; }
+
+void CalibrationStore::expect_new(const fs::path& directory) {
   if (is_calibration(directory))
     fail(ErrorKind::usage, "'", directory.string(),
          "' holds a calibration already; go on with it by --resume, or give another directory");
@@ -131,6 +133,10 @@ CalibrationStore CalibrationStore::create(const fs::path& directory, const RunId
         fail(ErrorKind::usage, "'", directory.string(), "' is no calibration and not empty: it has '",
              entry.path().filename().string(), "'; give a new directory");
   }
+}
+
+CalibrationStore CalibrationStore::create(const fs::path& directory, const RunIdentity& identity) {
+  expect_new(directory);
   make_directory(directory / "blocks");
   make_directory(directory / "state");
   auto impl = std::make_unique<Impl>();

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "artifact/run_identity.h"
 #include "mquant/error.h"
 #include "support/sha256.h"
 
@@ -26,7 +27,7 @@ OrderedJson manifest_head(const ExportInput& input, const FormatInfo& format) {
   const RunIdentity& run = input.calibration->identity();
   OrderedJson classes = OrderedJson::array();
   for (int c = 0; c < kTokenClasses; ++c) classes.push_back(token_class_name(static_cast<TokenClass>(c)));
-  return {
+  OrderedJson head = {
       {"manifest_version", kManifestVersion},
       {"tool", {{"name", "mquant"}, {"version", run.tool_version}, {"libraries", run.libraries}}},
       {"format", {{"name", format.name}, {"version", 1}, {"summary", format.summary}}},
@@ -40,7 +41,10 @@ OrderedJson manifest_head(const ExportInput& input, const FormatInfo& format) {
         {"seed", run.seed},
         {"recipe", ordered(run.recipe, "the recipe of the calibration")}}},
       {"classes", classes},
+      {"sinks", sinks_json(run.sinks)},
       {"token_rule", input.token_rule.empty() ? OrderedJson() : ordered(input.token_rule, "the token rule")}};
+  if (!input.self_check.empty()) head["self_check"] = ordered(input.self_check, "the self-check");
+  return head;
 }
 
 std::string sealed(OrderedJson manifest) {

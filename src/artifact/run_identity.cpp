@@ -51,6 +51,17 @@ std::string value_difference(const char* what, const Value& before, const Value&
 
 }  // namespace
 
+OrderedJson sinks_json(const SinkRule& rule) {
+  return {
+      {"first_token", rule.first_token}, {"first_visual", rule.first_visual}, {"first_of", rule.first_of}};
+}
+
+SinkRule sinks_from(const Fields& fields) {
+  return {.first_token = fields.boolean("first_token"),
+          .first_visual = fields.boolean("first_visual"),
+          .first_of = fields.integers("first_of")};
+}
+
 OrderedJson identity_json(const RunIdentity& identity) {
   return {{"tool_version", identity.tool_version},
           {"libraries", identity.libraries},
@@ -62,6 +73,7 @@ OrderedJson identity_json(const RunIdentity& identity) {
           {"samples", identity.samples},
           {"sample_digests", identity.sample_digests},
           {"tokens", identity.tokens},
+          {"sinks", sinks_json(identity.sinks)},
           {"recipe", identity.recipe},
           {"seed", identity.seed}};
 }
@@ -80,6 +92,7 @@ RunIdentity identity_from(const Fields& fields) {
   const Fields tokens = fields.object("tokens");
   for (const auto& [key, value] : tokens.json().items())
     identity.tokens[key] = tokens.integer(key, 0, kLargest);
+  identity.sinks = sinks_from(fields.object("sinks"));
   identity.recipe = fields.text("recipe");
   identity.seed = fields.natural("seed");
   return identity;

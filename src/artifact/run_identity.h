@@ -8,6 +8,10 @@
 
 namespace mquant {
 
+/// {"first_token", "first_visual", "first_of"}; of run.json and of the manifest.
+OrderedJson sinks_json(const SinkRule& rule);
+SinkRule sinks_from(const Fields& fields);
+
 OrderedJson identity_json(const RunIdentity& identity);
 RunIdentity identity_from(const Fields& fields);
 

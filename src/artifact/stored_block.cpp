@@ -53,6 +53,7 @@ OrderedJson record_json(const StoredBlock& block) {
     json["norms"][name] = {{"kind", norm_kind_name(norm.kind)}, {"eps", norm.eps}};
   json["params"] = OrderedJson::array();
   for (const auto& [name, param] : block.params) json["params"].push_back(name);
+  for (const auto& [figure, value] : block.self_check) json["self_check"][figure] = number_json(value);
   if (block.kv_scales) json["kv_cache"] = kv_scales_json(*block.kv_scales);
   for (const auto& [linear, figures] : block.figures) {
     json["figures"][linear] = OrderedJson::object();
@@ -285,6 +286,11 @@ StoredBlock read_stored_block(const std::filesystem::path& shard, const std::fil
     const Fields values = figures.object(linear);
     for (const auto& [figure, number] : values.json().items())
       block.figures[linear][figure] = values.number(figure);
+  }
+  if (fields.has("self_check")) {
+    const Fields checked = fields.object("self_check");
+    for (const auto& [figure, number] : checked.json().items())
+      block.self_check[figure] = checked.number(figure);
   }
   reader.expect_all_read();
   return block;

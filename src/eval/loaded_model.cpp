@@ -16,6 +16,7 @@
 #include "nn/stored.h"
 #include "passes/facts.h"
 #include "pipeline/source.h"
+#include "pipeline/streams.h"
 
 namespace mquant {
 namespace {
@@ -24,19 +25,6 @@ bool has_pass(const Recipe& recipe, std::string_view name) {
   for (const PassConfig& pass : recipe.passes)
     if (pass.name == name) return true;
   return false;
-}
-
-/// Residual streams that the recipe has turned.
-std::vector<Space> turned_spaces(const Recipe& recipe, const ModelSpec& model) {
-  std::vector<Space> spaces;
-  for (const PassConfig& pass : recipe.passes) {
-    if (pass.name != "rotate") continue;
-    if (pass.options.boolean("vision") && !exempted(model, "rotate", Space::vision))
-      spaces.push_back(Space::vision);
-    if (pass.options.boolean("decoder") && !exempted(model, "rotate", Space::decoder))
-      spaces.push_back(Space::decoder);
-  }
-  return spaces;
 }
 
 bool caches_keys(const BlockSpec& spec, const Sequence& sequence) {
@@ -56,10 +44,9 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
   const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
     const Recipe recipe = parse_recipe(recipe_json, "recipe of " + path.string());
     model.order_tokens = has_pass(recipe, "order-tokens");
-    model.sink_ = recipe.calibration.sink;
     model.quantized_ = true;
     model.seed_ = seed;
-    model.turned_ = turned_spaces(recipe, *model.spec_);
+    model.rotated_ = rotated_streams(recipe, *model.spec_);
   };
   const auto describe = [&](const std::filesystem::path& directory) {
     const Config config = Config::open(directory / "config.json");
@@ -71,6 +58,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     const CalibrationStore store = CalibrationStore::open(path);
     describe(store.identity().model);
     settle(store.identity().recipe, store.identity().seed);
+    model.sinks_ = store.identity().sinks;
     model.calibration_digests_ = store.identity().sample_digests;
     model.load(executor,
                [&](const BlockSpec& spec) { return from_stored(store.read(spec.name), spec, floats); });
@@ -79,6 +67,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     const Artifact artifact = Artifact::open(path, *model.spec_);
     settle(artifact.manifest().raw("calibration.recipe"),
            static_cast<std::uint64_t>(artifact.manifest().integer("calibration.seed")));
+    model.sinks_ = artifact.sinks();
     model.calibration_digests_ = artifact.sample_digests();
     model.load(executor,
                [&](const BlockSpec& spec) { return from_stored(artifact.read(spec.name), spec, floats); });
@@ -95,11 +84,11 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
 
 std::vector<Features> LoadedModel::features(const std::vector<Sample>& samples,
                                             WithAnswer with_answer) const {
-  return all_features(*processor_, samples, with_answer, sink_);
+  return all_features(*processor_, samples, with_answer, sinks_);
 }
 
 at::Tensor LoadedModel::in_checkpoint_basis(const at::Tensor& x, Space space) const {
-  if (std::ranges::find(turned_, space) == turned_.end()) return x;
+  if (!rotated_.contains(space)) return x;
   return times_inverse(x, rotation_of(*spec_, spec_->blocks.front(), space, seed_));
 }
 

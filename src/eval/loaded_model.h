@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ class LoadedModel {
   const ModelSpec& spec() const { return *spec_; }
   const Processor& processor() const { return *processor_; }
   bool is_quantized() const { return quantized_; }
+  const SinkRule& sinks() const { return sinks_; }
   /// Digests of the samples that its scales were found on; empty for a checkpoint.
   const std::vector<std::string>& calibration_digests() const { return calibration_digests_; }
   std::vector<Features> features(const std::vector<Sample>& samples, WithAnswer with_answer) const;
@@ -90,9 +92,10 @@ class LoadedModel {
   std::vector<const Block*> blocks() const;
 
   std::string path_;
-  bool quantized_ = false, sink_ = false, int8_cache_ = false;
+  bool quantized_ = false, int8_cache_ = false;
+  SinkRule sinks_;
   std::uint64_t seed_ = 0;
-  std::vector<Space> turned_;
+  std::set<Space> rotated_;
 };
 
 /// One text token behind what `before` describes, for a decode step.

@@ -7,7 +7,8 @@
 //
 // needs  fold-norms before it
 // keeps  the block's output up to its row means (Frame::centered).  RMSNorm towers are left alone: their norms see
-//        the mean.  Post-LN towers are exempted by their family.
+//        the mean.  Post-LN towers are exempted by their family.  So are streams that the recipe does not rotate:
+//        their norms keep their scales (fold-norms), and nothing would be gained.
 #include "mquant/error.h"
 #include "mquant/pass.h"
 #include "passes/facts.h"
@@ -19,7 +20,8 @@ class BakeMeans final : public Pass {
  public:
   void run(Block& block, PassContext& ctx) override {
     for (const Space space : {Space::vision, Space::kv, Space::resampled})
-      if (has_layer_norm(*ctx.model, space) && !exempted(*ctx.model, "bake-means", space))
+      if (ctx.rotated.contains(space) && has_layer_norm(*ctx.model, space) &&
+          !exempted(*ctx.model, "bake-means", space))
         bake(block, space, ctx);
   }
 

@@ -1,10 +1,16 @@
 // fold-norms: move each norm's scale and shift into the linears that read it.
 //
-// linear(norm(x) * g + b) == (W diag(g)) norm(x) + W b, so afterwards every norm is bare and `rotate` may turn the
-// residual space freely.  Source: QuaRot, arXiv 2404.00456, section 3; MQuant, arXiv 2502.00425, appendix A.13.
+// linear(norm(x) * g + b) == (W diag(g)) norm(x) + W b, so afterwards the norm is bare and `rotate` may turn the residual
+// stream freely.  Source: QuaRot, arXiv 2404.00456, section 3; MQuant, arXiv 2502.00425, appendix A.13.
+//
+// A folded scale makes the columns of W as uneven as it is itself, and only a rotation of the stream evens them out
+// again.  Gemma 3's scales reach from 0.05 to 60: folded into weights that nothing rotates they leave int8 codes, let
+// alone int4 ones, with nothing but the largest columns.  So a scale stays in its norm unless all linears that read the
+// norm read a stream that `rotate` turns.
 //
 // reads  norms and their linears       writes  norm scales and shifts, linear weights and biases
 // keeps  the block's output
+#include <algorithm>
 #include <set>
 
 #include "mquant/pass.h"
@@ -14,10 +20,12 @@ namespace {
 
 class FoldNorms final : public Pass {
  public:
+  explicit FoldNorms(const Config& options) : everywhere_(options.string("where") == "everywhere") {}
+
   void run(Block& block, PassContext& ctx) override {
     std::set<std::string> folded;
     for (const LinearSpec& spec : block.spec().linears) {
-      if (spec.norm.empty()) continue;
+      if (spec.norm.empty() || !(everywhere_ || is_spread(block.spec(), spec.norm, ctx))) continue;
       fold(block, spec);
       folded.insert(spec.norm);
     }
@@ -29,6 +37,13 @@ class FoldNorms final : public Pass {
   }
 
  private:
+  /// Does a rotation of the stream even out what is folded into the linears of this norm?
+  static bool is_spread(const BlockSpec& block, const std::string& norm, const PassContext& ctx) {
+    return std::ranges::all_of(block.linears, [&](const LinearSpec& linear) {
+      return linear.norm != norm || ctx.rotated.contains(linear.reads);
+    });
+  }
+
   static void fold(Block& block, const LinearSpec& spec) {
     const NormWeights& norm = block.norm(spec.norm);
     at::Tensor& weight = block.linear(spec.name).weight;                        // [out, in]
@@ -38,6 +53,8 @@ class FoldNorms final : public Pass {
       block.add_bias(spec.name, weight.mv(tiled(norm.shift)));  // before the weight changes
     if (norm.scale.defined()) weight = weight * tiled(norm.scale);
   }
+
+  bool everywhere_;
 };
 
 }  // namespace
@@ -46,7 +63,10 @@ extern const PassInfo fold_norms_pass = {
     "fold-norms",
     Effect::keeps_function,
     "Move norm scales and shifts into the linears that read them",
-    {},
-    [](const Config&) -> std::unique_ptr<Pass> { return std::make_unique<FoldNorms>(); }};
+    {{"where",
+      "\"rotated\"",
+      "only where `rotate` turns the stream and so evens out the weights, or everywhere",
+      {"rotated", "everywhere"}}},
+    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<FoldNorms>(options); }};
 
 }  // namespace mquant

@@ -1,9 +1,13 @@
-// rotate-online: turn the input of each MLP's last linear (R4) by a Hadamard matrix that is applied at run time.
+// rotate-online: turn inputs of linears by a Hadamard matrix that is applied at run time: that of each MLP's last linear
+// (R4), and those that come from a residual stream which cannot be rotated offline.
 //
 // The nonlinearity before it does not commute with a rotation, so the activation is turned by a fast transform and the
 // inverse is folded into the weight:  (x R)(W R)^T == x W^T.
 // A plain Hadamard matrix gathers the mean of the channels in a few of them (MQuant, section 3.2: new outliers, which
 // `suppress` takes out); random signs in front of it spread the mean, too.
+// Where a family exempts a stream from R1, the linears that read it see its outlier channels: as they are, or through a
+// norm whose scale cannot be folded (fold-norms).  There the transform comes after the norm, one for each group of
+// linears that share the input, and spreads both at the price of one transform a group.
 // Source: QuaRot, arXiv 2404.00456, section 4 (R4); random signs: QuIP#, arXiv 2402.04396.
 //
 // keeps  the block's output
@@ -17,30 +21,51 @@ namespace {
 
 class RotateOnline final : public Pass {
  public:
-  explicit RotateOnline(const Config& options) : signs_(options.string("mode") == "signs") {
+  explicit RotateOnline(const Config& options)
+      : signs_(options.string("mode") == "signs"), streams_(options.boolean("streams")) {
     for (const Tower tower : {Tower::vision, Tower::projector, Tower::decoder})
       if (options.boolean(tower_name(tower))) towers_.push_back(tower);
   }
 
   void run(Block& block, PassContext& ctx) override {
     const BlockSpec& spec = block.spec();
-    if (std::ranges::find(towers_, spec.tower) == towers_.end()) return;
-    for (const LinearSpec& linear : spec.linears) {
-      if (linear.reads != Space::hidden || ctx.scheme(spec).is_float()) continue;
-      turn(block.linear(linear.name), linear, cat("rotate-online/", spec.name, "/", linear.name), ctx.seed);
-      ctx.count("inputs_turned_online");
+    if (ctx.scheme(spec).is_float()) return;
+    for (const LinearGroup& group : linear_groups(spec)) {
+      const LinearSpec& first = spec.linear(group.linears.front());
+      if (!is_hidden(spec, first) && !(streams_ && is_exempted(first, ctx))) continue;
+      const OnlineRotation rotation =
+          rotation_of(first.in, cat("rotate-online/", spec.name, "/", first.name), ctx.seed);
+      for (const std::string& name : group.linears) {
+        turn(block.linear(name), rotation);
+        ctx.count("inputs_turned_online");
+      }
     }
   }
 
  private:
-  void turn(Linear& linear, const LinearSpec& spec, const std::string& stream, std::uint64_t seed) const {
-    Rotation rotation{plan_hadamard(spec.in), {}};
-    if (signs_) rotation.signs = Rng(seed, stream).signs(static_cast<std::size_t>(spec.in));
-    linear.weight = times(linear.weight, rotation);
-    linear.rotation = {spec.in, rotation.plan.block, rotation.signs};
+  bool is_hidden(const BlockSpec& block, const LinearSpec& linear) const {
+    return linear.reads == Space::hidden && std::ranges::find(towers_, block.tower) != towers_.end();
   }
 
-  bool signs_;
+  /// Does it read a residual stream that R1 must leave alone?
+  static bool is_exempted(const LinearSpec& linear, const PassContext& ctx) {
+    const bool stream =
+        linear.reads != Space::none && linear.reads != Space::hidden && linear.reads != Space::value;
+    return stream && exempted(*ctx.model, "rotate", linear.reads);
+  }
+
+  OnlineRotation rotation_of(std::int64_t width, const std::string& stream, std::uint64_t seed) const {
+    OnlineRotation rotation{width, plan_hadamard(width).block, {}};
+    if (signs_) rotation.signs = Rng(seed, stream).signs(static_cast<std::size_t>(width));
+    return rotation;
+  }
+
+  static void turn(Linear& linear, const OnlineRotation& rotation) {
+    linear.weight = times(linear.weight, {plan_hadamard(rotation.size, rotation.block), rotation.signs});
+    linear.rotation = rotation;
+  }
+
+  bool signs_, streams_;
   std::vector<Tower> towers_;
 };
 
@@ -49,11 +74,12 @@ class RotateOnline final : public Pass {
 extern const PassInfo rotate_online_pass = {
     "rotate-online",
     Effect::keeps_function,
-    "Turn the input of each MLP's last linear (R4) at run time",
+    "Turn the inputs of each MLP's last linear (R4), and of streams that `rotate` exempts, at run time",
     {{"mode", "\"hadamard\"", "plain matrix, or random signs in front of it", {"hadamard", "signs"}},
      {"vision", "true", "in the vision tower"},
      {"projector", "false", "in the projector"},
-     {"decoder", "true", "in the decoder"}},
+     {"decoder", "true", "in the decoder"},
+     {"streams", "true", "inputs from a residual stream that the family exempts from R1, in every tower"}},
     [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<RotateOnline>(options); }};
 
 }  // namespace mquant

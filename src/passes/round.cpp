@@ -44,6 +44,7 @@ at::Tensor without_columns(const at::Tensor& weight, const std::vector<std::int6
 }
 
 using ClassWeights = std::array<float, kTokenClasses>;
+constexpr std::array<double, kTokenClasses> kClassParts = {1, 1, 1};  // text, visual, sink
 
 class Round final : public Pass {
  public:
@@ -106,8 +107,9 @@ class Round final : public Pass {
     return hessian.take();
   }
 
-  /// Weights of the classes' rows with which each class has the same part in the Hessian's trace, their mean over all
-  /// rows' energy being 1.
+  /// Weights of the classes' rows with which each class has its part in the Hessian's trace, their mean over all rows'
+  /// energy being 1.  Text and visual tokens have equal parts, sinks a small one: theirs are a few directions of enormous
+  /// energy, which would leave the rounding of all others to chance.
   static ClassWeights balancing_weights(GroupInputs& inputs) {
     std::vector<std::array<double, kTokenClasses>> of_sample(inputs.samples());
     inputs.in_parallel([&](std::size_t sample, const at::Tensor& x, const std::vector<TokenClass>& classes) {
@@ -118,14 +120,14 @@ class Round final : public Pass {
     std::array<double, kTokenClasses> energy{};
     for (const auto& of_one : of_sample)
       for (std::size_t c = 0; c < energy.size(); ++c) energy[c] += of_one[c];
-    double total = 0, seen = 0;
-    for (const double e : energy) {
-      total += e;
-      seen += e > 0 ? 1 : 0;
+    double total = 0, parts = 0;
+    for (std::size_t c = 0; c < energy.size(); ++c) {
+      total += energy[c];
+      if (energy[c] > 0) parts += kClassParts[c];
     }
     ClassWeights weights{1, 1, 1};
     for (std::size_t c = 0; c < energy.size(); ++c)
-      if (energy[c] > 0) weights[c] = static_cast<float>(total / (seen * energy[c]));
+      if (energy[c] > 0) weights[c] = static_cast<float>(total * kClassParts[c] / (parts * energy[c]));
     return weights;
   }
 

@@ -22,11 +22,14 @@
 #include "nn/token_order.h"
 #include "pipeline/block_inputs.h"
 #include "pipeline/export_report.h"
+#include "pipeline/find_sinks.h"
 #include "pipeline/frames.h"
 #include "pipeline/identity.h"
 #include "pipeline/report.h"
 #include "pipeline/sample_states.h"
+#include "pipeline/self_check.h"
 #include "pipeline/source.h"
+#include "pipeline/streams.h"
 #include "support/timer.h"
 
 namespace mquant {
@@ -57,21 +60,31 @@ class Compiler {
         passes_(build_passes(recipe)) {
     ctx_.model = &model_;
     ctx_.seed = options.run.seed;
+    ctx_.rotated = rotated_streams(recipe, model_);
     ctx_.scheme = [this](const BlockSpec& spec) { return recipe_.scheme_of(spec.name); };
   }
 
   /// One block, from the checkpoint to the form in which it is stored; `states` go from its input to its output.
-  StoredBlock compile(const BlockSpec& spec, std::vector<SampleState>& states, bool last) {
+  StoredBlock compile(const BlockSpec& spec, std::vector<SampleState>& states, SelfCheck& check, bool last) {
     Stopwatch watch;
     Block block = load_block(checkpoint_, model_, spec, at::kDouble);
     report_.time("load", watch);
+    check.run_float(block);
+    report_.time("self-check", watch);
     rewrite(block, states);
     round_to_stored(block, stored_, ctx_.scheme(spec).weight_bits < 16);
     report_.time("fold and turn", watch);
     run_data(block, states, last);
-    if (spec.name == "embed") reorder(states);
+    watch.restart();
+    std::map<std::string, double> checked = check.run_quantized(block);
+    report_.time("self-check", watch);
+    if (spec.name == "embed") {
+      reorder(states);
+      check.reorder([this](std::vector<SampleState>& of_check) { reorder(of_check); });
+    }
     StoredBlock stored = to_stored(block, stored_);
     stored.figures = std::exchange(ctx_.figures, {});
+    stored.self_check = std::move(checked);
     report_.add(stored);
     return stored;
   }
@@ -79,12 +92,12 @@ class Compiler {
   Report& report() { return report_; }
   const PassContext& context() const { return ctx_; }
 
+ private:
   void reorder(std::vector<SampleState>& states) {
     for (SampleState& state : states)
       for (const NamedPass& named : passes_) named.pass->run_tokens(state);
   }
 
- private:
   void rewrite(Block& block, const std::vector<SampleState>& states) {
     std::vector<Snapshot> snapshots;
     if (options_.verify_each) snapshots.push_back({"", block});
@@ -141,6 +154,15 @@ class Compiler {
   Report report_;
 };
 
+SinkRule sinks_of(SinkSetting setting, const SourceModel& source, const std::vector<Features>& features) {
+  switch (setting) {
+    case SinkSetting::none: return {};
+    case SinkSetting::first_token: return {.first_token = true};
+    case SinkSetting::find: return find_sinks(source, features);
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string calibrate(const CalibrateOptions& options) {
@@ -150,32 +172,46 @@ std::string calibrate(const CalibrateOptions& options) {
   const Recipe recipe = load_recipe(options.recipe, options.overrides);
   const SourceModel source = open_source(options.model);
   const std::vector<Sample> samples = read_samples(options.data, recipe.calibration.samples);
-  const std::vector<Features> features =
-      all_features(*source.processor, samples, recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no,
-                   recipe.calibration.sink);
-  const RunIdentity identity = identity_of(source, options, recipe, samples, features);
-  CalibrationStore store = options.resume && CalibrationStore::is_calibration(options.output)
-                               ? CalibrationStore::resume(options.output, identity)
-                               : CalibrationStore::create(options.output, identity);
+  std::vector<Features> features =
+      all_features(*source.processor, samples, recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no);
+  const bool resumed = options.resume && CalibrationStore::is_calibration(options.output);
+  if (!resumed) CalibrationStore::expect_new(options.output);
+  const SinkRule sinks = resumed ? CalibrationStore::sinks_of(options.output)
+                                 : sinks_of(recipe.calibration.sinks, source, features);
+  for (Features& f : features) mark_sinks(sinks, f);
+  const RunIdentity identity = identity_of(source, options, recipe, samples, features, sinks);
+  CalibrationStore store = resumed ? CalibrationStore::resume(options.output, identity)
+                                   : CalibrationStore::create(options.output, identity);
   if (store.finished()) {
     info(cat(options.output.string(), " is complete already"));
     return read_report(options.output);
   }
   Compiler compiler(options, source, recipe);
   const std::size_t done = store.done().size();
-  const bool all_done =
-      done == source.model.blocks.size();  // killed behind the last block, which leaves no state
-  std::vector<SampleState> states = done == 0  ? initial_states(features)
-                                    : all_done ? std::vector<SampleState>{}
-                                               : load_states(store, features);
+  std::vector<SampleState> states = initial_states(features);
+  SelfCheck check(source.model, options.run.seed, features, recipe.calibration.self_check);
+  const auto named_states = [&](const std::string& block) {
+    std::vector<std::pair<std::string, std::vector<SampleState>*>> named = {{block, &states}};
+    if (check.is_on()) {
+      named.emplace_back(block + ".float", &check.float_states());
+      named.emplace_back(block + ".quantized", &check.quantized_states());
+    }
+    return named;
+  };
+  if (done > 0 && done < source.model.blocks.size())  // the last block leaves no state
+    for (const auto& [name, to] : named_states(store.done().back())) load_states(store, name, *to);
   Progress progress("calibrate", static_cast<std::int64_t>(source.model.blocks.size()));
   progress.advance(static_cast<std::int64_t>(done));
   for (std::size_t i = done; i < source.model.blocks.size(); ++i) {
     const BlockSpec& spec = source.model.blocks[i];
     const bool last = i + 1 == source.model.blocks.size();
-    const StoredBlock block = compiler.compile(spec, states, last);
+    const StoredBlock block = compiler.compile(spec, states, check, last);
     Stopwatch watch;
-    store.add(block, last ? std::vector<std::string>{} : save_states(store, spec.name, states));
+    std::vector<std::string> files;
+    if (!last)
+      for (const auto& [name, from] : named_states(spec.name))
+        files.push_back(save_states(store, name, *from));
+    store.add(block, files);
     compiler.report().time("write", watch);
     progress.advance(1, spec.name);
   }
@@ -190,7 +226,8 @@ ExportReport export_artifact(const ExportOptions& options) {
   const Config config = Config::open(identity.model / "config.json");
   const ModelSpec model = find_family(config).describe(config);
   const Checkpoint checkpoint = Checkpoint::open(identity.model, open_pytorch_bin);
-  const ExportInput input{&store, &model, &checkpoint, token_order_rule(), 0};
+  const ExportInput input{
+      &store, &model, &checkpoint, self_check_in(read_report(options.calibration)), token_order_rule(), 0};
   write_artifact(input, options.format, options.output, options.overwrite);
   return report_of_export(input, options.format, options.output);
 }

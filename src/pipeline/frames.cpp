@@ -36,36 +36,24 @@ Block in_float64(Block block) {
   return block;
 }
 
-class Frames {
- public:
-  Frames(const ModelSpec& model, const BlockSpec& spec, std::uint64_t seed)
-      : model_(model), spec_(spec), seed_(seed) {}
-
-  /// x of the checkpoint, in the frame that `block` has `name` in.
-  at::Tensor into(const Block& block, const std::string& name, const at::Tensor& x) const {
-    const Space space = space_of(spec_, name);
-    const Frame frame = frame_of(block, space);
-    const at::Tensor y = frame.centered ? x - x.mean(-1, true) : x;
-    return frame.turned ? times(y, rotation_of(model_, spec_, space, seed_)) : y;
-  }
-  /// And back; a mean that was taken out stays out.
-  at::Tensor out_of(const Block& block, const std::string& name, const at::Tensor& x) const {
-    const Space space = space_of(spec_, name);
-    return frame_of(block, space).turned ? times_inverse(x, rotation_of(model_, spec_, space, seed_)) : x;
-  }
-
- private:
-  static Frame frame_of(const Block& block, Space space) {
-    const auto it = block.frames.find(space);
-    return it == block.frames.end() ? Frame{} : it->second;
-  }
-
-  const ModelSpec& model_;
-  const BlockSpec& spec_;
-  std::uint64_t seed_;
-};
+Frame frame_of(const Block& block, Space space) {
+  const auto it = block.frames.find(space);
+  return it == block.frames.end() ? Frame{} : it->second;
+}
 
 }  // namespace
+
+at::Tensor Frames::into(const Block& block, const std::string& name, const at::Tensor& x) const {
+  const Space space = space_of(spec_, name);
+  const Frame frame = frame_of(block, space);
+  const at::Tensor y = frame.centered ? x - x.mean(-1, true) : x;
+  return frame.turned ? times(y, rotation_of(model_, spec_, space, seed_)) : y;
+}
+
+at::Tensor Frames::out_of(const Block& block, const std::string& name, const at::Tensor& x) const {
+  const Space space = space_of(spec_, name);
+  return frame_of(block, space).turned ? times_inverse(x, rotation_of(model_, spec_, space, seed_)) : x;
+}
 
 double verify_function_kept(const ModelSpec& model, std::uint64_t seed,
                             const std::vector<Snapshot>& snapshots, const std::vector<SampleState>& states) {

@@ -15,6 +15,23 @@ struct Snapshot {
   Block block;
 };
 
+/// Registers of one block between the basis of the checkpoint and that of the block after its passes.
+class Frames {
+ public:
+  Frames(const ModelSpec& model, const BlockSpec& spec, std::uint64_t seed)
+      : model_(model), spec_(spec), seed_(seed) {}
+
+  /// x of the checkpoint, in the frame that `block` has register `name` in.
+  at::Tensor into(const Block& block, const std::string& name, const at::Tensor& x) const;
+  /// And back; a mean that was taken out stays out.
+  at::Tensor out_of(const Block& block, const std::string& name, const at::Tensor& x) const;
+
+ private:
+  const ModelSpec& model_;
+  const BlockSpec& spec_;
+  std::uint64_t seed_;
+};
+
 /// Runs every snapshot, in float64, on the first samples and compares its output with the first's, each brought to the
 /// snapshot's frame.
 /// @param states  samples at the block's input, in the frame of the last snapshot

@@ -9,7 +9,8 @@
 namespace mquant {
 
 RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& options, const Recipe& recipe,
-                        const std::vector<Sample>& samples, const std::vector<Features>& features) {
+                        const std::vector<Sample>& samples, const std::vector<Features>& features,
+                        const SinkRule& sinks) {
   RunIdentity identity;
   identity.tool_version = std::string(version());
   identity.libraries["libtorch"] = TORCH_VERSION;
@@ -30,6 +31,7 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   identity.data_digest = all.hex();
   identity.samples = static_cast<std::int64_t>(samples.size());
   identity.tokens = count_tokens(features);
+  identity.sinks = sinks;
   identity.recipe = recipe.json;
   identity.seed = options.run.seed;
   return identity;

@@ -11,6 +11,7 @@
 #include "mquant/pass_table.h"
 #include "mquant/recipe.h"
 #include "pipeline/source.h"
+#include "pipeline/streams.h"
 #include "support/timer.h"
 
 namespace mquant {
@@ -107,6 +108,7 @@ Plan plan_model(const std::filesystem::path& model, const std::string& recipe_na
             .model_type = source.config.model_type(),
             .exemptions = source.model.exemptions};
   for (const PassConfig& pass : recipe.passes) plan.passes.push_back(pass.name);
+  plan.streams = stream_plans(recipe, source.model);
   Load load{kAssumedTokens, 4 * kAssumedTokens};
   if (data) {
     const std::int64_t count = limit > 0 ? limit : recipe.calibration.samples;

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 
 #include "mquant/error.h"
 #include "mquant/log.h"
+#include "pipeline/self_check.h"
 
 namespace mquant {
 namespace {
@@ -34,6 +36,34 @@ std::string one_decimal(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f", value);
   return text;
+}
+
+/// JSON has no infinity and no NaN.
+nlohmann::ordered_json number(double value) {
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+}
+
+nlohmann::ordered_json self_check_json(const SelfCheckReport& check) {
+  nlohmann::ordered_json json = {{"samples", check.samples},
+                                 {"bound", kSelfCheckBound},
+                                 {"agreement", nlohmann::ordered_json::object()}};
+  for (const auto& [token_class, row] : check.agreement)
+    json["agreement"][token_class] = {{"tokens", row.tokens}, {"kl", number(row.kl)}, {"top1", row.top1}};
+  if (check.answer_tokens > 0)
+    json["perplexity"] = {{"float", number(check.float_perplexity)},
+                          {"quantized", number(check.perplexity)},
+                          {"tokens", check.answer_tokens}};
+  json["errors"] = nlohmann::ordered_json::object();
+  for (const auto& [block, by_class] : check.errors)
+    for (const auto& [token_class, error] : by_class) json["errors"][block][token_class] = number(error);
+  json["worst"] = nullptr;
+  if (!check.worst_block.empty())
+    json["worst"] = {{"block", check.worst_block},
+                     {"class", check.worst_class},
+                     {"before", number(check.error_before)},
+                     {"after", number(check.error_after)}};
+  return json;
 }
 
 }  // namespace
@@ -63,9 +93,14 @@ std::string Report::json(double seconds, const CalibrationStore& store,
   report["phases"] = phases_;
   for (const auto& [name, n] : counters) report["counters"][name] = n;
   if (kept_ >= 0) report["verified"] = kept_;
+  report["sinks"] = {{"first_token", store.identity().sinks.first_token},
+                     {"first_visual", store.identity().sinks.first_visual},
+                     {"first_of", store.identity().sinks.first_of}};
+  std::vector<std::pair<std::string, std::map<std::string, double>>> checked;
   report["linears"] = nlohmann::ordered_json::object();
   for (const std::string& name : store.done()) {
     const StoredBlock block = store.read(name);
+    checked.emplace_back(name, block.self_check);
     for (const auto& [linear, stored] : block.linears) {
       nlohmann::ordered_json& entry = report["linears"][name + "." + linear];
       entry["scheme"] = stored.quantized ? stored.quantized->scheme.name() : "float";
@@ -74,7 +109,14 @@ std::string Report::json(double seconds, const CalibrationStore& store,
       for (const auto& [figure, value] : figures->second) entry[figure] = value;
     }
   }
+  if (const SelfCheckReport check = self_check_report(checked); check.samples > 0)
+    report["self_check"] = self_check_json(check);
   return report.dump(2) + "\n";
+}
+
+std::string self_check_in(const std::string& report) {
+  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(report);
+  return json.contains("self_check") ? json["self_check"].dump() : std::string();
 }
 
 std::string read_report(const std::filesystem::path& calibration) {

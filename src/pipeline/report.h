@@ -22,6 +22,7 @@ class Report {
 
   /// {"seconds", "phases": {name: s}, "peak_bytes", "counters", "verified": difference or absent,
   ///  "linears": {"decoder.3.down": {"scheme", "weight_sqnr_db", ...}}}; blocks of earlier sessions come from `store`.
+  ///  "sinks" and "self_check" (see manifest.schema.json)
   std::string json(double seconds, const CalibrationStore& store,
                    const std::map<std::string, std::int64_t, std::less<>>& counters) const;
 
@@ -29,6 +30,9 @@ class Report {
   std::map<std::string, double> phases_;
   double kept_ = -1;
 };
+
+/// The "self_check" of a report, as JSON; "" if there is none.
+std::string self_check_in(const std::string& report);
 
 /// report.json of a finished calibration.
 std::string read_report(const std::filesystem::path& calibration);

@@ -12,11 +12,11 @@ namespace mquant {
 /// All samples before the first block.
 std::vector<SampleState> initial_states(const std::vector<Features>& features);
 
-/// Writes every register of every sample into the store's state directory; returns the file names.
-std::vector<std::string> save_states(const CalibrationStore& store, const std::string& block,
-                                     const std::vector<SampleState>& states);
+/// Writes every register of every sample into NAME.safetensors of the store's state directory; returns the file's name.
+std::string save_states(const CalibrationStore& store, const std::string& name,
+                        const std::vector<SampleState>& states);
 
-/// The states after the last durable block.
-std::vector<SampleState> load_states(const CalibrationStore& store, const std::vector<Features>& features);
+/// Reads such a file into states that stand at the start: one for each sample, their registers replaced.
+void load_states(const CalibrationStore& store, const std::string& name, std::vector<SampleState>& states);
 
 }  // namespace mquant

@@ -7,6 +7,7 @@
 
 #include "mquant/error.h"
 #include "nn/pytorch_bin.h"
+#include "pipeline/for_all.h"
 
 namespace mquant {
 
@@ -43,25 +44,13 @@ void apply(const RunSettings& run) {
 }
 
 std::vector<Features> all_features(const Processor& processor, const std::vector<Sample>& samples,
-                                   WithAnswer with_answer, bool sink) {
+                                   WithAnswer with_answer, const SinkRule& sinks) {
   std::vector<Features> features(samples.size());
-  std::vector<std::exception_ptr> errors(samples.size());
-  at::parallel_for(0, static_cast<std::int64_t>(samples.size()), 1,
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-                       try {
-                         in_context(cat("sample '", samples[i].id, "'"),
-                                    [&] { features[i] = processor.features(samples[i], with_answer); });
-                       } catch (...) {
-                         errors[i] = std::current_exception();
-                       }
-                     }
-                   });
-  for (const std::exception_ptr& error : errors)
-    if (error) std::rethrow_exception(error);
-  if (sink)
-    for (Features& f : features)
-      if (!f.token_class.empty() && f.token_class[0] == TokenClass::text) f.token_class[0] = TokenClass::sink;
+  for_all(samples.size(), [&](std::size_t i) {
+    in_context(cat("sample '", samples[i].id, "'"),
+               [&] { features[i] = processor.features(samples[i], with_answer); });
+  });
+  for (Features& f : features) mark_sinks(sinks, f);
   return features;
 }
 

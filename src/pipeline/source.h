@@ -32,7 +32,7 @@ void apply(const RunSettings& run);
 
 /// Features of all samples, in order; several at a time.  An error names the sample.
 std::vector<Features> all_features(const Processor& processor, const std::vector<Sample>& samples,
-                                   WithAnswer with_answer, bool sink = false);
+                                   WithAnswer with_answer, const SinkRule& sinks = {});
 
 /// Tokens by class over all samples, and "visual_rows": rows of the vision tower.
 std::map<std::string, std::int64_t> count_tokens(const std::vector<Features>& features);

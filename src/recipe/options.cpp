@@ -50,6 +50,7 @@ Json checked(const PassOption& option, const Json& value, const std::string& whe
     return value.get<double>();
   }
   require(fallback.is_string(), where, ": an option is a boolean, a number or a text, not ", option.fallback);
+  if (value.is_boolean() && std::ranges::find(option.choices, found) != option.choices.end()) return found;
   if (!value.is_string()) wrong_type(where, "a text", found);
   return checked_choice(option, value.get<std::string>(), where);
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
 #include <utility>
 
 #include "mquant/error.h"
@@ -142,6 +143,11 @@ void apply(Json& document, const std::string& text) {
   set_option(*pass, pass_info(set.group, "recipe").options, set);
 }
 
+SinkSetting sink_setting(const std::string& text) {
+  if (text == "auto") return SinkSetting::find;
+  return text == "true" ? SinkSetting::first_token : SinkSetting::none;
+}
+
 Recipe recipe_of(const Json& document, const std::string& origin) {
   Recipe recipe;
   recipe.name = std::filesystem::path(origin).stem();
@@ -155,12 +161,14 @@ Recipe recipe_of(const Json& document, const std::string& origin) {
   const Json& calibration = document["calibration"];
   recipe.calibration = {.samples = calibration["samples"],
                         .answers = calibration["answers"],
-                        .sink = calibration["sink"],
+                        .sinks = sink_setting(calibration["sink"]),
+                        .self_check = calibration["self_check"],
                         .quantized = calibration["propagate"] == "quantized"};
-  if (recipe.calibration.samples < 0) {
-    fail(ErrorKind::usage, origin, ": 'calibration.samples': expected 0 (all) or more, found ",
-         recipe.calibration.samples);
-  }
+  for (const auto& [key, zero, value] : {std::tuple{"samples", "all", recipe.calibration.samples},
+                                         std::tuple{"self_check", "none", recipe.calibration.self_check}})
+    if (value < 0)
+      fail(ErrorKind::usage, origin, ": 'calibration.", key, "': expected 0 (", zero, ") or more, found ",
+           value);
   recipe.json = document.dump();
   return recipe;
 }
@@ -183,11 +191,15 @@ const std::vector<PassOption>& calibration_options() {
   static const std::vector<PassOption> kOptions = {
       {"samples", "0", "the first n samples of the file; 0: all"},
       {"answers", "true", "the tokens of the answer follow the prompt"},
-      {"sink", "false", "the first token of a sample is a class of its own, with its own scale"},
+      {"sink",
+       R"("auto")",
+       "tokens with massive activations are a class of their own: those that are found, the first one, none",
+       {"auto", "true", "false"}},
       {"propagate",
        R"("quantized")",
        "what later blocks see: the output of quantized blocks or of float ones",
        {"quantized", "float"}},
+      {"self_check", "4", "samples that also run through the float model, to tell what was lost; 0: none"},
   };
   return kOptions;
 }

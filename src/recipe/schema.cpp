@@ -1,5 +1,6 @@
 // The JSON schema of recipes, made from the same tables that the parser reads: for editors, and for other
 // programs.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "mquant/recipe.h"
@@ -22,6 +23,11 @@ Ordered option_schema(const PassOption& option) {
     schema["type"] = "string";
   }
   if (!option.choices.empty()) schema["enum"] = option.choices;
+  for (const bool value : {true, false})  // a choice that spells a boolean may be one
+    if (std::ranges::find(option.choices, value ? "true" : "false") != option.choices.end()) {
+      schema["type"] = {"string", "boolean"};
+      schema["enum"].push_back(value);
+    }
   schema["default"] = fallback;
   schema["description"] = option.summary;
   return schema;

@@ -26,7 +26,7 @@ struct Calls {
   bool reorder = false;
 };
 
-const PassCall kFold{"fold-norms", "{}"}, kBake{"bake-means", "{}"};
+const PassCall kFold{"fold-norms", R"({"where": "everywhere"})"}, kBake{"bake-means", "{}"};
 
 std::vector<Calls> all_calls() {
   return {{"fold", {kFold}},
@@ -59,6 +59,8 @@ std::vector<Block> blocks_of(const Checkpoint& checkpoint, const ModelSpec& mode
   ctx.model = &model;
   ctx.seed = 7;
   ctx.scheme = [](const BlockSpec&) { return parse_scheme("w4a8"); };
+  for (const Space space : {Space::vision, Space::kv, Space::resampled, Space::decoder})
+    if (!exempted(model, "rotate", space)) ctx.rotated.insert(space);
   std::vector<Block> blocks;
   for (const BlockSpec& spec : model.blocks) {
     Block block = load_block(checkpoint, model, spec, at::kDouble);

@@ -38,6 +38,7 @@ void apply(const std::vector<PassCall>& calls, const TinyModel& tiny, std::vecto
   ctx.model = &tiny.spec;
   ctx.seed = 7;
   ctx.scheme = [](const BlockSpec&) { return parse_scheme("w4a8"); };
+  ctx.rotated = {Space::vision, Space::decoder};
   for (Block& block : blocks)
     for (const PassCall& call : calls) {
       const PassInfo& info = find_pass(call.name);
@@ -63,7 +64,7 @@ TEST_P(KeepsFunction, InFloat64AndFloat32) {
     }
 }
 
-const PassCall kFold{"fold-norms", "{}"}, kBake{"bake-means", "{}"};
+const PassCall kFold{"fold-norms", R"({"where": "everywhere"})"}, kBake{"bake-means", "{}"};
 
 INSTANTIATE_TEST_SUITE_P(
     Passes, KeepsFunction,

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "arguments.h"
+#include "check_options.h"
 #include "command.h"
 #include "mquant/error.h"
 
@@ -10,10 +11,12 @@ namespace {
 
 struct Options : CalibrateOptions {
   bool dry_run = false;
+  CheckOptions check;
   std::string json;
 };
 
-void run_calibrate(const Options& options) {
+void run_calibrate(Options options) {
+  options.check.add_to(options.overrides);
   if (options.dry_run) {
     const Plan plan =
         plan_model(options.model, options.recipe, options.overrides, options.data, 0, options.run);
@@ -21,7 +24,8 @@ void run_calibrate(const Options& options) {
   }
   const Json report = Json::parse(calibrate(options));
   const std::string next = command_line({"mquant", "export", options.output, "--output", "ARTIFACT"});
-  print(cat(calibration_screen(report), "next: ", next, "\n"), report, options.json);
+  print(cat(calibration_screen(report), "next: ", next, "\n", verdict(report)), report, options.json);
+  options.check.expect(report);
 }
 
 }  // namespace
@@ -35,7 +39,8 @@ void add_calibrate(CLI::App& app, Command& command) {
        "calibrate Qwen2-VL-7B-Instruct --data calib.jsonl --output qwen.cal --set round.method=rtn "
        "--dry-run"},
       "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 6 a pass changed the function\n"
-      "            (--verify-each), 130 interrupted: the same command with --resume goes on");
+      "            (--verify-each) or KL is over --max-kl, 130 interrupted: the same command with --resume "
+      "goes on");
   cmd->add_option("MODEL", options->model, "HuggingFace directory of a model")->required()->type_name("DIR");
   cmd->add_option("--data", options->data, "Samples, one JSON a line")->required()->type_name("FILE");
   cmd->add_option("--output", options->output, "Calibration directory to write")
@@ -45,6 +50,7 @@ void add_calibrate(CLI::App& app, Command& command) {
   cmd->add_flag("--resume", options->resume, "Go on with an interrupted calibration in --output");
   cmd->add_flag("--verify-each", options->verify_each,
                 "Run each block before and after passes that must not change it");
+  options->check.add_options(*cmd);
   cmd->add_flag("--dry-run", options->dry_run, "Show what would be done, memory and time; write nothing");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {

@@ -1,6 +1,7 @@
 // mquant quantize: calibrate and export in one, for scripts.
 #include <nlohmann/json.hpp>
 
+#include "check_options.h"
 #include "command.h"
 #include "mquant/error.h"
 
@@ -13,9 +14,11 @@ struct Options : CalibrateOptions {  // its `output` is the calibration
   fs::path artifact;
   std::string format = "auto", json;
   bool overwrite = false, keep = false, dry_run = false;
+  CheckOptions check;
 };
 
 void run_quantize(Options options) {
+  options.check.add_to(options.overrides);
   const bool own_directory = options.output.empty();
   if (own_directory) options.output = fs::path(options.artifact.string() + ".calibration");
   if (options.dry_run) {
@@ -28,11 +31,17 @@ void run_quantize(Options options) {
          "' exists; --overwrite replaces an artifact of ours");
   }
   const Json calibration = Json::parse(calibrate(options));
+  if (!options.check.allows(calibration)) {  // the calibration stays, to look into
+    print(calibration_screen(calibration) + verdict(calibration), {{"calibration", calibration}},
+          options.json);
+    options.check.expect(calibration);
+  }
   const ExportReport report =
       export_artifact({options.output, options.artifact, options.format, options.overwrite});
   if (own_directory && !options.keep) fs::remove_all(options.output);
   const Json json = {{"calibration", calibration}, {"export", export_json(report, options.artifact)}};
-  print(calibration_screen(calibration) + export_screen(report, options.artifact), json, options.json);
+  print(calibration_screen(calibration) + export_screen(report, options.artifact) + verdict(calibration),
+        json, options.json);
 }
 
 }  // namespace
@@ -45,8 +54,8 @@ void add_quantize(CLI::App& app, Command& command) {
                    "quantize Qwen2-VL-7B-Instruct --data calib.jsonl --output qwen-w4a8 --resume",
                    "quantize Qwen2-VL-7B-Instruct --data calib.jsonl --output qwen-w8a8 --recipe w8a8 "
                    "--keep-calibration"},
-                  "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 130 interrupted: the same\n"
-                  "            command with --resume goes on");
+                  "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 6 KL is over --max-kl,\n"
+                  "            130 interrupted: the same command with --resume goes on");
   cmd->add_option("MODEL", options->model, "HuggingFace directory of a model")->required()->type_name("DIR");
   cmd->add_option("--data", options->data, "Samples, one JSON a line")->required()->type_name("FILE");
   cmd->add_option("--output", options->artifact, "Artifact directory to write")->required()->type_name("DIR");
@@ -63,6 +72,7 @@ void add_quantize(CLI::App& app, Command& command) {
   cmd->add_flag("--resume", options->resume, "Go on with an interrupted calibration");
   cmd->add_flag("--verify-each", options->verify_each,
                 "Run each block before and after passes that must not change it");
+  options->check.add_options(*cmd);
   cmd->add_flag("--overwrite", options->overwrite, "Replace an artifact of ours that is there");
   cmd->add_flag("--dry-run", options->dry_run, "Show what would be done, memory and time; write nothing");
   add_json_option(*cmd, options->json);

@@ -4,6 +4,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "check_options.h"
 #include "command.h"
 #include "exemptions.h"
 #include "mquant/error.h"
@@ -67,7 +68,8 @@ std::string block_table(const Plan& plan) {
 std::vector<Exemption> met_exemptions(const Plan& plan) {
   std::vector<Exemption> met;
   std::ranges::copy_if(plan.exemptions, std::back_inserter(met), [&](const Exemption& exemption) {
-    return std::ranges::find(plan.passes, exemption.pass) != plan.passes.end();
+    return exemption.pass != "rotate" &&  // the streams tell those
+           std::ranges::find(plan.passes, exemption.pass) != plan.passes.end();
   });
   return met;
 }
@@ -114,6 +116,8 @@ std::string plan_screen(const Plan& plan, const std::string& recipe) {
       cat(plan.summary, "\nfamily ", plan.family, ", model type ", plan.model_type, "; recipe ", recipe,
           "\n\n", block_table(plan), "\npasses: ", join(plan.passes, ", "), "\n");
   for (const std::string& line : exemption_lines(met_exemptions(plan))) screen += "  " + line + "\n";
+  for (const StreamPlan& stream : plan.streams)
+    screen += cat("stream ", stream.stream, ": ", stream.treatment, "\n");
   screen += cat("calibration: about ", human_duration(std::chrono::duration<double>(plan.seconds)), " here, ",
                 size_text(plan.peak_bytes), " of memory",
                 plan.samples == 0 ? ", guessed; with --data it is estimated" : "", "\n");
@@ -127,6 +131,7 @@ Json plan_json(const Plan& plan) {
                {"blocks", Json::array()},
                {"exemptions", exemptions_json(plan.exemptions)},
                {"passes", plan.passes},
+               {"streams", Json::array()},
                {"parameters", plan.parameters},
                {"source_bytes", plan.source_bytes},
                {"artifact_bytes", plan.artifact_bytes},
@@ -135,6 +140,8 @@ Json plan_json(const Plan& plan) {
                {"samples", plan.samples},
                {"tokens", plan.tokens},
                {"prompts", plan.prompts}};
+  for (const StreamPlan& stream : plan.streams)
+    json["streams"].push_back({{"stream", stream.stream}, {"treatment", stream.treatment}});
   for (const BlockPlan& block : plan.blocks) {
     json["blocks"].push_back({{"name", block.name},
                               {"scheme", block.scheme},
@@ -158,7 +165,8 @@ std::string calibration_screen(const Json& report) {
   }
   Table table({{"worst linears"}, {"output SQNR, dB", right}});
   for (const Worst& worst : worst_linears(report)) table.row({worst.linear, fixed(worst.sqnr, 1)});
-  return table.empty() ? screen : screen + table.text();
+  if (!table.empty()) screen += table.text();
+  return screen + self_check_screen(report);
 }
 
 std::string export_screen(const ExportReport& report, const std::string& output) {

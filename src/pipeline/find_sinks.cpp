@@ -1,0 +1,209 @@
+#include "pipeline/find_sinks.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "mquant/block.h"
+#include "mquant/error.h"
+#include "mquant/log.h"
+#include "pipeline/for_all.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::size_t kProbes = 4;
+constexpr double kFirstTokenExcess = 16, kOtherExcess = 1000, kWithinSinks = 64;
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+/// By group: the excess of a candidate.  Empty: it does not occur.
+using Excess = std::vector<double>;
+
+class Probe {
+ public:
+  Probe(const SourceModel& source, const std::vector<Features>& features) : source_(source) {
+    for (const std::size_t i : representatives(features, kProbes)) samples_.push_back(&features[i]);
+  }
+
+  void run() {
+    std::vector<SampleState> states;
+    for (const Features* f : samples_) states.push_back(start(*f, at::kFloat));
+    const auto& blocks = source_.model.blocks;
+    std::size_t end = blocks.size();  // nothing is looked at after the last decoder block
+    while (end > 0 && !blocks[end - 1].has_kv_cache()) --end;
+    Progress progress("find sinks", static_cast<std::int64_t>(end));
+    for (std::size_t b = 0; b < end; ++b) {
+      check_interrupt();
+      run_block_and_look(blocks[b], states);
+      progress.advance(1, blocks[b].name);
+    }
+  }
+
+  SinkRule rule() const {
+    SinkRule rule;
+    Excess most(groups_, 0);  // of any sink
+    const auto take = [&](const Excess& e) {
+      for (std::size_t g = 0; g < groups_; ++g) most[g] = std::max(most[g], e[g]);
+    };
+    const Excess first = excess_of([](const Features& f) { return first_token(f); });
+    rule.first_token = reaches(first, kFirstTokenExcess);
+    if (rule.first_token) take(first);
+    const auto joins = [&](const Excess& e) {
+      if (!reaches(e, kOtherExcess)) return false;
+      for (std::size_t g = 0; g < groups_; ++g)
+        if (most[g] > kWithinSinks * std::max(1.0, e[g])) return false;
+      take(e);
+      return true;
+    };
+    for (const std::int64_t id : prompt_ids())
+      if (joins(excess_of([id](const Features& f) { return first_of(f, id); }))) rule.first_of.push_back(id);
+    // Visual experts are chosen by the class `visual`: their rows keep it.
+    if (!has_experts()) rule.first_visual = joins(excess_of([](const Features& f) { return first_visual(f); }));
+    return rule;
+  }
+
+ private:
+  using Find = std::function<std::ptrdiff_t(const Features&)>;
+
+  static std::ptrdiff_t first_token(const Features& f) {
+    return !f.token_class.empty() && f.token_class[0] == TokenClass::text ? 0 : -1;
+  }
+  static std::ptrdiff_t first_visual(const Features& f) {
+    const auto found = std::ranges::find(f.token_class, TokenClass::visual);
+    return found == f.token_class.end() ? -1 : found - f.token_class.begin();
+  }
+  /// After the first token, which has a rule of its own.
+  static std::ptrdiff_t first_of(const Features& f, std::int64_t id) {
+    for (std::ptrdiff_t t = 0; t < prompt_end(f); ++t)
+      if (f.input_ids[static_cast<std::size_t>(t)] == id &&
+          f.token_class[static_cast<std::size_t>(t)] == TokenClass::text)
+        return t == 0 ? -1 : t;
+    return -1;
+  }
+  static std::ptrdiff_t prompt_end(const Features& f) {
+    return f.answer_begin < 0 ? std::ssize(f.input_ids) : static_cast<std::ptrdiff_t>(f.answer_begin);
+  }
+
+  std::set<std::int64_t> prompt_ids() const {
+    std::set<std::int64_t> ids;
+    for (const Features* f : samples_)
+      for (std::ptrdiff_t t = 1; t < prompt_end(*f); ++t)
+        if (f->token_class[static_cast<std::size_t>(t)] == TokenClass::text)
+          ids.insert(f->input_ids[static_cast<std::size_t>(t)]);
+    return ids;
+  }
+
+  bool has_experts() const {
+    for (const BlockSpec& block : source_.model.blocks)
+      for (const LinearSpec& linear : block.linears)
+        if (linear.rows == RowSet::visual) return true;
+    return false;
+  }
+
+  static bool reaches(const Excess& e, double least) {
+    return std::ranges::any_of(e, [=](double x) { return x >= least; });
+  }
+
+  Excess excess_of(const Find& find) const {
+    Excess excess;
+    for (std::size_t g = 0; g < groups_; ++g) {
+      std::vector<double> seen;
+      for (std::size_t s = 0; s < samples_.size(); ++s) {
+        const std::ptrdiff_t t = find(*samples_[s]);
+        if (t < 0) continue;
+        const auto it = excess_.find({g, s});
+        if (it == excess_.end()) continue;
+        const double e = it->second[static_cast<std::size_t>(t)];
+        if (e >= 0) seen.push_back(e);
+      }
+      excess.push_back(seen.empty() ? 0 : median(seen));
+    }
+    return excess;
+  }
+
+  void run_block_and_look(const BlockSpec& spec, std::vector<SampleState>& states) {
+    const Block block = load_block(source_.checkpoint, source_.model, spec, at::kFloat);
+    std::vector<std::size_t> part;
+    for (std::size_t s = 0; s < states.size(); ++s)
+      if (takes_part(spec, *samples_[s])) part.push_back(s);
+    std::size_t step = 0;
+    const auto advance = [&](std::size_t to) {
+      for_all(part.size(), [&](std::size_t i) { run_steps(block, states[part[i]], step, to); });
+      step = to;
+    };
+    if (spec.has_kv_cache())
+      for (const LinearGroup& group : linear_groups(spec)) {
+        advance(group.step);
+        look(spec, group, part, states);
+      }
+    advance(spec.steps.size());
+  }
+
+  /// Remembers the excess of every token at this group; -1 for those that it does not see.
+  void look(const BlockSpec& spec, const LinearGroup& group, const std::vector<std::size_t>& part,
+            const std::vector<SampleState>& states) {
+    const RowSet set = spec.linear(group.linears[0]).rows;
+    std::map<TokenClass, std::vector<double>> energies;
+    std::map<std::size_t, std::vector<double>> by_sample;
+    for (const std::size_t s : part) {
+      const at::Tensor x = states[s].registers.at(group.input);
+      const at::Tensor energy = x.square().sum(1).to(at::kDouble).contiguous();
+      const std::vector<TokenClass>& classes = samples_[s]->token_class;
+      std::vector<double>& of_token = by_sample[s];
+      std::int64_t row = 0;
+      for (const TokenClass c : classes) {
+        const bool sees = set == RowSet::all || (c == TokenClass::visual) == (set == RowSet::visual);
+        of_token.push_back(sees ? energy.const_data_ptr<double>()[row++] : -1);
+        if (sees) energies[c].push_back(of_token.back());
+      }
+      require(row == x.size(0), "group '", group.linears[0], "' of ", spec.name, " sees ", x.size(0),
+              " rows; ", row, " tokens are its own");
+    }
+    std::map<TokenClass, double> middle;
+    for (const auto& [c, values] : energies) middle[c] = std::max(median(values), 1e-30);
+    for (auto& [s, of_token] : by_sample) {
+      for (std::size_t t = 0; t < of_token.size(); ++t)
+        if (of_token[t] >= 0) of_token[t] /= middle[samples_[s]->token_class[t]];
+      excess_[{groups_, s}] = std::move(of_token);
+    }
+    ++groups_;
+  }
+
+  const SourceModel& source_;
+  std::vector<const Features*> samples_;
+  std::size_t groups_ = 0;
+  std::map<std::pair<std::size_t, std::size_t>, std::vector<double>> excess_;  // by group and sample: of each token
+};
+
+/// `count` of `from`, evenly spread.
+void pick(const std::vector<std::size_t>& from, std::size_t count, std::vector<std::size_t>& out) {
+  count = std::min(count, from.size());
+  for (std::size_t i = 0; i < count; ++i) out.push_back(from[i * from.size() / count]);
+}
+
+}  // namespace
+
+std::vector<std::size_t> representatives(const std::vector<Features>& features, std::size_t count) {
+  std::vector<std::size_t> with, without, chosen;
+  for (std::size_t i = 0; i < features.size(); ++i)
+    (features[i].grids.empty() ? without : with).push_back(i);
+  const std::size_t half = count / 2, few = std::min(with.size(), without.size());
+  const std::size_t of_fewer = std::min(half, few);
+  pick(with, with.size() <= without.size() ? of_fewer : count - of_fewer, chosen);
+  pick(without, with.size() <= without.size() ? count - of_fewer : of_fewer, chosen);
+  std::ranges::sort(chosen);
+  return chosen;
+}
+
+SinkRule find_sinks(const SourceModel& source, const std::vector<Features>& features) {
+  Probe probe(source, features);
+  probe.run();
+  return probe.rule();
+}
+
+}  // namespace mquant

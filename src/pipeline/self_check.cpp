@@ -1,0 +1,231 @@
+#include "pipeline/self_check.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+
+#include "mquant/error.h"
+#include "nn/token_order.h"
+#include "pipeline/agreement.h"
+#include "pipeline/find_sinks.h"
+#include "pipeline/for_all.h"
+#include "pipeline/frames.h"
+
+namespace mquant {
+namespace {
+
+constexpr std::int64_t kLogitRows = 64;  // at a time: a vocabulary is wide
+constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
+
+Block in_float32(Block block) {
+  const auto narrow = [](at::Tensor& t) {
+    if (t.defined()) t = t.to(at::kFloat).contiguous();
+  };
+  for (auto& [name, linear] : block.linears) {
+    narrow(linear.weight);
+    narrow(linear.bias);
+  }
+  for (auto& [name, norm] : block.norms) {
+    narrow(norm.scale);
+    narrow(norm.shift);
+  }
+  for (auto& [name, param] : block.params) narrow(param);
+  return block;
+}
+
+/// The register by which a block's error is told: the stream, or what the projector hands to the decoder.
+std::string output_of(const BlockSpec& spec) {
+  for (const char* name : {"x", "visual"})
+    if (spec.writes(name) && std::ranges::find(spec.keeps, name) != spec.keeps.end()) return name;
+  return {};
+}
+
+bool quantizes_inputs(const Block& block) {
+  return std::ranges::any_of(block.linears, [](const auto& entry) {
+    return entry.second.quantized != nullptr && entry.second.quantized->scheme.activation_bits == 8;
+  });
+}
+
+struct ErrorSums {
+  std::array<double, kTokenClasses> error{};
+  std::array<std::int64_t, kTokenClasses> rows{};
+};
+
+ErrorSums row_errors(const at::Tensor& found, const at::Tensor& wanted,
+                     const std::vector<TokenClass>& classes) {
+  const at::Tensor noise = (found - wanted).square().sum(1).to(at::kDouble).contiguous();
+  const at::Tensor signal = wanted.square().sum(1).to(at::kDouble).contiguous();
+  ErrorSums sums;
+  for (std::size_t r = 0; r < classes.size(); ++r) {
+    const double of_row = signal.const_data_ptr<double>()[r];
+    if (of_row == 0) continue;
+    const auto c = static_cast<std::size_t>(classes[r]);
+    sums.error[c] += noise.const_data_ptr<double>()[r] / of_row;
+    ++sums.rows[c];
+  }
+  return sums;
+}
+
+std::string key(const char* figure, TokenClass c) { return cat(figure, "_", token_class_name(c)); }
+
+}  // namespace
+
+SelfCheck::SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Features>& features,
+                     std::int64_t samples)
+    : model_(model), seed_(seed), float_head_(model.blocks.back()) {
+  for (const std::size_t i : representatives(features, static_cast<std::size_t>(samples))) {
+    samples_.push_back(&features[i]);
+    float_states_.push_back(start(features[i], at::kFloat));
+  }
+  quantized_states_ = float_states_;
+}
+
+void SelfCheck::reorder(const std::function<void(std::vector<SampleState>&)>& reorder) {
+  reorder(float_states_);
+  reorder(quantized_states_);
+}
+
+void SelfCheck::run_float(const Block& loaded) {
+  if (!is_on()) return;
+  Block block = in_float32(loaded);
+  if (&loaded.spec() == &model_.blocks.back()) {
+    float_head_ = std::move(block);
+    has_float_head_ = true;
+    return;
+  }
+  for_all(samples_.size(), [&](std::size_t i) {
+    if (takes_part(block.spec(), *samples_[i])) run_block(block, float_states_[i]);
+  });
+}
+
+std::map<std::string, double> SelfCheck::run_quantized(const Block& compiled) {
+  if (!is_on()) return {};
+  if (&compiled.spec() == &model_.blocks.back()) return compare_logits(compiled);
+  for_all(samples_.size(), [&](std::size_t i) {
+    if (takes_part(compiled.spec(), *samples_[i])) run_block(compiled, quantized_states_[i]);
+  });
+  return compare_outputs(compiled);
+}
+
+std::map<std::string, double> SelfCheck::compare_outputs(const Block& compiled) const {
+  const BlockSpec& spec = compiled.spec();
+  const std::string name = output_of(spec);
+  if (name.empty()) return {};
+  const Frames frames(model_, spec, seed_);
+  std::vector<ErrorSums> of_sample(samples_.size());
+  for_all(samples_.size(), [&](std::size_t i) {
+    if (!takes_part(spec, *samples_[i]) || !float_states_[i].registers.contains(name)) return;
+    const at::Tensor wanted = frames.into(compiled, name, float_states_[i].registers.at(name));
+    const at::Tensor found = quantized_states_[i].registers.at(name);
+    of_sample[i] =
+        row_errors(found, wanted, row_classes(spec, RowSet::all, quantized_states_[i], found.size(0)));
+  });
+  ErrorSums sums;
+  for (const ErrorSums& of_one : of_sample)
+    for (std::size_t c = 0; c < sums.rows.size(); ++c) {
+      sums.error[c] += of_one.error[c];
+      sums.rows[c] += of_one.rows[c];
+    }
+  std::map<std::string, double> figures;
+  for (const TokenClass c : kClasses)
+    if (const auto i = static_cast<std::size_t>(c); sums.rows[i] > 0)
+      figures[key("error", c)] = sums.error[i] / static_cast<double>(sums.rows[i]);
+  return figures;
+}
+
+std::map<std::string, double> SelfCheck::compare_logits(const Block& compiled) {
+  require(has_float_head_, "the head ran quantized before it ran in float");
+  std::vector<LogitSums> of_sample(samples_.size());
+  for_all(samples_.size(), [&](std::size_t i) {
+    restore_order(float_states_[i]);
+    restore_order(quantized_states_[i]);
+    const std::int64_t rows = quantized_states_[i].registers.at("x").size(0);
+    // A row's class decides its scale, and rows alone do not tell theirs.
+    const std::int64_t step = quantizes_inputs(compiled) ? rows : kLogitRows;
+    for (std::int64_t first = 0; first < rows; first += step) {
+      const auto logits = [&](const Block& head, SampleState state) {
+        at::Tensor& x = state.registers.at("x");
+        x = x.narrow(0, first, std::min(step, rows - first)).contiguous();
+        run_block(head, state);
+        return state.registers.at("logits");
+      };
+      add_logits(*samples_[i], first, logits(compiled, quantized_states_[i]),
+                 logits(float_head_, float_states_[i]), of_sample[i]);
+    }
+  });
+  float_head_ = Block(model_.blocks.back());
+  LogitSums sums;
+  for (const LogitSums& of_one : of_sample) sums.add(of_one);
+  std::map<std::string, double> figures;
+  for (const TokenClass c : kClasses) {
+    const AgreementRow& row = sums.agreement[static_cast<std::size_t>(c)];
+    if (row.tokens == 0) continue;
+    figures[key("tokens", c)] = static_cast<double>(row.tokens);
+    figures[key("kl", c)] = row.kl / static_cast<double>(row.tokens);
+    figures[key("top1", c)] = row.top1 / static_cast<double>(row.tokens);
+  }
+  figures["samples"] = static_cast<double>(samples_.size());
+  if (sums.answer_tokens == 0) return figures;
+  figures["answer_tokens"] = static_cast<double>(sums.answer_tokens);
+  figures["float_nll"] = sums.reference_negative_log_likelihood;
+  figures["quantized_nll"] = sums.negative_log_likelihood;
+  return figures;
+}
+
+namespace {
+
+using Figures = std::map<std::string, double>;
+
+double figure(const Figures& figures, const std::string& name) {
+  const auto it = figures.find(name);
+  return it == figures.end() ? 0 : it->second;
+}
+
+/// The step from one block to the next, of one class, that adds most to the error.
+void note_growth(const std::string& block, const Figures& before, const Figures& now, TokenClass c,
+                 SelfCheckReport& report) {
+  const double from = figure(before, key("error", c)), to = figure(now, key("error", c));
+  if (to - from <= report.error_after - report.error_before) return;
+  report.worst_block = block;
+  report.worst_class = token_class_name(c);
+  report.error_before = from;
+  report.error_after = to;
+}
+
+}  // namespace
+
+SelfCheckReport self_check_report(const std::vector<std::pair<std::string, Figures>>& blocks) {
+  SelfCheckReport report;
+  std::array<Figures, kTokenClasses> last;  // with an error of the class
+  for (const auto& [name, figures] : blocks) {
+    for (const TokenClass c : kClasses) {
+      if (figures.contains(key("error", c))) {
+        report.errors[name][std::string(token_class_name(c))] = figure(figures, key("error", c));
+        Figures& before = last[static_cast<std::size_t>(c)];
+        if (c != TokenClass::sink) note_growth(name, before, figures, c, report);
+        before = figures;
+      }
+      if (figures.contains(key("kl", c)))
+        report.agreement[std::string(token_class_name(c))] = {
+            static_cast<std::int64_t>(figure(figures, key("tokens", c))), figure(figures, key("kl", c)),
+            figure(figures, key("top1", c))};
+    }
+    if (figures.contains("samples")) report.samples = static_cast<std::int64_t>(figure(figures, "samples"));
+    if (!figures.contains("answer_tokens")) continue;
+    const double tokens = figure(figures, "answer_tokens");
+    report.answer_tokens = static_cast<std::int64_t>(tokens);
+    report.float_perplexity = std::exp(figure(figures, "float_nll") / tokens);
+    report.perplexity = std::exp(figure(figures, "quantized_nll") / tokens);
+  }
+  return report;
+}
+
+double SelfCheckReport::worst_kl() const {
+  double worst = 0;
+  for (const auto& [token_class, row] : agreement)
+    if (token_class != token_class_name(TokenClass::sink)) worst = std::max(worst, row.kl);
+  return worst;
+}
+
+}  // namespace mquant

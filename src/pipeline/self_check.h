@@ -1,0 +1,55 @@
+// A few samples through the float model beside the quantized one: what a run tells about its own result.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "mquant/artifact.h"
+#include "mquant/block.h"
+#include "mquant/compile.h"
+
+namespace mquant {
+
+/// Walks the blocks with the calibration: each is run in float as it was loaded, then as it was compiled, so that the
+/// model is read once.
+class SelfCheck {
+ public:
+  /// @param samples  how many, chosen by representatives(); 0: nothing is done
+  SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Features>& features,
+            std::int64_t samples);
+
+  bool is_on() const { return !float_states_.empty(); }
+  /// @param loaded  as load_block made it, before any pass
+  void run_float(const Block& loaded);
+  /// @param compiled  the same block, final
+  /// @returns figures for StoredBlock::self_check: "error_CLASS", the mean over rows of |q - f|^2 / |f|^2 of the output;
+  ///   of the head "kl_CLASS" and "top1_CLASS" (means), "tokens_CLASS", and of the answers "answer_tokens", "float_nll",
+  ///   "quantized_nll" (sums, nats)
+  std::map<std::string, double> run_quantized(const Block& compiled);
+  /// Calls `reorder` for the states of both models, once the embeddings are merged.
+  void reorder(const std::function<void(std::vector<SampleState>&)>& reorder);
+
+  /// The states between two blocks, for saving and loading.
+  std::vector<SampleState>& float_states() { return float_states_; }
+  std::vector<SampleState>& quantized_states() { return quantized_states_; }
+
+ private:
+  std::map<std::string, double> compare_outputs(const Block& compiled) const;
+  std::map<std::string, double> compare_logits(const Block& compiled);
+
+  const ModelSpec& model_;
+  std::uint64_t seed_;
+  std::vector<const Features*> samples_;
+  std::vector<SampleState> float_states_, quantized_states_;
+  Block float_head_;  // kept until the quantized one is there
+  bool has_float_head_ = false;
+};
+
+/// The summary of all blocks' figures, by name of the block in order of execution.
+SelfCheckReport self_check_report(
+    const std::vector<std::pair<std::string, std::map<std::string, double>>>& blocks);
+
+}  // namespace mquant
