@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "kernels/gemm_bf16.h"
+#include "kernels/gemm_widened.h"
 #include "mquant/error.h"
 #include "runtime/row_runner.h"
 #include "support/timer.h"
