@@ -66,13 +66,15 @@ std::string Report::json(double seconds, const CalibrationStore& store,
   report["linears"] = nlohmann::ordered_json::object();
   for (const std::string& name : store.done()) {
     const StoredBlock block = store.read(name);
-    for (const auto& [linear, stored] : block.linears) {
+    const auto add = [&](const std::string& linear, const StoredLinear& stored) {
       nlohmann::ordered_json& entry = report["linears"][name + "." + linear];
       entry["scheme"] = stored.quantized ? stored.quantized->scheme.name() : "float";
       const auto figures = block.figures.find(linear);
-      if (figures == block.figures.end()) continue;
+      if (figures == block.figures.end()) return;
       for (const auto& [figure, value] : figures->second) entry[figure] = value;
-    }
+    };
+    for (const auto& [linear, stored] : block.linears) add(linear, stored);
+    for (const auto& [table, stored] : block.embeddings) add(table, stored);
   }
   return report.dump(2) + "\n";
 }
