@@ -12,6 +12,7 @@ readonly mquant=${MQUANT:-build/release/bin/mquant}
 readonly per_class=(--set calibrate-scales.granularity=per_class)
 # The default recipe, its decoder alone and to nearest: what the step before has, and outlier columns apart.
 readonly decoder=(--recipe w4a8 --set schemes.patch_embed=float --set schemes.vision=float --set schemes.projector=float
+                  --set schemes.embed=float --set schemes.head=float
                   --set drop=bake-means --set rotate.vision=false --set rotate-online.vision=false)
 readonly nearest=(--set round.method=rtn --set round.clip=false --set calibration.samples=64
                   --set calibration.propagate=float)
