@@ -66,15 +66,15 @@ std::string Report::json(double seconds, const CalibrationStore& store,
   report["linears"] = nlohmann::ordered_json::object();
   for (const std::string& name : store.done()) {
     const StoredBlock block = store.read(name);
-    const auto add = [&](const std::string& linear, const StoredLinear& stored) {
-      nlohmann::ordered_json& entry = report["linears"][name + "." + linear];
+    const auto add = [&](const char* kind, const std::string& part, const StoredLinear& stored) {
+      nlohmann::ordered_json& entry = report[kind][name + "." + part];
       entry["scheme"] = stored.quantized ? stored.quantized->scheme.name() : "float";
-      const auto figures = block.figures.find(linear);
+      const auto figures = block.figures.find(part);
       if (figures == block.figures.end()) return;
       for (const auto& [figure, value] : figures->second) entry[figure] = value;
     };
-    for (const auto& [linear, stored] : block.linears) add(linear, stored);
-    for (const auto& [table, stored] : block.embeddings) add(table, stored);
+    for (const auto& [linear, stored] : block.linears) add("linears", linear, stored);
+    for (const auto& [table, stored] : block.embeddings) add("embeddings", table, stored);
   }
   return report.dump(2) + "\n";
 }

@@ -6,8 +6,12 @@
 
 #include "eval/loaded_model.h"
 #include "mquant/artifact.h"
+#include "mquant/checkpoint.h"
+#include "mquant/compile.h"
+#include "mquant/error.h"
 #include "nn/embedding.h"
 #include "nn/stored.h"
+#include "nn/tensors.h"
 #include "quant/round_to_nearest.h"
 #include "tests/pipeline/runs.h"
 #include "tests/support/files.h"
@@ -23,9 +27,7 @@ TestData tied_model() {
 /// The default recipe without what makes the head another matrix than the embeddings.
 const std::vector<std::string> kNothingSeparates = {"drop=fold-norms", "drop=bake-means", "drop=rotate"};
 
-const QuantizedLinear& codes_of_head(const StoredBlock& head) {
-  return *head.linears.at("head").quantized;
-}
+const QuantizedLinear& codes_of_head(const StoredBlock& head) { return *head.linears.at("head").quantized; }
 
 BlockPlan planned(const Plan& plan, const std::string& block) {
   return *std::ranges::find(plan.blocks, block, &BlockPlan::name);
@@ -54,7 +56,8 @@ TEST(Ends, AHeadThatNothingSeparatesHasTheCodesOfTheEmbeddingsAndIsStoredOnce) {
   const Checkpoint tensors = Checkpoint::open(directory / "artifact");
   const std::string module = "model.language_model.embed_tokens";
   EXPECT_FALSE(tensors.has(module + ".weight"));
-  for (const std::string& name : tensors.names()) EXPECT_THAT(name, testing::Not(testing::HasSubstr("lm_head")));
+  for (const std::string& name : tensors.names())
+    EXPECT_THAT(name, testing::Not(testing::HasSubstr("lm_head")));
 
   const Plan plan = plan_of(tied_model(), kNothingSeparates);
   EXPECT_EQ(planned(plan, "embed").scheme, "w8a16");
@@ -132,7 +135,8 @@ std::string block_after(const std::vector<std::string>& overrides, const std::st
 TEST(Ends, LaterBlocksSeeTheRowsOfTheCodesWhereTheySeeQuantizedBlocks) {
   for (const char* propagate : {"quantized", "float"}) {
     const std::string seen = std::string("calibration.propagate=") + propagate;
-    const bool same = block_after({seen}, "decoder.0") == block_after({seen, "schemes.embed=float"}, "decoder.0");
+    const bool same =
+        block_after({seen}, "decoder.0") == block_after({seen, "schemes.embed=float"}, "decoder.0");
     EXPECT_EQ(same, std::string(propagate) == "float") << propagate;
   }
 }
@@ -144,10 +148,13 @@ TEST(Ends, AreRoundedToNearestWhateverTheMethodOfTheOthers) {
 }
 
 TEST(Ends, RowsOfEmbeddingsAreCodesTimesTheRowsScale) {
-  const QuantizedLinear table{
-      .out = 3, .in = 2, .scheme = {8, 16}, .codes = {1, -2, 127, 0, -127, 5}, .weight_scale = {0.5F, 2, 0.25F}};
+  const QuantizedLinear table{.out = 3,
+                              .in = 2,
+                              .scheme = {8, 16},
+                              .codes = {1, -2, 127, 0, -127, 5},
+                              .weight_scale = {0.5F, 2, 0.25F}};
   const at::Tensor rows = embedding_rows(table, {2, 0, 2});
-  EXPECT_TRUE(rows.equal(dequantized(table).index_select(0, at::tensor({2, 0, 2}, at::kLong))));
+  EXPECT_TRUE(rows.equal(dequantized(table).index_select(0, index_tensor({2, 0, 2}))));
   EXPECT_EQ(rows[1][1].item<float>(), -1.0F);
   for (const std::int64_t id : {-1, 3}) EXPECT_THROW(embedding_rows(table, {id}), Error) << id;
 }
