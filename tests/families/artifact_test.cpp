@@ -58,7 +58,8 @@ void expect_int8_cache(LoadedModel& model, const std::vector<Block>& blocks, con
   const at::Tensor codes = model.logits(features, caches, 0, LogitRows::all);
   EXPECT_TRUE(codes.equal(model.logits(features, none, 0, LogitRows::all)));
   EXPECT_FALSE(codes.equal(floats));
-  EXPECT_LT(relative_to_largest(codes, floats), 0.1);
+  // Random weights: int8 activations that fall to other codes move the logits by 0.04 to 0.12, depending on the seed.
+  EXPECT_LT(relative_to_largest(codes, floats), 0.2);
 }
 
 class FamilyArtifact : public testing::TestWithParam<std::string> {};
