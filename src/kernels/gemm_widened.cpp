@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 #include "kernels/cpu.h"
 #include "kernels/vector.h"
@@ -11,11 +12,11 @@ namespace mquant {
 namespace {
 
 constexpr std::int64_t kLanes = VectorOf<float>::lanes;
-constexpr int kSums = 4;        // vectors of partial sums: input i goes to lane i % 8 of sum i / 8 % 4
+constexpr int kSums = 4;        // vectors of partial sums, of which each lane has every 32nd input
 constexpr int kRowsAtOnce = 4;  // that share a widened weight
 
 typedef std::uint16_t HalfWords __attribute__((vector_size(16), aligned(2), may_alias));
-typedef std::int8_t Codes __attribute__((vector_size(16), aligned(1), may_alias));
+typedef std::int32_t Words __attribute__((vector_size(32), aligned(1), may_alias));
 
 /// Weights of kSums vectors.
 struct Widened {
@@ -31,21 +32,27 @@ struct Widened {
   }
   return weights;
 }
-/// By way of int16: GCC 12 takes eight bytes at a time apart one by one.
+/// Code 4 l + s in lane l of vector s: bytes are taken out of their words by shifts, which are cheaper than moving them to
+/// lanes of their own.  Rows of x come in that order (interleaved).
 [[gnu::always_inline]] inline Widened widened(const std::int8_t* w) {
+  static_assert(std::endian::native == std::endian::little && kSums == sizeof(std::int32_t));
   Widened weights{};
-#pragma GCC unroll 2
-  for (int s = 0; s < kSums; s += 2) {
-    const auto codes = *reinterpret_cast<const Codes*>(w + s * kLanes);
-    const auto words = __builtin_convertvector(codes, Vector<std::int16_t>);
-    const auto low = __builtin_shufflevector(words, words, 0, 1, 2, 3, 4, 5, 6, 7);
-    const auto high = __builtin_shufflevector(words, words, 8, 9, 10, 11, 12, 13, 14, 15);
-    weights.of[s] =
-        __builtin_convertvector(__builtin_convertvector(low, Vector<std::int32_t>), Vector<float>);
-    weights.of[s + 1] =
-        __builtin_convertvector(__builtin_convertvector(high, Vector<std::int32_t>), Vector<float>);
-  }
+  const Vector<std::int32_t> words = *reinterpret_cast<const Words*>(w);
+#pragma GCC unroll 4
+  for (int s = 0; s < kSums; ++s)
+    weights.of[s] = __builtin_convertvector((words << (24 - 8 * s)) >> 24, Vector<float>);
   return weights;
+}
+
+/// Rows whose every 32 inputs stand as widened() puts out codes; those behind the last 32 stay.
+std::vector<float> interleaved(const float* x, std::int64_t rows, std::int64_t in) {
+  constexpr std::int64_t kBlock = kSums * kLanes;
+  std::vector<float> y(x, x + rows * in);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t i = 0; i + kBlock <= in; i += kBlock)
+      for (std::int64_t j = 0; j < kBlock; ++j)
+        y[static_cast<std::size_t>(r * in + i + j % kSums * kLanes + j / kSums)] = x[r * in + i + j];
+  return y;
 }
 
 [[gnu::always_inline]] inline float number(std::uint16_t w) {
@@ -112,7 +119,6 @@ template <class Weight>
 template <class Weight>
 void gemm(const float* x, std::int64_t rows, const Weight* w, const float* scale, std::int64_t out,
           std::int64_t in, float* y, std::int64_t stride) {
-  require(rows >= 0 && out >= 0 && in >= 0 && stride >= out, "a product of ", rows, " x ", out, " x ", in);
   auto* run = gemm_portable<Weight>;
 #if defined(__x86_64__)
   if (cpu_level() >= CpuLevel::avx2) run = gemm_avx2<Weight>;
@@ -120,16 +126,22 @@ void gemm(const float* x, std::int64_t rows, const Weight* w, const float* scale
   run(x, rows, w, scale, out, in, y, stride);
 }
 
+void check_sizes(std::int64_t rows, std::int64_t out, std::int64_t in, std::int64_t stride) {
+  require(rows >= 0 && out >= 0 && in >= 0 && stride >= out, "a product of ", rows, " x ", out, " x ", in);
+}
+
 }  // namespace
 
 void gemm_bf16(const float* x, std::int64_t rows, const std::uint16_t* w, std::int64_t out, std::int64_t in,
                float* y, std::int64_t stride) {
+  check_sizes(rows, out, in, stride);
   gemm(x, rows, w, nullptr, out, in, y, stride);
 }
 
 void gemm_f32_s8(const float* x, std::int64_t rows, const std::int8_t* w, const float* scale,
                  std::int64_t out, std::int64_t in, float* y, std::int64_t stride) {
-  gemm(x, rows, w, scale, out, in, y, stride);
+  check_sizes(rows, out, in, stride);
+  gemm(interleaved(x, rows, in).data(), rows, w, scale, out, in, y, stride);
 }
 
 }  // namespace mquant

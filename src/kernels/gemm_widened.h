@@ -16,7 +16,7 @@ namespace mquant {
 void gemm_bf16(const float* x, std::int64_t rows, const std::uint16_t* w, std::int64_t out, std::int64_t in,
                float* y, std::int64_t stride);
 
-/// y[r, o] = scale[o] (sum_i x[r, i] w[o, i]), the sum as above and scaled at its end.
+/// y[r, o] = scale[o] (sum_i x[r, i] w[o, i]): in float32, scaled at the end; as above, but for the order of the sum.
 ///
 /// @param w      [out, in], codes, contiguous
 /// @param scale  [out]
