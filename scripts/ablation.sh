@@ -12,6 +12,7 @@ readonly mquant=${MQUANT:-build/release/bin/mquant}
 readonly per_class=(--set calibrate-scales.granularity=per_class)
 # The default recipe, its decoder alone and to nearest: what the step before has, and outlier columns apart.
 readonly decoder=(--recipe w4a8 --set schemes.patch_embed=float --set schemes.vision=float --set schemes.projector=float
+                  --set schemes.embed=float --set schemes.head=float
                   --set drop=bake-means --set rotate.vision=false --set rotate-online.vision=false)
 readonly nearest=(--set round.method=rtn --set round.clip=false --set calibration.samples=64
                   --set calibration.propagate=float)
@@ -37,7 +38,7 @@ step rotation "rotations" --recipe rotate-w4a8-static
 step msq "rotations + MSQ" --recipe rotate-w4a8-static "${per_class[@]}"
 step rms "rotations + MSQ + RMS" "${decoder[@]}" "${nearest[@]}"
 step gptq "rotations + MSQ + RMS + GPTQ" "${decoder[@]}"
-step w4a8 "all of it, the vision tower in W8A8 too" --recipe w4a8
+step w4a8 "all of it, the vision tower in W8A8 too, embeddings and head in 8 bits" --recipe w4a8
 
 python3 - "$output" "${names[@]}" <<'PYTHON'
 import json

@@ -45,7 +45,8 @@ struct StoredBlock {
   std::map<std::string, StoredLinear> linears;
   std::map<std::string, StoredNorm> norms;
   std::map<std::string, TensorData> params;
-  std::optional<KvScales> kv_scales;  // of an int8 key-value cache
+  std::map<std::string, StoredLinear> embeddings;  // tables of embeddings that are codes; `params` lacks them
+  std::optional<KvScales> kv_scales;               // of an int8 key-value cache
   std::map<std::string, std::map<std::string, double>>
       figures;                               // by linear: "weight_sqnr_db", "output_sqnr_db", ...
   std::map<std::string, double> self_check;  // of the block as a whole; empty: not checked

@@ -55,6 +55,9 @@ class Block {
   std::map<std::string, Linear, std::less<>> linears;
   std::map<std::string, NormWeights, std::less<>> norms;
   std::map<std::string, at::Tensor, std::less<>> params;
+  /// Tables of embeddings as codes, by parameter: set by `round`; the forward pass then takes their rows.  Read back, they
+  /// are all that is left: the parameter itself is undefined.
+  std::map<std::string, std::shared_ptr<const QuantizedLinear>, std::less<>> embeddings;
   std::map<Space, Frame> frames;
   std::optional<KvScales> kv_scales;  // set by `calibrate-kv`; used by an int8 cache, not without one
   bool run_float = false;             // ignore `quantized` in the forward pass

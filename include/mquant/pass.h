@@ -45,6 +45,8 @@ class Pass {
   virtual ~Pass() = default;
   /// Weights of a whole block, before any data is run through it.
   virtual void run(Block&, PassContext&) {}
+  /// Weights of a block that is rounded without its inputs (model/ends.h), once the rest has its stored type.
+  virtual void run_weights(Block&, PassContext&) {}
   /// One group of linears, once its inputs are known; called in order of execution.
   virtual void run_group(Block&, const LinearGroup&, GroupInputs&, PassContext&) {}
   /// Keys and values of a block with attention, once the linears that make them are final.

@@ -36,7 +36,7 @@ StoredBlock Artifact::read(const std::string& block) const {
   stored.name = block;
   for (const Matrix& matrix : impl_->opened.matrices(spec)) impl_->opened.read_matrix(matrix, spec, stored);
   for (const NormSpec& norm : spec.norms) impl_->opened.read_norm(norm, stored);
-  for (const ParamSpec& param : spec.params) impl_->opened.read_param(param, stored);
+  for (const ParamSpec& param : spec.params) impl_->opened.read_param(param, spec, stored);
   impl_->opened.read_kv_scales(spec, stored);
   return stored;
 }

@@ -35,6 +35,14 @@ std::string digest_of(const TensorData& data) {
   return cat(dtype_name(data.dtype), sha256_hex(std::span<const std::byte>(data.bytes)));
 }
 
+/// Of the weight alone: two matrices with the same one may share its tensors.
+std::string digest_of(const StoredLinear& linear) {
+  if (!linear.quantized || linear.quantized->scheme.weight_bits == 16) return digest_of(linear.weight);
+  const QuantizedLinear& q = *linear.quantized;
+  return cat("codes of ", q.scheme.weight_bits, " bits ", sha256_hex(std::as_bytes(std::span(q.codes))), " ",
+             sha256_hex(std::as_bytes(std::span(q.weight_scale))));
+}
+
 std::int64_t byte_count(const std::vector<NamedTensor>& tensors) {
   std::int64_t bytes = 0;
   for (const NamedTensor& tensor : tensors) bytes += static_cast<std::int64_t>(tensor.data.bytes.size());
@@ -87,7 +95,11 @@ class Writer {
   void write_block(const BlockSpec& spec, StoredBlock block) {
     for (const Matrix& matrix : matrices_of(spec, names_)) write_matrix(matrix, spec, block);
     for (const NormSpec& norm : spec.norms) write_norm(norm, spec, block);
-    for (const ParamSpec& param : spec.params) write_param(param, spec, block);
+    for (const ParamSpec& param : spec.params)
+      if (block.embeddings.contains(param.name))
+        write_embedding(param, block);
+      else
+        write_param(param, spec, block);
     if (!block.kv_scales) return;
     expect_sizes(*block.kv_scales, spec.attention, cat("block '", spec.name, "': kv_cache"));
     manifest_["kv_cache"][spec.name] = kv_scales_json(*block.kv_scales);
@@ -106,26 +118,33 @@ class Writer {
       OrderedJson told = {{"block", spec.name}, {"linear", part->name}};
       if (matrix.parts.size() > 1)
         told["rows"] = runs_of(fused_rows(part->weight, spec.attention, matrix.out));
-      told["figures"] = OrderedJson::object();
-      for (const auto& [figure, value] : block.figures[part->name])
-        told["figures"][figure] = number_json(value);
+      told["figures"] = figures_json(block, part->name);
       entry["parts"].push_back(std::move(told));
     }
-    const bool coded = linear.quantized && linear.quantized->scheme.weight_bits != 16;
     if (!matrix.tied_to.empty() && is_still_tied(matrix, linear)) {
-      entry["tied_to"] = matrix.tied_to;
-      linear.weight = {};  // its bytes are stored once, under the other name
-    } else if (!matrix.tied_to.empty()) {
-      untied_ = true;
+      entry["tied_to"] = matrix.tied_to;  // its weight is stored once, under the other name
+      if (linear.bias) add(matrix.bias, view_of(linear.bias));
+    } else {
+      untied_ = untied_ || !matrix.tied_to.empty();
+      add_matrix(matrix, std::move(linear));
     }
-    if (entry.contains("tied_to")) return write_tied(matrix, std::move(linear), std::move(entry));
+    manifest_["linears"][matrix.module] = std::move(entry);
+  }
+
+  static OrderedJson figures_json(StoredBlock& block, const std::string& linear) {
+    OrderedJson figures = OrderedJson::object();
+    for (const auto& [figure, value] : block.figures[linear]) figures[figure] = number_json(value);
+    return figures;
+  }
+
+  void add_matrix(const Matrix& matrix, StoredLinear linear) {
+    const bool coded = linear.quantized && linear.quantized->scheme.weight_bits != 16;
     const std::vector<NamedTensor> tensors = encode_matrix(matrix, std::move(linear), dialect_);
     if (coded) {
       quantized_weights_ += matrix.out * matrix.in;
       weight_bytes_ += byte_count(tensors);
     }
     add_all(tensors);
-    manifest_["linears"][matrix.module] = std::move(entry);
   }
 
   /// Tensors of the source that went into this linear: a fused one is not stored again, a layer scale is all ones.
@@ -137,19 +156,28 @@ class Writer {
     if (described_.insert(name).second) add(name, view_of(filled(1, {out}, dtype_in(*input_.source, name))));
   }
 
-  /// Nothing of the matrix is stored but a bias, if it has one.
-  void write_tied(const Matrix& matrix, StoredLinear linear, OrderedJson entry) {
-    if (linear.bias) add(matrix.bias, view_of(linear.bias));
-    manifest_["linears"][matrix.module] = std::move(entry);
-  }
-
-  /// Was the head one tensor with the embeddings in the source, and is it still the same bytes?
+  /// Was the head one tensor with the embeddings in the source, and is it still the same bytes, of floats or of codes?
   bool is_still_tied(const Matrix& matrix, const StoredLinear& linear) const {
-    const bool plain =
-        !linear.quantized && !linear.rotation && !matrix.transposed && matrix.stored_shape.empty();
+    const bool weight_alone = !linear.quantized || (linear.quantized->scheme.activation_bits == 16 &&
+                                                    linear.quantized->split.empty());
+    const bool plain = weight_alone && !linear.rotation && !matrix.transposed && matrix.stored_shape.empty();
     const auto it = tied_.find(matrix.tied_to);
     return plain && !input_.source->has(matrix.tensor) && it != tied_.end() &&
-           it->second == digest_of(linear.weight);
+           it->second == digest_of(linear);
+  }
+
+  void write_embedding(const ParamSpec& spec, StoredBlock& block) {
+    const Matrix matrix = embedding_matrix(spec, names_);
+    StoredLinear table = std::move(block.embeddings.at(spec.name));
+    described_.insert(matrix.tensor);
+    if (const auto tied = tied_.find(matrix.tensor); tied != tied_.end()) tied->second = digest_of(table);
+    OrderedJson entry = matrix_entry(matrix, table, dialect_);
+    OrderedJson part = {{"block", block.name}, {"linear", spec.name}};
+    part["figures"] = figures_json(block, spec.name);
+    entry["parts"] = OrderedJson::array();
+    entry["parts"].push_back(std::move(part));
+    add_matrix(matrix, std::move(table));
+    manifest_["embeddings"][matrix.module] = std::move(entry);
   }
 
   void write_norm(const NormSpec& spec, const BlockSpec& block_spec, const StoredBlock& block) {

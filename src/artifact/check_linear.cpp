@@ -150,6 +150,16 @@ void check_linear(const StoredLinear& linear, const std::string& where, ErrorKin
   check_linear(linear, linear.weight.shape[0], linear.weight.shape[1], where, kind);
 }
 
+void check_embedding(const StoredLinear& table, const std::string& where, ErrorKind kind) {
+  const Place at{where, kind};
+  at.expect(table.quantized && table.quantized->scheme.name() == "w8a16",
+            "embeddings: expected the scheme w8a16, found ",
+            table.quantized ? table.quantized->scheme.name() : "float");
+  at.expect(!table.weight && !table.bias && !table.rotation && table.quantized->split.empty(),
+            "embeddings: expected codes and scales alone, found a weight, bias, rotation or split columns");
+  check_linear(table, table.quantized->out, table.quantized->in, where, kind);
+}
+
 void check_norm(const StoredNorm& norm, const std::string& where, ErrorKind kind) {
   const Place at{where, kind};
   at.expect(std::isfinite(norm.eps) && norm.eps >= 0, "eps: expected a small positive number, found ",

@@ -15,6 +15,8 @@ void check_linear(const StoredLinear& linear, const std::string& where, ErrorKin
 /// Also that the float tensors are floats of [out, in] and [out]; sizes as described.
 void check_linear(const StoredLinear& linear, std::int64_t out, std::int64_t in, const std::string& where,
                   ErrorKind kind);
+/// Also that it is a table of embeddings: 8-bit codes, float activations, and nothing beside them.
+void check_embedding(const StoredLinear& table, const std::string& where, ErrorKind kind);
 void check_norm(const StoredNorm& norm, const std::string& where, ErrorKind kind);
 
 /// Largest class scale; nullopt if there is none.

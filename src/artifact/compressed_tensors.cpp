@@ -168,6 +168,10 @@ std::string compressed_tensors_refuses(const ExportInput& input) {
     for (const Matrix& matrix : matrices_of(spec, names))
       if (const std::string reason = why_not(matrix, block, dtype); !reason.empty())
         return cat("'", matrix.module, "' ", reason);
+    for (const ParamSpec& param : spec.params)
+      if (block.embeddings.contains(param.name))
+        return cat("'", module_of(names.of(param)),
+                   "' has embeddings in 8 bits, where engines look for floats (schemes.embed=float)");
     for (const NormSpec& norm : spec.norms)
       if (const auto it = block.norms.find(norm.name); it != block.norms.end())
         if (const std::string reason = why_not(norm, it->second); !reason.empty())

@@ -127,8 +127,25 @@ OnlineRotation decode_rotation(const Tensors& tensors, const Fields& entry) {
   return rotation;
 }
 
-TensorData decode_weight(const Checkpoint& artifact, const Matrix& matrix) {
-  const bool tied = !artifact.has(matrix.tensor) && !matrix.tied_to.empty();
+/// Is the weight that of the embeddings?  Only the manifest says so; the tensors must agree.
+bool decode_tie(const Tensors& tensors, const Checkpoint& artifact, const Matrix& matrix,
+                const Fields& entry) {
+  if (!entry.has("tied_to")) return false;
+  if (matrix.tied_to.empty() || entry.text("tied_to") != matrix.tied_to)
+    fail(ErrorKind::input, entry.where(), ": 'tied_to': expected ",
+         matrix.tied_to.empty() ? std::string("none") : cat("'", matrix.tied_to, "'"), ", found '",
+         printable(entry.text("tied_to")), "'");
+  if (entry.text("scheme").ends_with("a8") || entry.has("split") || entry.has("rotation"))
+    fail(ErrorKind::input, entry.where(),
+         ": 'tied_to': expected float activations, no split columns and no rotation");
+  for (const std::string& name : {matrix.tensor, tensors.name("weight_packed"), tensors.name("weight_scale")})
+    if (artifact.has(name))
+      fail(ErrorKind::input, "tensor '", name, "': expected none beside '", matrix.tied_to,
+           "', to which the manifest ties it");
+  return true;
+}
+
+TensorData decode_weight(const Checkpoint& artifact, const Matrix& matrix, bool tied) {
   const std::string& name = tied ? matrix.tied_to : matrix.tensor;
   const TensorView view = artifact.get(name);
   const std::vector<std::int64_t> shape = !matrix.stored_shape.empty() ? matrix.stored_shape
@@ -155,9 +172,11 @@ void expect_told(const Fields& entry, const char* key, const TensorData& data) {
 StoredLinear decode_matrix(const Checkpoint& artifact, const Matrix& matrix, const Fields& entry,
                            const Dialect& dialect) {
   const Tensors tensors(artifact, matrix.module);
+  const bool tied = decode_tie(tensors, artifact, matrix, entry);
   if (entry.integer("out", 1, kLargest) != matrix.out || entry.integer("in", 1, kLargest) != matrix.in)
     fail(ErrorKind::input, entry.where(), ": expected ", matrix.out, " x ", matrix.in, " by config.json");
   StoredLinear linear;
+  const std::string holder = tied ? module_of(matrix.tied_to) : matrix.module;
   const QuantScheme scheme{static_cast<int>(entry.integer("weight_bits", 4, 16)),
                            static_cast<int>(entry.integer("activation_bits", 8, 16))};
   if (scheme.name() != entry.text("scheme"))
@@ -167,7 +186,7 @@ StoredLinear decode_matrix(const Checkpoint& artifact, const Matrix& matrix, con
     q.out = matrix.out;
     q.in = matrix.in;
     q.scheme = scheme;
-    if (scheme.weight_bits != 16) decode_codes(tensors, q, entry, dialect);
+    if (scheme.weight_bits != 16) decode_codes({artifact, holder}, q, entry, dialect);
     if (scheme.activation_bits != 16) {
       q.input_scales = class_scales_from(entry.object("input_scales"));
       check_input_scales(tensors, q, dialect);
@@ -175,7 +194,7 @@ StoredLinear decode_matrix(const Checkpoint& artifact, const Matrix& matrix, con
     if (entry.has("split")) q.split = decode_split(tensors, entry.object("split"), q);
   }
   if (entry.has("rotation")) linear.rotation = decode_rotation(tensors, entry.object("rotation"));
-  if (scheme.weight_bits == 16) linear.weight = decode_weight(artifact, matrix);
+  if (scheme.weight_bits == 16) linear.weight = decode_weight(artifact, matrix, tied);
   expect_told(entry, "weight_dtype", linear.weight);
   if (matrix.describes_bias || artifact.has(matrix.bias)) linear.bias = copy_of(artifact.get(matrix.bias));
   expect_told(entry, "bias_dtype", linear.bias);

@@ -130,6 +130,18 @@ std::vector<Matrix> matrices_of(const BlockSpec& block, const OfficialNames& nam
   return matrices;
 }
 
+Matrix embedding_matrix(const ParamSpec& table, const OfficialNames& names) {
+  require(table.shape.size() == 2 && table.source.stored_shape.empty(), "parameter '", table.name,
+          "' is no matrix, and was made one");
+  Matrix matrix;
+  matrix.tensor = names.of(table);
+  matrix.module = module_of(matrix.tensor);
+  matrix.bias = matrix.module + ".bias";
+  matrix.out = table.shape[0];
+  matrix.in = table.shape[1];
+  return matrix;
+}
+
 StoredLinear join(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block) {
   StoredLinear whole = take(block, matrix.parts[0]->name);
   if (matrix.parts.size() == 1) return whole;

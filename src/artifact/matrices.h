@@ -48,6 +48,9 @@ struct Matrix {
 /// In the order of their first linears.  @throws Error{internal} if the parts do not fill their tensor.
 std::vector<Matrix> matrices_of(const BlockSpec& block, const OfficialNames& names);
 
+/// What a table of embeddings [vocabulary, width] is stored as when it is codes: a matrix without parts.
+Matrix embedding_matrix(const ParamSpec& table, const OfficialNames& names);
+
 /// The linears of `matrix` as one, taken out of `block`.
 /// @throws Error{internal} if the parts differ in scheme, input scales or rotation, or have split columns
 StoredLinear join(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block);

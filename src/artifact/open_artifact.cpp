@@ -2,9 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "artifact/check_linear.h"
 #include "artifact/formats.h"
 #include "artifact/kv_scales.h"
 #include "artifact/manifest.h"
+#include "model/ends.h"
 #include "mquant/error.h"
 #include "support/strings.h"
 
@@ -59,6 +61,10 @@ void OpenArtifact::read_matrix(const Matrix& matrix, const BlockSpec& spec, Stor
   const Fields entry = linears.object(matrix.module);
   in_context(directory_.string(),
              [&] { separate(matrix, spec, decode_matrix(tensors_, matrix, entry, dialect_), block); });
+  read_figures(entry, block);
+}
+
+void OpenArtifact::read_figures(const Fields& entry, StoredBlock& block) {
   for (const Json& part : entry.at("parts")) {
     const Fields fields(part, entry.where());
     const Fields figures = fields.object("figures");
@@ -82,8 +88,11 @@ void OpenArtifact::read_norm(const NormSpec& norm, StoredBlock& block) const {
   });
 }
 
-void OpenArtifact::read_param(const ParamSpec& param, StoredBlock& block) const {
+void OpenArtifact::read_param(const ParamSpec& param, const BlockSpec& spec, StoredBlock& block) const {
   const std::string name = names_.of(param);
+  if (is_embedding(spec, param.name) && manifest_->contains("embeddings") &&
+      (*manifest_)["embeddings"].contains(module_of(name)))
+    return read_embedding(embedding_matrix(param, names_), param, block);
   if (param.source.optional && !tensors_.has(name)) return;
   const TensorView view = tensors_.get(name);
   const std::vector<std::int64_t>& shape =
@@ -93,6 +102,29 @@ void OpenArtifact::read_param(const ParamSpec& param, StoredBlock& block) const 
     fail(ErrorKind::input, directory_.string(), ": tensor '", name, "': expected finite numbers");
   block.params[param.name] = copy_of(view);
   block.params[param.name].shape = param.shape;
+}
+
+void OpenArtifact::read_embedding(const Matrix& matrix, const ParamSpec& param, StoredBlock& block) const {
+  in_context(directory_.string(), [&] {
+    const Fields entry =
+        Fields((*manifest_)["embeddings"], cat(kManifestFile, ": embeddings")).object(matrix.module);
+    StoredLinear table = decode_matrix(tensors_, matrix, entry, dialect_);
+    check_embedding(table, cat("'", matrix.tensor, "'"), ErrorKind::input);
+    for (const Json& part : entry.at("parts"))
+      if (const std::string name = Fields(part, entry.where()).text("linear"); name != param.name)
+        fail(ErrorKind::input, entry.where(), ": expected the part '", param.name, "', found '",
+             printable(name), "'");
+    read_figures(entry, block);
+    block.embeddings[param.name] = std::move(table);
+  });
+}
+
+std::vector<std::string> OpenArtifact::embedding_modules() const {
+  std::vector<std::string> modules;
+  for (const BlockSpec& spec : model_.blocks)
+    for (const ParamSpec& param : spec.params)
+      if (is_embedding(spec, param.name)) modules.push_back(module_of(names_.of(param)));
+  return modules;
 }
 
 void OpenArtifact::read_kv_scales(const BlockSpec& spec, StoredBlock& block) const {

@@ -27,14 +27,19 @@ class OpenArtifact {
   const BlockSpec& block(const std::string& name) const;  ///< Error{usage} if there is none
 
   std::vector<Matrix> matrices(const BlockSpec& spec) const { return matrices_of(spec, names_); }
+  /// Module of each parameter that the manifest may list under "embeddings".
+  std::vector<std::string> embedding_modules() const;
   /// Each reads one piece into `block`.  @throws Error{input} naming the tensor
   void read_matrix(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block) const;
   void read_norm(const NormSpec& norm, StoredBlock& block) const;
-  void read_param(const ParamSpec& param, StoredBlock& block) const;
+  void read_param(const ParamSpec& param, const BlockSpec& spec, StoredBlock& block) const;
   void read_kv_scales(const BlockSpec& spec, StoredBlock& block) const;
 
  private:
   NormNames names_of(const NormSpec& norm) const;
+  void read_embedding(const Matrix& matrix, const ParamSpec& param, StoredBlock& block) const;
+  /// The figures that an entry's parts tell.
+  static void read_figures(const Fields& entry, StoredBlock& block);
 
   ModelSpec model_;
   std::filesystem::path directory_;

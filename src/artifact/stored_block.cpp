@@ -54,6 +54,7 @@ OrderedJson record_json(const StoredBlock& block) {
   json["params"] = OrderedJson::array();
   for (const auto& [name, param] : block.params) json["params"].push_back(name);
   for (const auto& [figure, value] : block.self_check) json["self_check"][figure] = number_json(value);
+  for (const auto& [name, table] : block.embeddings) json["embeddings"][name] = linear_json(table);
   if (block.kv_scales) json["kv_cache"] = kv_scales_json(*block.kv_scales);
   for (const auto& [linear, figures] : block.figures) {
     json["figures"][linear] = OrderedJson::object();
@@ -255,6 +256,12 @@ BlockDigests write_stored_block(const StoredBlock& block, const std::filesystem:
     require(static_cast<bool>(param), "block '", block.name, "': parameter '", name, "' is empty");
     shard.add(cat("param.", name), param);
   }
+  for (const auto& [name, table] : block.embeddings) {
+    check_embedding(table, cat("block '", block.name, "': parameter '", name, "'"), ErrorKind::internal);
+    require(!block.params.contains(name), "block '", block.name, "': parameter '", name,
+            "' is both codes and floats");
+    add_linear(shard, cat("embedding.", name, "."), table);
+  }
   if (block.kv_scales)
     check_kv_scales(*block.kv_scales, cat("block '", block.name, "': kv_cache"), ErrorKind::internal);
   const std::string record = record_json(block).dump(1) + "\n";
@@ -280,6 +287,16 @@ StoredBlock read_stored_block(const std::filesystem::path& shard, const std::fil
     if (!reader.has(cat("param.", name)))
       fail(ErrorKind::input, shard.string(), ": no parameter '", printable(name), "'");
     block.params[name] = reader.large(cat("param.", name));
+  }
+  if (fields.has("embeddings")) {
+    const Fields tables = fields.object("embeddings");
+    for (const auto& [name, value] : tables.json().items()) {
+      const Fields entry = tables.object(name);
+      block.embeddings[name] = read_linear(reader, cat("embedding.", name, "."), entry);
+      if (detail == Detail::whole) check_embedding(block.embeddings[name], entry.where(), ErrorKind::input);
+      if (block.params.contains(name))
+        fail(ErrorKind::input, entry.where(), ": '", printable(name), "' is both codes and floats");
+    }
   }
   if (fields.has("kv_cache")) block.kv_scales = kv_scales_from(fields.object("kv_cache"));
   for (const auto& [linear, value] : figures.json().items()) {

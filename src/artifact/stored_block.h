@@ -2,7 +2,7 @@
 //
 //   linear.NAME.codes I8 [out, in]   .weight_scale F32 [out]   .weight, .bias   .rotation_signs I8 [size]
 //   linear.NAME.split_codes I8 [k, out]   .split_weight_scale F32 [k]   or .split_values F32 [k, out]
-//   norm.NAME.scale, .shift          param.NAME
+//   norm.NAME.scale, .shift          param.NAME          embedding.NAME.codes, .weight_scale: as of a linear
 #pragma once
 
 #include <filesystem>

@@ -102,10 +102,11 @@ class Verifier {
       }
       StoredBlock block;
       for (const NormSpec& norm : spec.norms) attempt([&] { artifact.read_norm(norm, block); });
-      for (const ParamSpec& param : spec.params) attempt([&] { artifact.read_param(param, block); });
+      for (const ParamSpec& param : spec.params) attempt([&] { artifact.read_param(param, spec, block); });
       attempt([&] { artifact.read_kv_scales(spec, block); });
     }
     check_cache_names();
+    check_embedding_names(artifact.embedding_modules());
     for (const auto& [name, entry] : manifest_["linears"].items())
       if (!modules.contains(name))
         problem(kManifestFile, ": '", printable(name), "' is no linear of the model");
@@ -124,6 +125,14 @@ class Verifier {
       if (spec == model_.blocks.end() || !spec->has_kv_cache())
         problem(kManifestFile, ": kv_cache: '", printable(name), "' is no block with a key-value cache");
     }
+  }
+
+  void check_embedding_names(const std::vector<std::string>& modules) {
+    if (!manifest_.contains("embeddings")) return;
+    for (const auto& [name, entry] : manifest_["embeddings"].items())
+      if (std::ranges::find(modules, name) == modules.end())
+        problem(kManifestFile, ": embeddings: '", printable(name),
+                "' is no table of embeddings of the model");
   }
 
   static void check_parts(const OpenArtifact& artifact, const Matrix& matrix, const BlockSpec& spec) {

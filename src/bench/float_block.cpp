@@ -24,22 +24,27 @@ void multiply_out(const QuantizedLinear& q, std::int64_t o, float* row) {
   }
 }
 
+at::Tensor multiplied_out(const QuantizedLinear& q) {
+  at::Tensor weight = at::empty({q.out, q.in}, at::kFloat);
+  auto* values = weight.data_ptr<float>();
+  at::parallel_for(0, q.out, kRowsAThread, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t o = begin; o < end; ++o) multiply_out(q, o, values + o * q.in);
+  });
+  return weight;
+}
+
 /// W of y = W x, from W' of y = W' (x R):  W = W' R^T, row by row.
 at::Tensor float_weight(const Linear& linear) {
   const QuantizedLinear* q = linear.quantized.get();
   const bool of_codes = q != nullptr && q->scheme.weight_bits != 16;
   if (!of_codes && !linear.rotation) return linear.weight;
-  const std::int64_t out = of_codes ? q->out : linear.weight.size(0),
-                     in = of_codes ? q->in : linear.weight.size(1);
-  at::Tensor weight = of_codes ? at::empty({out, in}, at::kFloat) : linear.weight.clone();
+  at::Tensor weight = of_codes ? multiplied_out(*q) : linear.weight.clone();
+  if (!linear.rotation) return weight;
+  const std::int64_t in = weight.size(1);
   auto* values = weight.data_ptr<float>();
-  const HadamardPlan plan =
-      linear.rotation ? plan_hadamard(linear.rotation.size, linear.rotation.block) : HadamardPlan();
-  at::parallel_for(0, out, kRowsAThread, [&](std::int64_t begin, std::int64_t end) {
-    if (of_codes)
-      for (std::int64_t o = begin; o < end; ++o) multiply_out(*q, o, values + o * in);
-    if (linear.rotation)
-      hadamard_rows(values + begin * in, end - begin, plan, linear.rotation.signs, Direction::inverse);
+  const HadamardPlan plan = plan_hadamard(linear.rotation.size, linear.rotation.block);
+  at::parallel_for(0, weight.size(0), kRowsAThread, [&](std::int64_t begin, std::int64_t end) {
+    hadamard_rows(values + begin * in, end - begin, plan, linear.rotation.signs, Direction::inverse);
   });
   return weight;
 }
@@ -66,6 +71,8 @@ Block float_block(const StoredBlock& stored, const BlockSpec& spec) {
     linear.quantized = nullptr;
     linear.rotation = {};
   }
+  for (const auto& [name, table] : block.embeddings) block.params[name] = multiplied_out(*table);
+  block.embeddings.clear();
   return block;
 }
 

@@ -9,6 +9,7 @@
 
 #include "mquant/error.h"
 #include "nn/attention.h"
+#include "nn/embedding.h"
 #include "nn/linear.h"
 #include "nn/patch_rows.h"
 #include "nn/row_steps.h"
@@ -53,11 +54,7 @@ class Runner {
       case Op::add: return in(step, 0) + in(step, 1);
       case Op::scale: return in(step, 0) * step.factor;
       case Op::attention: return attend(block_, sample_, in(step, 0), in(step, 1), in(step, 2));
-      case Op::embed: {
-        const at::Tensor rows =
-            block_.param(step.name).index_select(0, index_tensor(sample_.features->input_ids));
-        return rows.scalar_type() == at::kBFloat16 ? rows.to(at::kFloat) : rows;
-      }
+      case Op::embed: return embedded(step.name);
       case Op::take: return take_rows(sample_, in(step, 0), step.rows);
       case Op::join: return join_rows(sample_, in(step, 0), in(step, 1));
       case Op::place_visual:
@@ -71,6 +68,14 @@ class Runner {
 
  private:
   at::Tensor in(const Step& step, std::size_t i) const { return found(sample_.registers, step.in[i], spec_); }
+
+  at::Tensor embedded(const std::string& name) const {
+    const std::vector<std::int64_t>& ids = sample_.features->input_ids;
+    const auto codes = block_.embeddings.find(name);
+    if (codes != block_.embeddings.end() && !block_.run_float) return embedding_rows(*codes->second, ids);
+    const at::Tensor rows = block_.param(name).index_select(0, index_tensor(ids));
+    return rows.scalar_type() == at::kBFloat16 ? rows.to(at::kFloat) : rows;
+  }
 
   at::Tensor of_patches(const Step& step) {
     const auto param = [&] { return block_.param(step.name); };

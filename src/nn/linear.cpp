@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "kernels/gemm_int8.h"
+#include "kernels/gemm_widened.h"
 #include "kernels/hadamard.h"
 #include "kernels/quantize_rows.h"
 #include "mquant/error.h"
@@ -112,14 +113,15 @@ at::Tensor integer_product(const QuantizedLinear& q, const at::Tensor& x, const 
   return y;
 }
 
-/// Weight of codes as floats, for inputs that stay float.
-at::Tensor dequantized(const QuantizedLinear& q) {
-  at::Tensor weight = at::empty({q.out, q.in}, at::kFloat);
-  float* out = weight.data_ptr<float>();
-  for (std::int64_t i = 0; i < q.out * q.in; ++i)
-    out[i] = static_cast<float>(q.codes[static_cast<std::size_t>(i)]) *
-             q.weight_scale[static_cast<std::size_t>(i / q.in)];
-  return weight;
+/// y[r, o] = s_w[o] * sum_i x[r, i] q_w[o, i], for inputs that stay float.
+at::Tensor weight_only_product(const QuantizedLinear& q, const at::Tensor& x) {
+  const std::int64_t rows = x.size(0);
+  at::Tensor y = at::empty({rows, q.out}, at::kFloat);
+  at::parallel_for(0, q.out, kOutputsAThread, [&](std::int64_t begin, std::int64_t end) {
+    gemm_f32_s8(x.data_ptr<float>(), rows, q.codes.data() + begin * q.in, q.weight_scale.data() + begin,
+                end - begin, q.in, y.data_ptr<float>() + begin, q.out);
+  });
+  return y;
 }
 
 at::Tensor run_quantized(const Linear& linear, const at::Tensor& x, const std::vector<TokenClass>& classes) {
@@ -132,7 +134,8 @@ at::Tensor run_quantized(const Linear& linear, const at::Tensor& x, const std::v
   for (std::size_t k = 0; k < q.split.channels.size(); ++k) terms.push_back(split_term(q, k, x, classes));
   if (q.scheme.activation_bits != 16)
     return integer_product(q, x, row_scales(q.input_scales, classes), terms, linear.bias);
-  at::Tensor y = at::linear(x, dequantized(q), linear.bias);
+  at::Tensor y = weight_only_product(q, x);
+  if (linear.bias.defined()) y += linear.bias;
   for (const SplitTerm& term : terms)
     for (std::int64_t r = 0; r < y.size(0); ++r) {
       float* row = y.data_ptr<float>() + r * q.out;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "model/ends.h"
 #include "mquant/error.h"
 #include "nn/tensors.h"
 
@@ -17,26 +18,27 @@ at::Tensor optional_tensor(const TensorData& data) {
   return data ? to_tensor(data, at::kFloat) : at::Tensor();
 }
 
-/// Does a step read `name` in a way that takes bfloat16?
-bool may_stay_compact(const BlockSpec& spec, const std::string& name) {
-  return std::ranges::any_of(spec.steps, [&](const Step& step) {
-    return step.name == name && (step.op == Op::embed || (step.op == Op::linear && step.out == "logits"));
-  });
-}
-
 at::ScalarType held_as(const TensorData& data, const BlockSpec& spec, const std::string& name,
                        FloatTensors floats) {
-  const bool compact =
-      floats == FloatTensors::compact && data.dtype == DType::bf16 && may_stay_compact(spec, name);
+  const bool compact = floats == FloatTensors::compact && data.dtype == DType::bf16 &&
+                       (is_embedding(spec, name) || makes_logits(spec, name));
   return compact ? at::kBFloat16 : at::kFloat;
 }
 
 template <class Stored>
-const Stored& stored_part(const std::map<std::string, Stored>& parts, const std::string& name,
-                          const BlockSpec& spec) {
+Stored& stored_part(std::map<std::string, Stored>& parts, const std::string& name, const BlockSpec& spec) {
   const auto it = parts.find(name);
   if (it == parts.end()) fail(ErrorKind::input, "block '", spec.name, "': no '", name, "' is stored");
   return it->second;
+}
+
+std::shared_ptr<const QuantizedLinear> embedding_of(StoredLinear& stored, const ParamSpec& param,
+                                                    const BlockSpec& spec) {
+  if (!is_embedding(spec, param.name) || !stored.quantized ||
+      param.shape != std::vector{stored.quantized->out, stored.quantized->in})
+    fail(ErrorKind::input, "block '", spec.name, "': '", param.name,
+         "' is stored as codes, and is no table of embeddings of that size");
+  return std::make_shared<const QuantizedLinear>(std::move(*stored.quantized));
 }
 
 }  // namespace
@@ -56,20 +58,22 @@ StoredBlock to_stored(const Block& block, DType float_dtype) {
                           to_data(norm.scale, block.spec().norm(name).one_plus ? DType::f32 : float_dtype),
                           to_data(norm.shift, float_dtype)};
   for (const auto& [name, param] : block.params)
-    if (param.defined()) stored.params[name] = to_data(param, float_dtype);
+    if (param.defined() && !block.embeddings.contains(name))
+      stored.params[name] = to_data(param, float_dtype);
+  for (const auto& [name, table] : block.embeddings) stored.embeddings[name].quantized = *table;
   stored.kv_scales = block.kv_scales;
   return stored;
 }
 
-Block from_stored(const StoredBlock& stored, const BlockSpec& spec, FloatTensors floats) {
+Block from_stored(StoredBlock stored, const BlockSpec& spec, FloatTensors floats) {
   Block block(spec);
   for (const LinearSpec& linear_spec : spec.linears) {
-    const StoredLinear& in = stored_part(stored.linears, linear_spec.name, spec);
+    StoredLinear& in = stored_part(stored.linears, linear_spec.name, spec);
     Linear& linear = block.linears[linear_spec.name];
     if (in.weight) linear.weight = to_tensor(in.weight, held_as(in.weight, spec, linear_spec.name, floats));
     linear.bias = optional_tensor(in.bias);
     linear.rotation = in.rotation;
-    if (in.quantized) linear.quantized = std::make_shared<const QuantizedLinear>(*in.quantized);
+    if (in.quantized) linear.quantized = std::make_shared<const QuantizedLinear>(std::move(*in.quantized));
   }
   for (const NormSpec& norm_spec : spec.norms) {
     const StoredNorm& in = stored_part(stored.norms, norm_spec.name, spec);
@@ -77,6 +81,10 @@ Block from_stored(const StoredBlock& stored, const BlockSpec& spec, FloatTensors
   }
   for (const ParamSpec& param : spec.params) {
     at::Tensor& held = block.params[param.name];
+    if (const auto codes = stored.embeddings.find(param.name); codes != stored.embeddings.end()) {
+      block.embeddings[param.name] = embedding_of(codes->second, param, spec);
+      continue;
+    }
     if (param.source.optional && !stored.params.contains(param.name)) continue;
     const TensorData& data = stored_part(stored.params, param.name, spec);
     held = to_tensor(data, held_as(data, spec, param.name, floats));
@@ -103,7 +111,12 @@ void round_to_stored(Block& block, DType stored, bool coded) {
     if (one_plus) norm.scale = norm.scale + 1;
     round(norm.shift);
   }
-  for (auto& [name, param] : block.params) round(param);
+  for (auto& [name, param] : block.params) {
+    if (coded && is_embedding(block.spec(), name))
+      param = param.to(at::kFloat).contiguous();
+    else
+      round(param);
+  }
 }
 
 }  // namespace mquant

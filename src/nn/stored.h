@@ -15,8 +15,7 @@ enum class FloatTensors {
   compact,  ///< the same, but embeddings and the weight that makes logits stay bfloat16 where they are stored so:
   ///< run_step widens what it looks up; the runtime multiplies by them as they are, run_linear does not
 };
-Block from_stored(const StoredBlock& stored, const BlockSpec& spec,
-                  FloatTensors floats = FloatTensors::widened);
+Block from_stored(StoredBlock stored, const BlockSpec& spec, FloatTensors floats = FloatTensors::widened);
 
 /// Rounds every float tensor to `stored` once and continues in float32: the model that is calibrated is the one that
 /// is written.  Weights that are going to be codes (`coded`) only become float32.

@@ -8,10 +8,11 @@
 // Source: GPTQ, arXiv 2210.17323; Hessians of quantized activations: Qronos, arXiv 2505.11695, among others.
 //
 // needs  scales from calibrate-scales, for schemes with 8-bit activations
-// writes codes and scales of every linear of the group
+// writes codes and scales of every linear of the group; of embeddings and head in 8 bits without looking at inputs
 #include <array>
 
 #include "kernels/quantize_rows.h"
+#include "model/ends.h"
 #include "mquant/error.h"
 #include "mquant/pass.h"
 #include "nn/tensors.h"
@@ -58,6 +59,18 @@ class Round final : public Pass {
       fail(ErrorKind::usage, "round.damping is ", factor_options_.damping, ": expected 0 < damping <= 1");
   }
 
+  void run_weights(Block& block, PassContext& ctx) override {
+    const QuantScheme scheme = ctx.scheme(block.spec());
+    for (const LinearSpec& spec : block.spec().linears)
+      if (!spec.stays_float) {
+        Linear& linear = block.linear(spec.name);
+        linear.quantized = to_nearest(spec.name, linear.weight, scheme, ctx);
+      }
+    for (const ParamSpec& spec : block.spec().params)
+      if (is_embedding(block.spec(), spec.name))
+        block.embeddings[spec.name] = to_nearest(spec.name, block.param(spec.name), scheme, ctx);
+  }
+
   void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {
     const QuantScheme scheme = ctx.scheme(block.spec());
     if (scheme.is_float()) return;
@@ -88,6 +101,13 @@ class Round final : public Pass {
   }
 
  private:
+  std::shared_ptr<const QuantizedLinear> to_nearest(const std::string& name, const at::Tensor& weight,
+                                                    const QuantScheme& scheme, PassContext& ctx) const {
+    auto quantized = std::make_shared<QuantizedLinear>(round_to_nearest(weight, scheme, rounding_));
+    note_errors(name, weight, *quantized, {}, ctx);
+    return quantized;
+  }
+
   QuantizedLinear rounded(const at::Tensor& weight, const QuantScheme& scheme,
                           const GptqFactor& factor) const {
     if (scheme.weight_bits == 16) return {.out = weight.size(0), .in = weight.size(1)};

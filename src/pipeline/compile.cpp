@@ -12,6 +12,7 @@
 #include <functional>
 #include <span>
 
+#include "model/ends.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
@@ -115,7 +116,11 @@ class Compiler {
     BlockInputs walk(block, states);
     block.run_float = !recipe_.calibration.quantized;
     std::vector<LinearGroup> groups;
-    if (!ctx_.scheme(block.spec()).is_float()) groups = linear_groups(block.spec());
+    const QuantScheme scheme = ctx_.scheme(block.spec());
+    if (rounds_without_inputs(block.spec(), scheme))
+      run_passes(block, watch, [&](Pass& pass) { pass.run_weights(block, ctx_); });
+    else if (!scheme.is_float())
+      groups = linear_groups(block.spec());
     const std::size_t attention = block.spec().attention_step();
     const auto behind =
         std::ranges::partition_point(groups, [&](const LinearGroup& g) { return g.step < attention; });

@@ -7,9 +7,11 @@
 
 #include <algorithm>
 
+#include "model/ends.h"
 #include "mquant/compile.h"
 #include "mquant/pass_table.h"
 #include "mquant/recipe.h"
+#include "passes/facts.h"
 #include "pipeline/source.h"
 #include "pipeline/streams.h"
 #include "support/timer.h"
@@ -26,25 +28,66 @@ std::int64_t product(const std::vector<std::int64_t>& shape) {
   return n;
 }
 
-std::int64_t float_parameters(const BlockSpec& spec) {
+/// How the head's weight stands to the embeddings.
+struct HeadTie {
+  bool in_source = false;    // one tensor in the source
+  bool in_artifact = false;  // and still one when it is written
+};
+
+/// Do passes make the head another matrix than the embeddings: by a rotation, or a norm that goes into the head alone?
+bool passes_separate(const Recipe& recipe, const ModelSpec& model) {
+  return std::ranges::any_of(recipe.passes, [&](const PassConfig& pass) {
+    return pass.name == "fold-norms" || (pass.name == "rotate" && pass.options.boolean("decoder") &&
+                                         !exempted(model, "rotate", Space::decoder));
+  });
+}
+
+/// @param separated  by passes
+HeadTie head_tie(const SourceModel& source, const Recipe& recipe, bool separated) {
+  HeadTie tie;
+  const auto has = [&](const std::string& name) { return source.checkpoint.has(name); };
+  const QuantScheme embed = recipe.scheme_of("embed");
+  for (const BlockSpec& spec : source.model.blocks)
+    for (const LinearSpec& linear : spec.linears) {
+      if (!makes_logits(spec, linear.name) || linear.weight.otherwise.empty()) continue;
+      tie.in_source = !has(resolve(linear.weight.name, source.model, has));
+      const QuantScheme head = recipe.scheme_of(spec.name);
+      const bool alike =
+          head.name() == embed.name() && (head.is_float() || rounds_without_inputs(spec, head));
+      tie.in_artifact = tie.in_source && !separated && alike;
+    }
+  return tie;
+}
+
+std::int64_t all_parameters(const BlockSpec& spec) {
   std::int64_t n = 0;
-  for (const LinearSpec& linear : spec.linears) n += linear.bias ? linear.out : 0;
+  for (const LinearSpec& linear : spec.linears) n += linear.out * linear.in + (linear.bias ? linear.out : 0);
   for (const NormSpec& norm : spec.norms) n += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
   for (const ParamSpec& param : spec.params) n += product(param.shape);
   return n;
 }
 
-BlockPlan plan_block(const BlockSpec& spec, const QuantScheme& scheme, std::int64_t float_size) {
-  BlockPlan plan{.name = spec.name, .scheme = scheme.name()};
-  const std::int64_t rest = float_parameters(spec);
-  plan.parameters = rest;
-  plan.artifact_bytes = rest * float_size;
+BlockPlan plan_block(const BlockSpec& spec, const QuantScheme& scheme, std::int64_t float_size,
+                     const HeadTie& tie) {
+  BlockPlan plan{.name = spec.name, .scheme = scheme.name(), .parameters = all_parameters(spec)};
+  std::int64_t floats = plan.parameters, codes = 0;
+  const auto coded = [&](std::int64_t rows, std::int64_t columns) {
+    floats -= rows * columns;
+    codes += rows * columns * scheme.weight_bits / 8 + rows * 4;  // a scale a row
+  };
   for (const LinearSpec& linear : spec.linears) {
-    const std::int64_t weights = linear.out * linear.in;
-    plan.parameters += weights;
-    const bool coded = scheme.weight_bits < 16 && !linear.stays_float;
-    plan.artifact_bytes += coded ? weights * scheme.weight_bits / 8 + linear.out * 4 : weights * float_size;
+    const bool head = makes_logits(spec, linear.name);
+    if (head && tie.in_source) plan.parameters -= linear.out * linear.in;
+    if (head && tie.in_artifact) {
+      floats -= linear.out * linear.in;
+      plan.scheme = "tied";
+    } else if (scheme.weight_bits < 16 && !linear.stays_float) {
+      coded(linear.out, linear.in);
+    }
   }
+  for (const ParamSpec& param : spec.params)
+    if (is_embedding(spec, param.name) && scheme.weight_bits < 16) coded(param.shape[0], param.shape[1]);
+  plan.artifact_bytes = floats * float_size + codes;
   plan.float_bytes = plan.parameters * float_size;
   return plan;
 }
@@ -61,23 +104,24 @@ std::int64_t widest_input(const BlockSpec& spec) {
   return widest;
 }
 
-std::int64_t peak_bytes(const BlockSpec& spec, const BlockPlan& plan, bool quantized, const Load& load) {
+/// @param compensated  rounded with a Hessian of its inputs
+std::int64_t peak_bytes(const BlockSpec& spec, bool quantized, bool compensated, const Load& load) {
   const std::int64_t widest = widest_input(spec);
-  const std::int64_t weights = plan.parameters * (8 + 4 + (quantized ? 1 : 0));
-  const std::int64_t hessian = quantized ? 3 * widest * widest * 4 : 0;
+  const std::int64_t weights = all_parameters(spec) * (8 + 4 + (quantized ? 1 : 0));
+  const std::int64_t hessian = compensated ? 3 * widest * widest * 4 : 0;
   const std::int64_t standing = std::min<std::int64_t>(load.rows(spec) * widest * 4, std::int64_t{4} << 30);
   return weights + hessian + 2 * standing;
 }
 
-double operations(const BlockSpec& spec, bool quantized, const Load& load) {
+double operations(const BlockSpec& spec, bool compensated, const Load& load) {
   double sum = 0;
   const auto rows = static_cast<double>(load.rows(spec));
   for (const LinearSpec& linear : spec.linears) {
     const auto in = static_cast<double>(linear.in), out = static_cast<double>(linear.out);
-    sum += 2 * rows * in * out;               // forward
-    if (quantized) sum += 2 * in * in * out;  // rounding with compensation
+    sum += 2 * rows * in * out;                 // forward
+    if (compensated) sum += 2 * in * in * out;  // rounding with compensation
   }
-  if (!quantized) return sum;
+  if (!compensated) return sum;
   for (const LinearGroup& group : linear_groups(spec)) {
     const auto in = static_cast<double>(spec.linear(group.linears[0]).in);
     sum += rows * in * in + 2 * in * in * in;  // Hessian, its factor and inverse
@@ -122,15 +166,18 @@ Plan plan_model(const std::filesystem::path& model, const std::string& recipe_na
     for (const Features& f : features) load.tokens += static_cast<std::int64_t>(f.input_ids.size());
   }
   const std::int64_t float_size = byte_size(stored_dtype(source));
+  const HeadTie tie = head_tie(source, recipe, passes_separate(recipe, source.model));
   double work = 0;
   for (const BlockSpec& spec : source.model.blocks) {
     const QuantScheme scheme = recipe.scheme_of(spec.name);
-    const BlockPlan block = plan_block(spec, scheme, float_size);
+    const BlockPlan block = plan_block(spec, scheme, float_size, tie);
+    const bool quantized = !scheme.is_float(),
+               compensated = quantized && !rounds_without_inputs(spec, scheme);
     plan.parameters += block.parameters;
     plan.source_bytes += block.float_bytes;
     plan.artifact_bytes += block.artifact_bytes;
-    plan.peak_bytes = std::max(plan.peak_bytes, peak_bytes(spec, block, !scheme.is_float(), load));
-    work += operations(spec, !scheme.is_float(), load);
+    plan.peak_bytes = std::max(plan.peak_bytes, peak_bytes(spec, quantized, compensated, load));
+    work += operations(spec, compensated, load);
     plan.blocks.push_back(block);
   }
   plan.seconds = work / measured_rate();

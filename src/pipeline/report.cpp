@@ -101,13 +101,15 @@ std::string Report::json(double seconds, const CalibrationStore& store,
   for (const std::string& name : store.done()) {
     const StoredBlock block = store.read(name);
     checked.emplace_back(name, block.self_check);
-    for (const auto& [linear, stored] : block.linears) {
-      nlohmann::ordered_json& entry = report["linears"][name + "." + linear];
+    const auto add = [&](const char* kind, const std::string& part, const StoredLinear& stored) {
+      nlohmann::ordered_json& entry = report[kind][name + "." + part];
       entry["scheme"] = stored.quantized ? stored.quantized->scheme.name() : "float";
-      const auto figures = block.figures.find(linear);
-      if (figures == block.figures.end()) continue;
+      const auto figures = block.figures.find(part);
+      if (figures == block.figures.end()) return;
       for (const auto& [figure, value] : figures->second) entry[figure] = value;
-    }
+    };
+    for (const auto& [linear, stored] : block.linears) add("linears", linear, stored);
+    for (const auto& [table, stored] : block.embeddings) add("embeddings", table, stored);
   }
   if (const SelfCheckReport check = self_check_report(checked); check.samples > 0)
     report["self_check"] = self_check_json(check);

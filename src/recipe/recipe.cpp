@@ -177,10 +177,12 @@ Recipe recipe_of(const Json& document, const std::string& origin) {
 
 const std::vector<PassOption>& scheme_options() {
   static const std::vector<std::string> kSchemes = {"w4a8", "w8a8", "w4a16", "w8a16", "w16a8", "float"};
+  static const std::vector<std::string> kOfEmbeddings = {"w8a16", "float"};  // they have no activations
   static const std::vector<PassOption> kOptions = {
       {"patch_embed", R"("float")", "the patch embedding of the vision tower", kSchemes},
       {"vision", R"("float")", "the blocks of the vision tower", kSchemes},
       {"projector", R"("float")", "the projector, merger or resampler", kSchemes},
+      {"embed", R"("float")", "the embeddings: w8a16 is 8 bits and a scale a row", kOfEmbeddings},
       {"decoder", R"("float")", "the blocks of the language model", kSchemes},
       {"head", R"("float")", "the output head", kSchemes},
   };

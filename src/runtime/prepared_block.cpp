@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
-#include "kernels/gemm_bf16.h"
+#include "kernels/gemm_widened.h"
 #include "mquant/error.h"
+#include "nn/linear.h"
 #include "runtime/row_runner.h"
 #include "support/timer.h"
 
@@ -17,12 +18,35 @@ std::int64_t bytes_of(const at::Tensor& tensor) {
   return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0;
 }
 
+std::int64_t bytes_of(const QuantizedLinear& codes) {
+  return std::ssize(codes.codes) +
+         std::ssize(codes.weight_scale) * static_cast<std::int64_t>(sizeof(codes.weight_scale[0]));
+}
+
 /// A weight that stayed bfloat16 (stored.h).
-bool is_compact(const Linear& linear) {
+bool is_bfloat16(const Linear& linear) {
   return linear.weight.defined() && linear.weight.scalar_type() == at::kBFloat16 && !linear.rotation;
 }
 
+/// A weight in fewer bits than float32, and float activations: its rows do not ask for their token class.
+bool is_compact(const Linear& linear) {
+  return is_bfloat16(linear) || (linear.quantized != nullptr && linear.quantized->scheme.weight_bits != 16 &&
+                                 linear.quantized->scheme.activation_bits == 16);
+}
+
 constexpr std::int64_t kOutputsAThread = 256;
+
+at::Tensor bfloat16_product(const Linear& linear, const at::Tensor& x) {
+  const std::int64_t rows = x.size(0), width = x.size(1), outputs = linear.weight.size(0);
+  at::Tensor y = at::empty({rows, outputs}, at::kFloat);
+  const auto* weight = reinterpret_cast<const std::uint16_t*>(linear.weight.data_ptr<at::BFloat16>());
+  at::parallel_for(0, outputs, kOutputsAThread, [&](std::int64_t begin, std::int64_t end) {
+    gemm_bf16(x.data_ptr<float>(), rows, weight + begin * width, end - begin, width,
+              y.data_ptr<float>() + begin, outputs);
+  });
+  if (linear.bias.defined()) y += linear.bias;
+  return y;
+}
 
 }  // namespace
 
@@ -87,15 +111,8 @@ void PreparedBlock::run_compact(const Step& step, Batch& batch, const RunMode& m
   const Stopwatch watch;
   const Linear& linear = block_->linear(step.name);
   const BatchRegister& in = batch.get(step.in[0]);
-  const at::Tensor x = in.rows;
-  const std::int64_t rows = x.size(0), width = x.size(1), outputs = linear.weight.size(0);
-  at::Tensor y = at::empty({rows, outputs}, at::kFloat);
-  const auto* weight = reinterpret_cast<const std::uint16_t*>(linear.weight.data_ptr<at::BFloat16>());
-  at::parallel_for(0, outputs, kOutputsAThread, [&](std::int64_t begin, std::int64_t end) {
-    gemm_bf16(x.data_ptr<float>(), rows, weight + begin * width, end - begin, width,
-              y.data_ptr<float>() + begin, outputs);
-  });
-  if (linear.bias.defined()) y += linear.bias;
+  const at::Tensor y =
+      is_bfloat16(linear) ? bfloat16_product(linear, in.rows) : run_linear(linear, in.rows, {}, false);
   batch.put(step.out, {y, in.begin, in.present});
   if (mode.clock != nullptr)
     mode.clock->of(spec().tower)[static_cast<std::size_t>(Stage::linears)] += watch.seconds();
@@ -106,10 +123,11 @@ std::int64_t PreparedBlock::bytes() const {
   for (const auto& [name, linear] : *linears_) bytes += linear.bytes();
   for (const auto& [name, linear] : block_->linears) {
     bytes += bytes_of(linear.weight) + (linears_->contains(name) ? 0 : bytes_of(linear.bias));
-    if (linear.quantized != nullptr) bytes += std::ssize(linear.quantized->codes);
+    if (linear.quantized != nullptr) bytes += bytes_of(*linear.quantized);
   }
   for (const auto& [name, norm] : block_->norms) bytes += bytes_of(norm.scale) + bytes_of(norm.shift);
   for (const auto& [name, param] : block_->params) bytes += bytes_of(param);
+  for (const auto& [name, table] : block_->embeddings) bytes += bytes_of(*table);
   return bytes;
 }
 
@@ -120,6 +138,7 @@ std::int64_t PreparedBlock::values() const {
   for (const NormSpec& norm : spec().norms)
     values += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
   for (const auto& [name, param] : block_->params) values += param.defined() ? param.numel() : 0;
+  for (const auto& [name, table] : block_->embeddings) values += table->out * table->in;
   return values;
 }
 

@@ -41,10 +41,15 @@ TEST(FloatBlock, ComputesTheCodesProductWithoutOnlineRotations) {
   const CalibrationStore store = CalibrationStore::open(directory / "calibration");
   const Config config = Config::open(store.identity().model / "config.json");
   const ModelSpec model = find_family(config).describe(config);
-  int rotated = 0, split = 0, quantized = 0;
+  int rotated = 0, split = 0, quantized = 0, embeddings = 0;
   for (const BlockSpec& spec : model.blocks) {
     const StoredBlock stored = store.read(spec.name);
     const Block codes = from_stored(stored, spec), floats = float_block(stored, spec);
+    EXPECT_TRUE(floats.embeddings.empty());
+    for (const auto& [name, table] : codes.embeddings) {
+      EXPECT_TRUE(floats.param(name).equal(as_defined(*table)));
+      ++embeddings;
+    }
     for (const LinearSpec& linear_spec : spec.linears) {
       const Linear& linear = codes.linear(linear_spec.name);
       const Linear& made = floats.linear(linear_spec.name);
@@ -62,6 +67,7 @@ TEST(FloatBlock, ComputesTheCodesProductWithoutOnlineRotations) {
       split += linear.quantized != nullptr && !linear.quantized->split.empty() ? 1 : 0;
     }
   }
+  EXPECT_EQ(embeddings, 1);
   EXPECT_GT(quantized, 20);
   EXPECT_GT(rotated, 2);
   EXPECT_GT(split, 0);

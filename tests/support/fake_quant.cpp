@@ -38,7 +38,10 @@ at::Tensor reference(const Linear& linear, const at::Tensor& x, const std::vecto
   for (std::int64_t i = 0; i < q.out * q.in; ++i)
     values[i] = static_cast<double>(q.codes[static_cast<std::size_t>(i)]) *
                 static_cast<double>(q.weight_scale[static_cast<std::size_t>(i / q.in)]);
-  at::Tensor y = fake_quantized(turned, scales_of_rows(q.input_scales, classes, x)).matmul(weight.t());
+  const at::Tensor seen_rows = q.scheme.activation_bits == 16
+                                   ? turned.to(at::kDouble)
+                                   : fake_quantized(turned, scales_of_rows(q.input_scales, classes, x));
+  at::Tensor y = seen_rows.matmul(weight.t());
   for (std::size_t k = 0; k < q.split.channels.size(); ++k) {
     const at::Tensor column = turned.narrow(1, q.split.channels[k], 1);  // [rows, 1]
     const at::Tensor seen = q.split.quantized

@@ -169,9 +169,9 @@ Catalogue recipes() {
   }
   Catalogue result = listing.catalogue("Recipes");
   result.markdown +=
-      details + "\n## Schemes of a recipe\n\n" + options_markdown(scheme_options()) + "\nEach is one of " +
-      join(scheme_options().front().choices, ", ") +
-      ": bits of the weights, then of the activations.\n\n## Calibration settings of a recipe\n\n" +
+      details + "\n## Schemes of a recipe\n\n" + options_markdown(scheme_options()) +
+      "\nA scheme names the bits of the weights, then of the activations; 16 stands for float.\n\n"
+      "## Calibration settings of a recipe\n\n" +
       options_markdown(calibration_options());
   return result;
 }

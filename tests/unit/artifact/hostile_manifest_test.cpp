@@ -51,6 +51,8 @@ TEST_F(HostileManifest, EveryLieIsFoundByReadingAndByVerify) {
   const std::string down1 = "/linears/language.model.layers.1.mlp.down_proj";
   const std::string qkv = "/linears/language.model.layers.0.attention.wqkv";
   const std::string keys = "/kv_cache/decoder.0/keys";
+  const std::string table = "/embeddings/language.model.embed_tokens";
+  const Json table_entry = Json::parse(honest_)["embeddings"]["language.model.embed_tokens"];
   const std::string zeros = "\"" + std::string(64, '0') + "\"";
   const Lie lies[] = {
       {"/source/family", "\"another\"", "another"},
@@ -75,6 +77,16 @@ TEST_F(HostileManifest, EveryLieIsFoundByReadingAndByVerify) {
       {down0 + "/split/input_scales", "[]", "input_scales"},
       {qkv + "/scheme", "\"float\"", "wqkv"},
       {"/linears", "{}", "no linear"},
+      {table + "/out", "25", "embed_tokens"},
+      {table + "/in", "4611686018427387904", "embed_tokens"},
+      {table + "/weight_bits", "4", "embed_tokens"},
+      {table + "/scheme", "\"w8a8\"", "embed_tokens"},
+      {table + "/weight_scale_dtype", "\"BF16\"", "weight_scale_dtype"},
+      {table + "/parts/0/linear", "\"head\"", "expected the part 'table', found 'head'"},
+      {table + "/tied_to", "\"lm_head.weight\"", "'tied_to': expected none"},
+      {"/embeddings", R"({"of.no.model": )" + table_entry.dump() + "}", "embed_tokens.weight"},
+      {"/linears/lm_head/tied_to", "\"language.model.embed_tokens.weight\"", "lm_head.weight"},
+      {"/linears/lm_head/tied_to", "\"language.model.norm.weight\"", "'tied_to'"},
       {keys + "/3", "1e300", "'keys': expected positive float32 numbers"},
       {keys + "/3", "1e-300", "kv_cache"},
       {keys, "[0.5, 0.5, 0.5]", "'keys': expected 2 scales, one a head, or 8, one a channel, found 3"},
@@ -98,6 +110,8 @@ TEST_F(HostileManifest, OnlyVerifyFindsLiesThatReadingDoesNotNeed) {
       {"/files/..~1..~1etc~1passwd", R"({"sha256": ")" + std::string(64, '0') + R"(", "bytes": 1})",
        "file name"},
       {"/linears/of.no.model", OrderedJson::parse(honest_)["linears"]["visual.proj"].dump(), "of.no.model"},
+      {"/embeddings/of.no.model",
+       OrderedJson::parse(honest_)["embeddings"]["language.model.embed_tokens"].dump(), "of.no.model"},
       {"/kv_cache/vision.0", OrderedJson::parse(honest_)["kv_cache"]["decoder.0"].dump(), "vision.0"},
       {"/totals/tensors", "1", "tensors"},
       {"/format/name", "\"compressed-tensors\"", "quant_method"},

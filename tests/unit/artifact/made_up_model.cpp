@@ -233,6 +233,18 @@ ModelSpec made_up_model() {
   return model;
 }
 
+StoredLinear made_up_embedding(const ParamSpec& param, std::uint64_t seed) {
+  Rng rng(seed, param.name);
+  StoredLinear table;
+  QuantizedLinear& q = table.quantized.emplace();
+  q.out = param.shape[0];
+  q.in = param.shape[1];
+  q.scheme = {8, 16};
+  q.codes = codes(rng, q.out * q.in, 8);
+  q.weight_scale = scales(rng, q.out);
+  return table;
+}
+
 StoredBlock made_up_block(const BlockSpec& spec, Contents contents, std::uint64_t seed) {
   Rng rng(seed, spec.name);
   StoredBlock block;
@@ -250,7 +262,14 @@ StoredBlock made_up_block(const BlockSpec& spec, Contents contents, std::uint64_
     made.scale = random_tensor(rng, {norm.width});
     if (made.kind == NormKind::layer) made.shift = random_tensor(rng, {norm.width});
   }
-  for (const ParamSpec& param : spec.params) block.params[param.name] = random_tensor(rng, param.shape);
+  for (const ParamSpec& param : spec.params) {
+    if (contents == Contents::all && spec.name == "embed") {
+      block.embeddings[param.name] = made_up_embedding(param, seed);
+      block.figures[param.name] = {{"weight_sqnr_db", rng.uniform() * 40}};
+    } else {
+      block.params[param.name] = random_tensor(rng, param.shape);
+    }
+  }
   if (spec.has_kv_cache()) {  // keys by channel, values by head
     block.kv_scales = {spec.attention.kv_heads, spec.attention.head_dim, {}, {}};
     const auto fill = [&](std::vector<float>& scales, std::int64_t n) {
@@ -333,7 +352,7 @@ std::string difference(const StoredLinear& a, const StoredLinear& b) {
 std::string difference(const StoredBlock& a, const StoredBlock& b) {
   if (a.name != b.name) return "name";
   if (a.linears.size() != b.linears.size() || a.norms.size() != b.norms.size() ||
-      a.params.size() != b.params.size())
+      a.params.size() != b.params.size() || a.embeddings.size() != b.embeddings.size())
     return "parts";
   for (const auto& [name, linear] : a.linears) {
     if (!b.linears.contains(name)) return name;
@@ -349,6 +368,11 @@ std::string difference(const StoredBlock& a, const StoredBlock& b) {
   }
   for (const auto& [name, param] : a.params)
     if (!b.params.contains(name) || !equal(param, b.params.at(name))) return name;
+  for (const auto& [name, table] : a.embeddings) {
+    if (!b.embeddings.contains(name)) return name;
+    if (const std::string what = difference(table, b.embeddings.at(name)); !what.empty())
+      return cat(name, ": ", what);
+  }
   if (a.kv_scales.has_value() != b.kv_scales.has_value()) return "kv_scales";
   if (a.kv_scales &&
       (a.kv_scales->kv_heads != b.kv_scales->kv_heads || a.kv_scales->head_dim != b.kv_scales->head_dim ||

@@ -17,10 +17,13 @@ ModelSpec made_up_model();
 
 /// What the calibration holds.
 enum class Contents {
-  plain,  ///< only what compressed-tensors can hold: no rotation, split column, RMS-ed LayerNorm, quantized convolution
+  plain,  ///< only what compressed-tensors can hold: no rotation, split column, RMS-ed LayerNorm, quantized convolution,
+          ///< embeddings that are floats
   all,
 };
 
+/// A table of embeddings as codes.
+StoredLinear made_up_embedding(const ParamSpec& param, std::uint64_t seed = 1);
 StoredBlock made_up_block(const BlockSpec& spec, Contents contents, std::uint64_t seed = 1);
 
 /// The checkpoint and a finished calibration of it, each in a directory of its own.

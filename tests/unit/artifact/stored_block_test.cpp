@@ -95,6 +95,48 @@ TEST_F(StoredBlockFiles, HostileRecordIsAnInputErrorThatNamesThePlace) {
   }
 }
 
+TEST_F(StoredBlockFiles, HostileRecordOfEmbeddingsIsAnInputErrorThatNamesThePlace) {
+  const StoredBlock block = test::made_up_block(test::made_up_model().blocks[4], Contents::all);
+  ASSERT_TRUE(block.embeddings.contains("table"));
+  const std::pair<const char*, const char*> changes[] = {
+      {"\"out\": 24", "\"out\": 25"},
+      {"\"in\": 16", "\"in\": -16"},
+      {"\"weight_bits\": 8", "\"weight_bits\": 16"},
+      {"\"weight_bits\": 8", "\"weight_bits\": 4"},
+      {"\"activation_bits\": 16", "\"activation_bits\": 8"},
+      {"\"params\": []", "\"params\": [\"table\"]"},
+      {"\"table\": {\n   \"out\"", "\"tables\": {\n   \"out\""},
+      {"\"embeddings\"", "\"linears_\""},
+      {"\"text\": null", "\"text\": 0.5"},
+  };
+  for (const auto& [from, to] : changes) {
+    write_stored_block(block, shard(), record());
+    EXPECT_NE(error_after(from, to).find("block."), std::string::npos) << from << " -> " << to;
+  }
+}
+
+TEST_F(StoredBlockFiles, EmbeddingsThatAreMoreThanCodesAreNotWritten) {
+  const auto refused = [&](auto change) {
+    StoredBlock block = test::made_up_block(test::made_up_model().blocks[4], Contents::all);
+    change(block, block.embeddings.at("table"));
+    try {
+      write_stored_block(block, shard(), record());
+    } catch (const Error& error) {
+      return error.kind() == ErrorKind::internal &&
+             std::string(error.what()).find("'table'") != std::string::npos;
+    }
+    return false;
+  };
+  EXPECT_FALSE(refused([](StoredBlock&, StoredLinear&) {}));
+  EXPECT_TRUE(refused([](StoredBlock&, StoredLinear& t) { t.quantized->codes[3] = -128; }));
+  EXPECT_TRUE(refused([](StoredBlock&, StoredLinear& t) { t.quantized->weight_scale[1] = -1; }));
+  EXPECT_TRUE(refused([](StoredBlock&, StoredLinear& t) { t.quantized->scheme = {4, 16}; }));
+  EXPECT_TRUE(refused([](StoredBlock&, StoredLinear& t) { t.rotation = {16, 4, {}}; }));
+  EXPECT_TRUE(refused([](StoredBlock&, StoredLinear& t) { t.bias = filled(0, {24}, DType::f32); }));
+  EXPECT_TRUE(
+      refused([](StoredBlock& b, StoredLinear&) { b.params["table"] = filled(0, {24, 16}, DType::f32); }));
+}
+
 TEST_F(StoredBlockFiles, CutShardIsAnInputError) {
   write_stored_block(test::made_up_block(test::made_up_model().blocks[5], Contents::all), shard(), record());
   const std::string whole = test::read_text(shard());

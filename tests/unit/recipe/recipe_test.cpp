@@ -94,6 +94,15 @@ TEST(Recipe, UnknownNamesGetTheNearest) {
               HasSubstr("(known: rotate, round, fold-norms)"));
 }
 
+TEST(Recipe, EmbeddingsHaveNoActivationsAndEightBitsOrFloats) {
+  EXPECT_EQ(small({"schemes.embed=w8a16"}).scheme_of("embed").name(), "w8a16");
+  for (const char* scheme : {"w8a8", "w4a16", "w4a8", "w16a8"}) {
+    EXPECT_THAT(usage_error(R"({"schemes": {"embed": ")" + std::string(scheme) + R"("}})"),
+                AllOf(HasSubstr("'embed'"), HasSubstr("expected one of w8a16, float")))
+        << scheme;
+  }
+}
+
 TEST(Recipe, WrongTypesSayWhatIsExpectedAndFound) {
   EXPECT_THAT(usage_error(R"({"passes": [{"pass": "rotate", "vision": 1}]})"),
               HasSubstr("'vision': expected true or false, found 1"));
