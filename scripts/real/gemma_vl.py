@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from checkpoint import (CONTROL, NORMAL, REPOSITORY, USER_DEFINED, Gguf, Tensors, extend_rows, main, open_gguf,
-                        read_json, special_token, wheel_member, write_json, write_weights)
+from checkpoint import (
+    CONTROL, NORMAL, REPOSITORY, USER_DEFINED, Gguf, Tensors, extend_rows, main, open_gguf, read_json, special_token,
+    wheel_member, write_json, write_weights)
 
 TEMPLATE = REPOSITORY / "tests/data/goldens/gemma3/model"
 COPIED = ["preprocessor_config.json", "processor_config.json", "chat_template.json", "generation_config.json"]

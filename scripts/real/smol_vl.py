@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from checkpoint import (CONTROL, REPOSITORY, Gguf, Tensors, extend_rows, main, open_gguf, read_json, special_token,
-                        wheel_member, write_json, write_weights)
+from checkpoint import (
+    CONTROL, REPOSITORY, Gguf, Tensors, extend_rows, main, open_gguf, read_json, special_token, wheel_member,
+    write_json, write_weights)
 
 TRAINED = REPOSITORY / "tests/data/smol-vl/trained.safetensors"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
