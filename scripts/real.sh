@@ -21,7 +21,11 @@ readonly usage="usage: scripts/real.sh [smol|gemma|all] [OUTPUT_DIRECTORY] [--se
 positional=() options=()
 while (( $# )); do
   case $1 in
-    --seeds | --only) options+=("$1" "${2:?"$1 needs a value; $usage"}"); shift 2 ;;
+    --seeds | --only)
+      if (( $# < 2 )); then echo "$usage" >&2; exit 2; fi
+      options+=("$1" "$2")
+      shift 2
+      ;;
     -*) echo "$usage" >&2; exit 2 ;;
     *) positional+=("$1"); shift ;;
   esac
