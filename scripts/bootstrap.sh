@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing and unpacks libtorch to third_party/libtorch.
 # Does nothing, and needs no network, when all is there.  With --lint, also what scripts/format.sh and the preset tidy need.
+# With --packages NAME..., installs these Debian packages and nothing else.
 #
 # libtorch comes out of the PyPI wheel, through pip and its configuration.  Where pip would take a CUDA build, let
 # PIP_INDEX_URL name PyTorch's index of CPU builds, or give CMake a libtorch of your own: -DMQUANT_TORCH_DIR=<folder>.
@@ -14,6 +15,7 @@ packages=(
   libjpeg62-turbo-dev libpng-dev libonig-dev libutf8proc-dev libssl-dev libvalijson-dev libsentencepiece-dev
 )
 if [[ ${1:-} == --lint ]]; then packages+=(clang-format-19 clang-tidy-19 libomp-19-dev); fi
+if [[ ${1:-} == --packages ]]; then packages=("${@:2}"); fi
 readonly packages
 
 as_root() {
@@ -55,4 +57,4 @@ unpack_torch() {
 }
 
 install_packages
-unpack_torch
+[[ ${1:-} == --packages ]] || unpack_torch
