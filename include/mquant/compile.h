@@ -25,7 +25,7 @@ struct AgreementRow {  // against the reference, over the tokens of one class, p
   double kl = 0, top1 = 0;  // means: nats; share of equal argmax
 };
 /// KL in nats, mean over the tokens of a class, above which an artifact does not answer like its model.
-inline constexpr double kSelfCheckBound = 0.3;
+inline constexpr double kSelfCheckBound = 0.2;
 
 /// What `calibrate` says of its own result: a few samples of the calibration, through the float model and the quantized
 /// one.  The samples are ones that scales and codes were chosen on: evaluate with others before you publish numbers.

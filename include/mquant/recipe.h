@@ -33,6 +33,8 @@ struct Recipe {
   std::string name, summary;
   /// By role: "patch_embed", "vision", "projector", "decoder", "head".
   std::map<std::string, QuantScheme> schemes;
+  bool embeddings_follow_head =
+      false;  ///< scheme "tied"; until a checkpoint settles it, `schemes` says float
   std::vector<PassConfig> passes;
   CalibrationSettings calibration;
   std::string json;  // canonical text, everything filled in: what the manifest records

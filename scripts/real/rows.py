@@ -12,7 +12,7 @@ class Subject:
 
 
 SUBJECTS = {
-    "smol": Subject("smol", "smol-vl", (("calib.jsonl", 0), ("calib-text.jsonl", 0)), questions=True),
+    "smol": Subject("smol", "smol-vl", (("calib.jsonl", 0),), questions=True),
     # Pictures mean nothing to it, but their tokens need scales.
     "gemma": Subject("gemma", "gemma-vl", (("calib-text.jsonl", 0), ("calib.jsonl", 16)), questions=False),
 }

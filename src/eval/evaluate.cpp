@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <mutex>
+#include <numeric>
 #include <set>
 
 #include "eval/greedy.h"
@@ -78,7 +79,9 @@ class Evaluation {
     result.found = model_.processor().decode(greedy(model_, prompt, greedy_options));
     result.exact = sample.answer && result.found == *sample.answer;
     if (!sample.answer && !reference_) return result;
-    add_logits(whole, 0, all_logits(model_, whole),
+    std::vector<std::int64_t> tokens(whole.input_ids.size());
+    std::iota(tokens.begin(), tokens.end(), 0);
+    add_logits(whole, tokens, all_logits(model_, whole),
                reference_ ? all_logits(*reference_, whole) : at::Tensor(), result.sums);
     return result;
   }

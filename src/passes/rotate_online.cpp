@@ -11,6 +11,7 @@
 // Source: QuaRot, arXiv 2404.00456, section 4 (R4); random signs: QuIP#, arXiv 2402.04396.
 //
 // keeps  the block's output
+#include "model/ends.h"
 #include "mquant/error.h"
 #include "mquant/pass.h"
 #include "passes/facts.h"
@@ -29,7 +30,9 @@ class RotateOnline final : public Pass {
 
   void run(Block& block, PassContext& ctx) override {
     const BlockSpec& spec = block.spec();
-    if (ctx.scheme(spec).is_float()) return;
+    const QuantScheme scheme = ctx.scheme(spec);
+    // Embeddings and head in 8 bits need no help, and a head that is tied to them has to stay the same matrix.
+    if (scheme.is_float() || rounds_without_inputs(spec, scheme)) return;
     for (const LinearGroup& group : linear_groups(spec)) {
       const LinearSpec& first = spec.linear(group.linears.front());
       if (!is_hidden(spec, first) && !(streams_ && is_exempted(first, ctx))) continue;

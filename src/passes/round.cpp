@@ -1,10 +1,10 @@
-// round: weights to integer codes, to nearest or with the errors of earlier columns made good (GPTQ).
+// round: weights to integer codes, to nearest or with the errors of earlier columns compensated (GPTQ).
 //
 // GPTQ's Hessian is that of the group's inputs, of which earlier blocks are quantized already; with `inputs` quantized
 // their own 8-bit rounding counts, too (it measured worse on the test model).  Linears of one group share it.
-// Visual tokens have many times the energy of text at the last linear of an MLP, and would have the Hessian to
-// themselves: with `tokens` balanced each class has the same part in it (the idea of MBQ, arXiv 2412.19509, without
-// gradients).
+// Visual tokens have many times the energy of text at the last linear of an MLP, sinks thousands of times; either would
+// have the Hessian to itself.  With `tokens` balanced each class has a fixed part in it (the idea of MBQ, arXiv
+// 2412.19509, without gradients).
 // Source: GPTQ, arXiv 2210.17323; Hessians of quantized activations: Qronos, arXiv 2505.11695, among others.
 //
 // needs  scales from calibrate-scales, for schemes with 8-bit activations
@@ -45,7 +45,9 @@ at::Tensor without_columns(const at::Tensor& weight, const std::vector<std::int6
 }
 
 using ClassWeights = std::array<float, kTokenClasses>;
-constexpr std::array<double, kTokenClasses> kClassParts = {1, 1, 1};  // text, visual, sink
+/// Parts of text, visual and sink tokens in a balanced Hessian.  Errors on text tokens cost a model's answers most (MBQ, arXiv
+/// 2412.19509, finds gradients ten times those of visual tokens).
+constexpr std::array<double, kTokenClasses> kClassParts = {3, 1, 1};
 
 class Round final : public Pass {
  public:
@@ -80,8 +82,9 @@ class Round final : public Pass {
     at::Tensor hessian;
     GptqFactor factor;
     if (gptq_ && scheme.weight_bits < 16) {
-      hessian = hessian_of(inputs);
-      factor = prepare_hessian(hessian.clone(), factor_options_, inputs.split_channels);
+      std::int64_t rows = 0;
+      hessian = hessian_of(inputs, rows);
+      factor = prepare_hessian(hessian.clone(), options_for(inputs.width(), rows), inputs.split_channels);
     }
     for (const std::string& name : group.linears) {
       Linear& linear = block.linear(name);
@@ -115,10 +118,11 @@ class Round final : public Pass {
                  : round_to_nearest(weight, scheme, rounding_);
   }
 
-  at::Tensor hessian_of(GroupInputs& inputs) const {
-    const ClassWeights weights = balanced_ ? balancing_weights(inputs) : ClassWeights{1, 1, 1};
+  at::Tensor hessian_of(GroupInputs& inputs, std::int64_t& rows) const {
+    const ClassWeights weights = class_weights(class_energies(inputs));
     HessianAccumulator hessian(inputs.width());
     inputs.in_order([&](std::size_t, const at::Tensor& x, const std::vector<TokenClass>& classes) {
+      rows += x.size(0);
       std::vector<float> row_weights;
       for (const TokenClass c : classes) row_weights.push_back(weights[static_cast<std::size_t>(c)]);
       hessian.add(inputs.has_scales && quantized_inputs_ ? seen_by_codes(x, classes, inputs.scales) : x,
@@ -127,27 +131,45 @@ class Round final : public Pass {
     return hessian.take();
   }
 
-  /// Weights of the classes' rows with which each class has its part in the Hessian's trace, their mean over all rows'
-  /// energy being 1.  Text and visual tokens have equal parts, sinks a small one: theirs are a few directions of enormous
-  /// energy, which would leave the rounding of all others to chance.
-  static ClassWeights balancing_weights(GroupInputs& inputs) {
-    std::vector<std::array<double, kTokenClasses>> of_sample(inputs.samples());
+  /// Second moments of few rows are known badly, and GPTQ compensates the error of a column by them.  So they are shrunk
+  /// towards a multiple of the identity, by the width over the rows (shrinkage: Ledoit and Wolf, 2004).
+  GptqOptions options_for(std::int64_t width, std::int64_t rows) const {
+    GptqOptions options = factor_options_;
+    options.damping += static_cast<double>(width) / static_cast<double>(std::max<std::int64_t>(rows, 1));
+    options.damping = std::min(options.damping, 1.0);
+    return options;
+  }
+
+  using Energies = std::array<double, kTokenClasses>;
+
+  /// Sums of squares of the rows of each class.
+  static Energies class_energies(GroupInputs& inputs) {
+    std::vector<Energies> of_sample(inputs.samples());
     inputs.in_parallel([&](std::size_t sample, const at::Tensor& x, const std::vector<TokenClass>& classes) {
       const at::Tensor energy = x.square().sum(1);
       for (std::size_t r = 0; r < classes.size(); ++r)
         of_sample[sample][static_cast<std::size_t>(classes[r])] += energy.data_ptr<float>()[r];
     });
-    std::array<double, kTokenClasses> energy{};
-    for (const auto& of_one : of_sample)
+    Energies energy{};
+    for (const Energies& of_one : of_sample)
       for (std::size_t c = 0; c < energy.size(); ++c) energy[c] += of_one[c];
+    return energy;
+  }
+
+  /// Of the rows of each class.  Balanced: each class has its part in the Hessian's trace, the mean over all rows' energy
+  /// is 1.  Sinks are a few directions of enormous energy; they never have more of the trace than the others together.
+  ClassWeights class_weights(const Energies& energy) const {
     double total = 0, parts = 0;
     for (std::size_t c = 0; c < energy.size(); ++c) {
       total += energy[c];
       if (energy[c] > 0) parts += kClassParts[c];
     }
     ClassWeights weights{1, 1, 1};
-    for (std::size_t c = 0; c < energy.size(); ++c)
+    for (std::size_t c = 0; balanced_ && c < energy.size(); ++c)
       if (energy[c] > 0) weights[c] = static_cast<float>(total * kClassParts[c] / (parts * energy[c]));
+    constexpr auto kSink = static_cast<std::size_t>(TokenClass::sink);
+    if (const double sinks = energy[kSink]; !balanced_ && sinks > total / 2 && total > sinks)
+      weights[kSink] = static_cast<float>((total - sinks) / sinks);
     return weights;
   }
 
@@ -169,7 +191,7 @@ extern const PassInfo round_pass = {
     "round",
     Effect::approximates,
     "Round weights to integer codes, to nearest or by GPTQ",
-    {{"method", "\"gptq\"", "to nearest, or with errors made good by later columns", {"rtn", "gptq"}},
+    {{"method", "\"gptq\"", "to nearest, or with errors compensated by later columns", {"rtn", "gptq"}},
      {"clip", "true", "search the row's scale for the least error of 2.4th power; else max|w|"},
      {"inputs",
       "\"float\"",
@@ -177,9 +199,12 @@ extern const PassInfo round_pass = {
       {"quantized", "float"}},
      {"tokens",
       "\"balanced\"",
-      "GPTQ's Hessian: all token classes with one weight in sum, or every token with one",
+      "GPTQ's Hessian: token classes with fixed parts (text 3, visual 1, sinks 1), or every token with one "
+      "weight",
       {"balanced", "equal"}},
-     {"damping", "0.01", "part of the mean of the Hessian's diagonal that is added to it"},
+     {"damping", "0.01",
+      "part of the mean of the Hessian's diagonal that is added to it; width over rows of calibration comes "
+      "on top"},
      {"act_order", "true", "columns with the largest inputs first"},
      {"scale_dtype",
       "\"bf16\"",

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "mquant/compile.h"
 #include "mquant/sample.h"
@@ -19,10 +20,11 @@ struct LogitSums {
   void add(const LogitSums& other);
 };
 
-/// Adds rows [first, first + logits.size(0)) of a sample's logits [rows, vocabulary]: KL(reference || model) in nats and
-/// equal argmax by the class of the token at the row, and -log p of the answer: row t - 1 predicts token t.
+/// Adds logits of a sample [n, vocabulary]: KL(reference || model) in nats and equal argmax by the class of the token,
+/// and -log p of the answer: row t - 1 predicts token t.
+/// @param tokens     which tokens the rows are, [n]
 /// @param reference  of the same shape, or undefined
-void add_logits(const Features& features, std::int64_t first, const at::Tensor& logits,
+void add_logits(const Features& features, std::span<const std::int64_t> tokens, const at::Tensor& logits,
                 const at::Tensor& reference, LogitSums& sums);
 
 }  // namespace mquant

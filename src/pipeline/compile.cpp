@@ -25,6 +25,7 @@
 #include "pipeline/export_report.h"
 #include "pipeline/find_sinks.h"
 #include "pipeline/frames.h"
+#include "pipeline/head_tie.h"
 #include "pipeline/identity.h"
 #include "pipeline/report.h"
 #include "pipeline/sample_states.h"
@@ -159,11 +160,12 @@ class Compiler {
   Report report_;
 };
 
-SinkRule sinks_of(SinkSetting setting, const SourceModel& source, const std::vector<Features>& features) {
+SinkRule sinks_of(SinkSetting setting, const SourceModel& source, const std::vector<Sample>& samples,
+                  const std::vector<Features>& features) {
   switch (setting) {
     case SinkSetting::none: return {};
     case SinkSetting::first_token: return {.first_token = true};
-    case SinkSetting::find: return find_sinks(source, features);
+    case SinkSetting::find: return find_sinks(source, samples, features);
   }
   return {};
 }
@@ -174,15 +176,16 @@ std::string calibrate(const CalibrateOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
   const Stopwatch total;
-  const Recipe recipe = load_recipe(options.recipe, options.overrides);
+  Recipe recipe = load_recipe(options.recipe, options.overrides);
   const SourceModel source = open_source(options.model);
+  settle_embeddings(recipe, source);
   const std::vector<Sample> samples = read_samples(options.data, recipe.calibration.samples);
   std::vector<Features> features =
       all_features(*source.processor, samples, recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no);
   const bool resumed = options.resume && CalibrationStore::is_calibration(options.output);
   if (!resumed) CalibrationStore::expect_new(options.output);
   const SinkRule sinks = resumed ? CalibrationStore::sinks_of(options.output)
-                                 : sinks_of(recipe.calibration.sinks, source, features);
+                                 : sinks_of(recipe.calibration.sinks, source, samples, features);
   for (Features& f : features) mark_sinks(sinks, f);
   const RunIdentity identity = identity_of(source, options, recipe, samples, features, sinks);
   CalibrationStore store = resumed ? CalibrationStore::resume(options.output, identity)
@@ -194,7 +197,7 @@ std::string calibrate(const CalibrateOptions& options) {
   Compiler compiler(options, source, recipe);
   const std::size_t done = store.done().size();
   std::vector<SampleState> states = initial_states(features);
-  SelfCheck check(source.model, options.run.seed, features, recipe.calibration.self_check);
+  SelfCheck check(source.model, options.run.seed, samples, features, recipe.calibration.self_check);
   const auto named_states = [&](const std::string& block) {
     std::vector<std::pair<std::string, std::vector<SampleState>*>> named = {{block, &states}};
     if (check.is_on()) {

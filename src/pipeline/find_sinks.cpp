@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "mquant/block.h"
@@ -26,8 +27,9 @@ using Excess = std::vector<double>;
 
 class Probe {
  public:
-  Probe(const SourceModel& source, const std::vector<Features>& features) : source_(source) {
-    for (const std::size_t i : representatives(features, kProbes)) samples_.push_back(&features[i]);
+  Probe(const SourceModel& source, const std::vector<Sample>& samples, const std::vector<Features>& features)
+      : source_(source) {
+    for (const std::size_t i : representatives(samples, kProbes)) samples_.push_back(&features[i]);
   }
 
   void run() {
@@ -63,7 +65,8 @@ class Probe {
     for (const std::int64_t id : prompt_ids())
       if (joins(excess_of([id](const Features& f) { return first_of(f, id); }))) rule.first_of.push_back(id);
     // Visual experts are chosen by the class `visual`: their rows keep it.
-    if (!has_experts()) rule.first_visual = joins(excess_of([](const Features& f) { return first_visual(f); }));
+    if (!has_experts())
+      rule.first_visual = joins(excess_of([](const Features& f) { return first_visual(f); }));
     return rule;
   }
 
@@ -177,7 +180,8 @@ class Probe {
   const SourceModel& source_;
   std::vector<const Features*> samples_;
   std::size_t groups_ = 0;
-  std::map<std::pair<std::size_t, std::size_t>, std::vector<double>> excess_;  // by group and sample: of each token
+  std::map<std::pair<std::size_t, std::size_t>, std::vector<double>>
+      excess_;  // by group and sample: of each token
 };
 
 /// `count` of `from`, evenly spread.
@@ -188,20 +192,27 @@ void pick(const std::vector<std::size_t>& from, std::size_t count, std::vector<s
 
 }  // namespace
 
-std::vector<std::size_t> representatives(const std::vector<Features>& features, std::size_t count) {
+std::vector<std::size_t> representatives(const std::vector<Sample>& samples, std::size_t count) {
+  std::vector<std::size_t> by_content(samples.size());
+  std::iota(by_content.begin(), by_content.end(), 0);
+  std::ranges::stable_sort(by_content, {}, [&](std::size_t i) { return samples[i].digest; });
+  const auto has_picture = [&](std::size_t i) {
+    return std::ranges::any_of(samples[i].messages, [](const Message& message) {
+      return std::ranges::any_of(
+          message.content, [](const ContentPart& part) { return part.kind == ContentPart::Kind::image; });
+    });
+  };
   std::vector<std::size_t> with, without, chosen;
-  for (std::size_t i = 0; i < features.size(); ++i)
-    (features[i].grids.empty() ? without : with).push_back(i);
-  const std::size_t half = count / 2, few = std::min(with.size(), without.size());
-  const std::size_t of_fewer = std::min(half, few);
+  for (const std::size_t i : by_content) (has_picture(i) ? with : without).push_back(i);
+  const std::size_t of_fewer = std::min({count / 2, with.size(), without.size()});
   pick(with, with.size() <= without.size() ? of_fewer : count - of_fewer, chosen);
   pick(without, with.size() <= without.size() ? count - of_fewer : of_fewer, chosen);
-  std::ranges::sort(chosen);
   return chosen;
 }
 
-SinkRule find_sinks(const SourceModel& source, const std::vector<Features>& features) {
-  Probe probe(source, features);
+SinkRule find_sinks(const SourceModel& source, const std::vector<Sample>& samples,
+                    const std::vector<Features>& features) {
+  Probe probe(source, samples, features);
   probe.run();
   return probe.rule();
 }

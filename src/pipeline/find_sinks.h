@@ -20,10 +20,12 @@ namespace mquant {
 ///
 /// A candidate's excess at a group is the median over the samples that have it.  The rule is one for the model, so a
 /// runtime needs nothing but the prompt's tokens.
-SinkRule find_sinks(const SourceModel& source, const std::vector<Features>& features);
+/// @param features  of `samples`
+SinkRule find_sinks(const SourceModel& source, const std::vector<Sample>& samples,
+                    const std::vector<Features>& features);
 
 /// Up to `count` samples, spread evenly over those with pictures and those without, half of each where there are
-/// enough; indices, ascending.
-std::vector<std::size_t> representatives(const std::vector<Features>& features, std::size_t count);
+/// enough; indices, in an order that depends on what the samples hold and not on their place in the file.
+std::vector<std::size_t> representatives(const std::vector<Sample>& samples, std::size_t count);
 
 }  // namespace mquant

@@ -11,7 +11,7 @@
 #include "mquant/compile.h"
 #include "mquant/pass_table.h"
 #include "mquant/recipe.h"
-#include "passes/facts.h"
+#include "pipeline/head_tie.h"
 #include "pipeline/source.h"
 #include "pipeline/streams.h"
 #include "support/timer.h"
@@ -26,37 +26,6 @@ std::int64_t product(const std::vector<std::int64_t>& shape) {
   std::int64_t n = 1;
   for (const std::int64_t s : shape) n *= s;
   return n;
-}
-
-/// How the head's weight stands to the embeddings.
-struct HeadTie {
-  bool in_source = false;    // one tensor in the source
-  bool in_artifact = false;  // and still one when it is written
-};
-
-/// Do passes make the head another matrix than the embeddings: by a rotation, or a norm that goes into the head alone?
-bool passes_separate(const Recipe& recipe, const ModelSpec& model) {
-  return std::ranges::any_of(recipe.passes, [&](const PassConfig& pass) {
-    return pass.name == "fold-norms" || (pass.name == "rotate" && pass.options.boolean("decoder") &&
-                                         !exempted(model, "rotate", Space::decoder));
-  });
-}
-
-/// @param separated  by passes
-HeadTie head_tie(const SourceModel& source, const Recipe& recipe, bool separated) {
-  HeadTie tie;
-  const auto has = [&](const std::string& name) { return source.checkpoint.has(name); };
-  const QuantScheme embed = recipe.scheme_of("embed");
-  for (const BlockSpec& spec : source.model.blocks)
-    for (const LinearSpec& linear : spec.linears) {
-      if (!makes_logits(spec, linear.name) || linear.weight.otherwise.empty()) continue;
-      tie.in_source = !has(resolve(linear.weight.name, source.model, has));
-      const QuantScheme head = recipe.scheme_of(spec.name);
-      const bool alike =
-          head.name() == embed.name() && (head.is_float() || rounds_without_inputs(spec, head));
-      tie.in_artifact = tie.in_source && !separated && alike;
-    }
-  return tie;
 }
 
 std::int64_t all_parameters(const BlockSpec& spec) {
@@ -145,8 +114,9 @@ Plan plan_model(const std::filesystem::path& model, const std::string& recipe_na
                 const std::vector<std::string>& overrides, const std::optional<std::filesystem::path>& data,
                 std::int64_t limit, const RunSettings& run) {
   apply(run);
-  const Recipe recipe = load_recipe(recipe_name, overrides);
+  Recipe recipe = load_recipe(recipe_name, overrides);
   const SourceModel source = open_source(model);
+  settle_embeddings(recipe, source);
   Plan plan{.family = source.family->name,
             .summary = source.family->summary,
             .model_type = source.config.model_type(),
@@ -166,7 +136,7 @@ Plan plan_model(const std::filesystem::path& model, const std::string& recipe_na
     for (const Features& f : features) load.tokens += static_cast<std::int64_t>(f.input_ids.size());
   }
   const std::int64_t float_size = byte_size(stored_dtype(source));
-  const HeadTie tie = head_tie(source, recipe, passes_separate(recipe, source.model));
+  const HeadTie tie = head_tie(source, recipe);
   double work = 0;
   for (const BlockSpec& spec : source.model.blocks) {
     const QuantScheme scheme = recipe.scheme_of(spec.name);

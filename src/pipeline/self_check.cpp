@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "mquant/error.h"
-#include "nn/token_order.h"
+#include "nn/tensors.h"
 #include "pipeline/agreement.h"
 #include "pipeline/find_sinks.h"
 #include "pipeline/for_all.h"
@@ -15,7 +15,8 @@
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kLogitRows = 64;  // at a time: a vocabulary is wide
+constexpr std::int64_t kLogitRows =
+    128;  // of all samples: a vocabulary may hold more weights than the decoder
 constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
 
 Block in_float32(Block block) {
@@ -47,6 +48,24 @@ bool quantizes_inputs(const Block& block) {
   });
 }
 
+/// At most `most` tokens, evenly spread over those of each class.
+std::vector<std::int64_t> spread_tokens(const Features& features, std::int64_t most) {
+  std::array<std::vector<std::int64_t>, kTokenClasses> of_class;
+  for (std::size_t t = 0; t < features.token_class.size(); ++t)
+    of_class[static_cast<std::size_t>(features.token_class[t])].push_back(static_cast<std::int64_t>(t));
+  std::ranges::sort(of_class, {},
+                    [](const auto& tokens) { return tokens.size(); });  // few leave more to others
+  std::vector<std::int64_t> chosen;
+  for (std::size_t c = 0; c < of_class.size(); ++c) {
+    const std::int64_t share = (most - std::ssize(chosen)) / static_cast<std::int64_t>(of_class.size() - c),
+                       all = std::ssize(of_class[c]), count = std::min(share, all);
+    for (std::int64_t i = 0; i < count; ++i)
+      chosen.push_back(of_class[c][static_cast<std::size_t>(i * all / count)]);
+  }
+  std::ranges::sort(chosen);
+  return chosen;
+}
+
 struct ErrorSums {
   std::array<double, kTokenClasses> error{};
   std::array<std::int64_t, kTokenClasses> rows{};
@@ -71,10 +90,10 @@ std::string key(const char* figure, TokenClass c) { return cat(figure, "_", toke
 
 }  // namespace
 
-SelfCheck::SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Features>& features,
-                     std::int64_t samples)
+SelfCheck::SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Sample>& samples,
+                     const std::vector<Features>& features, std::int64_t count)
     : model_(model), seed_(seed), float_head_(model.blocks.back()) {
-  for (const std::size_t i : representatives(features, static_cast<std::size_t>(samples))) {
+  for (const std::size_t i : representatives(samples, static_cast<std::size_t>(count))) {
     samples_.push_back(&features[i]);
     float_states_.push_back(start(features[i], at::kFloat));
   }
@@ -99,8 +118,10 @@ void SelfCheck::run_float(const Block& loaded) {
   });
 }
 
-std::map<std::string, double> SelfCheck::run_quantized(const Block& compiled) {
+std::map<std::string, double> SelfCheck::run_quantized(const Block& calibrated) {
   if (!is_on()) return {};
+  Block compiled = calibrated;  // shares its tensors
+  compiled.run_float = false;   // whatever the samples of the calibration are propagated by
   if (&compiled.spec() == &model_.blocks.back()) return compare_logits(compiled);
   for_all(samples_.size(), [&](std::size_t i) {
     if (takes_part(compiled.spec(), *samples_[i])) run_block(compiled, quantized_states_[i]);
@@ -136,23 +157,23 @@ std::map<std::string, double> SelfCheck::compare_outputs(const Block& compiled) 
 
 std::map<std::string, double> SelfCheck::compare_logits(const Block& compiled) {
   require(has_float_head_, "the head ran quantized before it ran in float");
+  const std::int64_t most = std::max<std::int64_t>(kClasses.size(), kLogitRows / std::ssize(samples_));
   std::vector<LogitSums> of_sample(samples_.size());
   for_all(samples_.size(), [&](std::size_t i) {
     restore_order(float_states_[i]);
     restore_order(quantized_states_[i]);
-    const std::int64_t rows = quantized_states_[i].registers.at("x").size(0);
-    // A row's class decides its scale, and rows alone do not tell theirs.
-    const std::int64_t step = quantizes_inputs(compiled) ? rows : kLogitRows;
-    for (std::int64_t first = 0; first < rows; first += step) {
-      const auto logits = [&](const Block& head, SampleState state) {
-        at::Tensor& x = state.registers.at("x");
-        x = x.narrow(0, first, std::min(step, rows - first)).contiguous();
-        run_block(head, state);
-        return state.registers.at("logits");
-      };
-      add_logits(*samples_[i], first, logits(compiled, quantized_states_[i]),
-                 logits(float_head_, float_states_[i]), of_sample[i]);
-    }
+    const std::vector<std::int64_t> tokens = spread_tokens(*samples_[i], most);
+    const auto logits = [&](const Block& head, SampleState state) {
+      const at::Tensor rows = index_tensor(tokens);
+      at::Tensor& x = state.registers.at("x");
+      const bool by_class = quantizes_inputs(head);  // rows alone do not tell theirs
+      if (!by_class) x = x.index_select(0, rows);
+      run_block(head, state);
+      const at::Tensor all = state.registers.at("logits");
+      return by_class ? all.index_select(0, rows) : all;
+    };
+    add_logits(*samples_[i], tokens, logits(compiled, quantized_states_[i]),
+               logits(float_head_, float_states_[i]), of_sample[i]);
   });
   float_head_ = Block(model_.blocks.back());
   LogitSums sums;

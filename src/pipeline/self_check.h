@@ -17,18 +17,18 @@ namespace mquant {
 /// model is read once.
 class SelfCheck {
  public:
-  /// @param samples  how many, chosen by representatives(); 0: nothing is done
-  SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Features>& features,
-            std::int64_t samples);
+  /// @param count  of samples, chosen by representatives(); 0: nothing is done
+  SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Sample>& samples,
+            const std::vector<Features>& features, std::int64_t count);
 
   bool is_on() const { return !float_states_.empty(); }
   /// @param loaded  as load_block made it, before any pass
   void run_float(const Block& loaded);
-  /// @param compiled  the same block, final
+  /// @param calibrated  the same block, final; run by its codes
   /// @returns figures for StoredBlock::self_check: "error_CLASS", the mean over rows of |q - f|^2 / |f|^2 of the output;
   ///   of the head "kl_CLASS" and "top1_CLASS" (means), "tokens_CLASS", and of the answers "answer_tokens", "float_nll",
   ///   "quantized_nll" (sums, nats)
-  std::map<std::string, double> run_quantized(const Block& compiled);
+  std::map<std::string, double> run_quantized(const Block& calibrated);
   /// Calls `reorder` for the states of both models, once the embeddings are merged.
   void reorder(const std::function<void(std::vector<SampleState>&)>& reorder);
 

@@ -53,11 +53,13 @@ std::string why_not_rotated(const Recipe& recipe, const ModelSpec& model, Space 
   return "the recipe's rotate leaves it out";
 }
 
-std::string treatment_of(const Recipe& recipe, const ModelSpec& model, Space space, bool rotated, bool normed) {
+std::string treatment_of(const Recipe& recipe, const ModelSpec& model, Space space, bool rotated,
+                         bool normed) {
   const PassConfig* fold = find_pass_of(recipe, "fold-norms");
   const PassConfig* online = find_pass_of(recipe, "rotate-online");
   const bool everywhere = fold != nullptr && fold->options.string("where") == "everywhere";
-  if (rotated) return fold == nullptr ? "rotated offline" : "rotated offline, norm scales folded into the weights";
+  if (rotated)
+    return fold == nullptr ? "rotated offline" : "rotated offline, norm scales folded into the weights";
   std::string text = cat("not rotated offline (", why_not_rotated(recipe, model, space), ")");
   if (normed) text += everywhere ? "; norm scales folded all the same" : "; norms keep their scales";
   if (online != nullptr && online->options.boolean("streams") && exempted(model, "rotate", space))

@@ -152,7 +152,11 @@ Recipe recipe_of(const Json& document, const std::string& origin) {
   Recipe recipe;
   recipe.name = std::filesystem::path(origin).stem();
   recipe.summary = document["summary"];
-  for (const auto& [role, scheme] : document["schemes"].items()) recipe.schemes[role] = parse_scheme(scheme);
+  for (const auto& [role, scheme] : document["schemes"].items()) {
+    const bool tied = role == "embed" && scheme == "tied";
+    recipe.embeddings_follow_head = recipe.embeddings_follow_head || tied;
+    recipe.schemes[role] = tied ? QuantScheme{} : parse_scheme(scheme);
+  }
   for (Json pass : document["passes"]) {
     const std::string name = pass["pass"];
     pass.erase("pass");
@@ -177,12 +181,16 @@ Recipe recipe_of(const Json& document, const std::string& origin) {
 
 const std::vector<PassOption>& scheme_options() {
   static const std::vector<std::string> kSchemes = {"w4a8", "w8a8", "w4a16", "w8a16", "w16a8", "float"};
-  static const std::vector<std::string> kOfEmbeddings = {"w8a16", "float"};  // they have no activations
+  static const std::vector<std::string> kOfEmbeddings = {"w8a16", "float",
+                                                         "tied"};  // they have no activations
   static const std::vector<PassOption> kOptions = {
       {"patch_embed", R"("float")", "the patch embedding of the vision tower", kSchemes},
       {"vision", R"("float")", "the blocks of the vision tower", kSchemes},
       {"projector", R"("float")", "the projector, merger or resampler", kSchemes},
-      {"embed", R"("float")", "the embeddings: w8a16 is 8 bits and a scale a row", kOfEmbeddings},
+      {"embed", R"("float")",
+       "the embeddings: w8a16 is 8 bits and a scale a row; tied: as the head where both stay one tensor, "
+       "else float",
+       kOfEmbeddings},
       {"decoder", R"("float")", "the blocks of the language model", kSchemes},
       {"head", R"("float")", "the output head", kSchemes},
   };

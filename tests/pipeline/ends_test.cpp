@@ -25,6 +25,8 @@ TestData tied_model() {
   return {data_path("goldens/qwen3_vl/model"), data_path("goldens/qwen3_vl/cases.jsonl")};
 }
 /// The default recipe without what makes the head another matrix than the embeddings.
+const std::vector<std::string> kCodedEmbeddings = {
+    "schemes.embed=w8a16"};  // separated ones stay float by default
 const std::vector<std::string> kNothingSeparates = {"drop=fold-norms", "drop=bake-means", "drop=rotate"};
 
 const QuantizedLinear& codes_of_head(const StoredBlock& head) { return *head.linears.at("head").quantized; }
@@ -73,7 +75,7 @@ TEST(Ends, AHeadThatNothingSeparatesHasTheCodesOfTheEmbeddingsAndIsStoredOnce) {
 
 TEST(Ends, AHeadThatAPassSeparatesIsStoredInEightBits) {
   const TempDir directory;
-  calibrate_into(directory / "calibration", tied_model());
+  calibrate_into(directory / "calibration", tied_model(), {.overrides = kCodedEmbeddings});
   export_into(directory / "artifact", directory / "calibration");
   const LoadedModel model = LoadedModel::open(directory / "artifact");
   const Artifact artifact = Artifact::open(directory / "artifact", model.spec());
@@ -87,8 +89,21 @@ TEST(Ends, AHeadThatAPassSeparatesIsStoredInEightBits) {
       << "beside the norm";
 }
 
+TEST(Ends, EmbeddingsFollowTheHeadWhereBothStayOneTensorAndAreFloatElsewhere) {
+  EXPECT_EQ(planned(plan_of(tied_model(), kNothingSeparates), "embed").scheme, "w8a16");
+  EXPECT_EQ(planned(plan_of(tied_model(), {}), "embed").scheme, "float") << "rotated apart";
+  EXPECT_EQ(planned(plan_of(qwen2_vl(), {}), "embed").scheme, "float") << "two tensors in the source";
+  std::vector<std::string> float_head = kNothingSeparates;
+  float_head.push_back("schemes.head=float");
+  EXPECT_EQ(planned(plan_of(tied_model(), float_head), "embed").scheme, "float");
+  EXPECT_EQ(planned(plan_of(tied_model(), float_head), "head").scheme, "tied");
+  const TestData gemma{data_path("goldens/gemma3/model"), data_path("goldens/gemma3/cases.jsonl")};
+  EXPECT_EQ(planned(plan_of(gemma, {}), "head").scheme, "tied") << "its stream is exempted from rotation";
+}
+
 TEST(Ends, PlainFastCalibrationAndArtifactGiveTheSameBits) {
-  for (const std::vector<std::string>& overrides : {kNothingSeparates, std::vector<std::string>{}}) {
+  for (const std::vector<std::string>& overrides :
+       {kNothingSeparates, kCodedEmbeddings, std::vector<std::string>{}}) {
     const TempDir directory;
     calibrate_into(directory / "calibration", tied_model(), {.overrides = overrides});
     export_into(directory / "artifact", directory / "calibration");
@@ -106,7 +121,7 @@ TEST(Ends, PlainFastCalibrationAndArtifactGiveTheSameBits) {
 
 TEST(Ends, AreHeldAsCodesAndScalesAlone) {
   const TempDir directory;
-  calibrate_into(directory / "calibration", tied_model());
+  calibrate_into(directory / "calibration", tied_model(), {.overrides = kCodedEmbeddings});
   const LoadedModel model = LoadedModel::open(directory / "calibration");
   int ends = 0;
   for (const LoadedModel::Weights& weights : model.weights()) {
@@ -139,6 +154,7 @@ TEST(Ends, LaterBlocksSeeTheRowsOfTheCodesWhereTheySeeQuantizedBlocks) {
     codes.push_back(std::string("calibration.propagate=") + propagate);
     std::vector<std::string> floats = codes;
     floats.push_back("schemes.embed=float");
+    codes.push_back("schemes.embed=w8a16");
     const bool same = block_after(codes, "decoder.0") == block_after(floats, "decoder.0");
     EXPECT_EQ(same, std::string(propagate) == "float") << propagate;
   }

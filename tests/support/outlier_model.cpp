@@ -1,5 +1,6 @@
 #include "tests/support/outlier_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -34,7 +35,8 @@ class Weights {
     return tensors_.at(resolve(name, model_, [&](const std::string& n) { return tensors_.contains(n); }));
   }
   bool has(const std::string& name) const {
-    return tensors_.contains(resolve(name, model_, [&](const std::string& n) { return tensors_.contains(n); }));
+    return tensors_.contains(
+        resolve(name, model_, [&](const std::string& n) { return tensors_.contains(n); }));
   }
   /// Row of the stored tensor that is row `row` of this part.
   static std::int64_t stored_row(const Source& source, const BlockSpec& block, const at::Tensor& whole,
@@ -48,7 +50,8 @@ class Weights {
     at::Tensor& bias = tensor(linear.bias.name);
     bias[stored_row(linear.bias, block, bias, row)].zero_();
   }
-  void set(const LinearSpec& linear, const BlockSpec& block, std::int64_t row, std::int64_t column, double value) {
+  void set(const LinearSpec& linear, const BlockSpec& block, std::int64_t row, std::int64_t column,
+           double value) {
     at::Tensor& weight = tensor(linear.weight.name);
     weight[stored_row(linear.weight, block, weight, row)][column].fill_(value);
   }
@@ -85,7 +88,8 @@ const BlockSpec& named_block(const ModelSpec& model, const std::string& name) {
 void mark_ids(Weights& weights, const ModelSpec& model, std::int64_t first_id) {
   at::Tensor& table = weights.tensor(named_block(model, "embed").params.at(0).source.name);
   const double mark = 8 * table.square().mean().sqrt().item<double>();
-  for (const std::int64_t channel : {kFirst, kFirstShare, kOtherShare, kMassive}) table.select(1, channel).zero_();
+  for (const std::int64_t channel : {kFirst, kFirstShare, kOtherShare, kMassive})
+    table.select(1, channel).zero_();
   table.select(1, kOther).fill_(mark);
   table[first_id][kOther].zero_();
   table[first_id][kFirst].fill_(mark);
@@ -99,8 +103,12 @@ void make_first_token_massive(Weights& weights, const ModelSpec& model, std::int
                    &down = text_linear(layer, "down");
   for (std::int64_t row = 0; row < layer.attention.head_dim; ++row) weights.zero_row(q, layer, row);
   const double typical = weights.tensor(named_block(model, "embed").params.at(0).source.name)
-                             .square().mean().sqrt().item<double>();
-  for (const auto& [row, id, share] : {std::tuple{0, kFirst, kFirstShare}, std::tuple{1, kOther, kOtherShare}}) {
+                             .square()
+                             .mean()
+                             .sqrt()
+                             .item<double>();
+  for (const auto& [row, id, share] :
+       {std::tuple{0, kFirst, kFirstShare}, std::tuple{1, kOther, kOtherShare}}) {
     weights.zero_row(v, layer, row);
     weights.set(v, layer, row, id, 1);
     weights.zero_row(o, layer, share);
@@ -115,11 +123,20 @@ void make_first_token_massive(Weights& weights, const ModelSpec& model, std::int
   weights.set(down, layer, kMassive, 0, 0.5);
 }
 
+/// Do linears read what it makes: at once, or in a post-norm layer through the stream?
+bool scales_inputs(const BlockSpec& block, const NormSpec& norm) {
+  const auto has = [&](const char* name) {
+    return std::ranges::any_of(block.norms, [&](const NormSpec& other) { return other.name == name; });
+  };
+  if (has("norm1")) return norm.name == "norm1" || norm.name == "norm2";
+  return norm.name == "post1" || norm.name == "post2";
+}
+
 void widen_norms(Weights& weights, const ModelSpec& model) {
   std::set<std::string> scaled;
   for (const BlockSpec& block : model.blocks)
     for (const NormSpec& norm : block.norms) {
-      if ((norm.name != "norm1" && norm.name != "norm2") || !norm.weight) continue;
+      if (!scales_inputs(block, norm) || !norm.weight) continue;
       at::Tensor& scale = weights.tensor(norm.weight.name);
       Rng rng(3, norm.weight.name);
       for (std::int64_t i = 0; i < norm.width; ++i) {
@@ -129,7 +146,8 @@ void widen_norms(Weights& weights, const ModelSpec& model) {
       }
       const at::Tensor effective = norm.one_plus ? scale + 1 : scale;
       const double rms = effective.square().mean().sqrt().item<double>();
-      for (const LinearSpec& linear : block.linears)  // outputs of the size of before
+      if (norm.space == Space::none) scale.div_(rms);  // post-norm: the stream keeps its size
+      for (const LinearSpec& linear : block.linears)   // so do outputs
         if (linear.norm == norm.name && scaled.insert(linear.weight.name).second)
           weights.tensor(linear.weight.name).div_(rms);
     }

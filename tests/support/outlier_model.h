@@ -6,8 +6,9 @@
 namespace mquant::test {
 
 struct Outliers {
-  bool massive_first_token = false;  ///< its MLP activation is hundreds of times everybody else's, its stream follows
-  bool wide_norms = false;           ///< scales of the norms before linears from 0.05 to 60
+  bool massive_first_token =
+      false;                ///< its MLP activation is hundreds of times everybody else's, its stream follows
+  bool wide_norms = false;  ///< scales of the norms before linears from 0.05 to 60
 };
 
 /// Copies a golden's model folder to `output` and gives it outliers.

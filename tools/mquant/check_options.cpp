@@ -5,7 +5,9 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "arguments.h"
 #include "mquant/error.h"
+#include "mquant/recipe.h"
 #include "support/strings.h"
 #include "table.h"
 
@@ -46,25 +48,24 @@ std::string percent(double share) { return fixed(100 * share, 1); }
 
 void CheckOptions::add_options(CLI::App& command) {
   command.add_option("--self-check", samples, "Samples that also run through the float model; 0: none")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->type_name("N");
-  command.add_option("--max-kl", max_kl,
-                     "Exit with 6 if KL against the float model, in nats, is larger for text or visual tokens")
-      ->check(CLI::PositiveNumber)
+  command
+      .add_option("--max-kl", max_kl,
+                  "Exit with 6 if KL against the float model, in nats, is larger for text or visual tokens")
       ->type_name("X");
 }
 
-void CheckOptions::add_to(std::vector<std::string>& overrides) const {
-  if (max_kl && samples == 0)
-    fail(ErrorKind::usage, "--max-kl needs the self-check, and --self-check 0 turns it off");
+void CheckOptions::add_to(const std::string& recipe, std::vector<std::string>& overrides) const {
+  if (max_kl && !(*max_kl > 0)) fail(ErrorKind::usage, "--max-kl ", *max_kl, ": expected a number above 0");
   if (samples) overrides.push_back(cat("calibration.self_check=", *samples));
+  if (max_kl && load_recipe(recipe, overrides).calibration.self_check == 0)
+    fail(ErrorKind::usage, "--max-kl needs the self-check, and ",
+         samples ? "--self-check 0" : "'calibration.self_check' of the recipe, 0,", " turns it off");
 }
 
 bool CheckOptions::allows(const Json& report) const {
-  if (!max_kl) return true;
-  if (!report.contains("self_check"))
-    fail(ErrorKind::usage, "--max-kl needs the self-check, and 'calibration.self_check' of the recipe is 0");
-  return within(worst_kl(report).kl, *max_kl);
+  return !max_kl || within(worst_kl(report).kl, *max_kl);
 }
 
 void CheckOptions::expect(const Json& report) const {
@@ -84,13 +85,13 @@ std::string self_check_screen(const Json& report) {
   std::string screen = cat(table.text(), counted(check["samples"].get<std::int64_t>(), "sample"),
                            " of the calibration against the float model");
   if (check.contains("perplexity"))
-    screen += cat("; perplexity of answers ", fixed(number(check["perplexity"]["quantized"]), 2), ", in float ",
-                  fixed(number(check["perplexity"]["float"]), 2));
+    screen += cat("; perplexity of answers ", fixed(number(check["perplexity"]["quantized"]), 2),
+                  ", in float ", fixed(number(check["perplexity"]["float"]), 2));
   screen += "\n";
   if (const Json& worst = check["worst"]; !worst.is_null())
     screen += cat("the error grows most in ", worst["block"].get<std::string>(), ": from ",
-                  percent(number(worst["before"])), " to ", percent(number(worst["after"])), " % of the energy of ",
-                  worst["class"].get<std::string>(), " rows\n");
+                  percent(number(worst["before"])), " to ", percent(number(worst["after"])),
+                  " % of the energy of ", worst["class"].get<std::string>(), " rows\n");
   return screen;
 }
 

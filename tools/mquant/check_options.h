@@ -19,7 +19,7 @@ struct CheckOptions {
   void add_options(CLI::App& command);
   /// As an override of the recipe, whose text says how a calibration was made.
   /// @throws Error{usage} for --max-kl without a check
-  void add_to(std::vector<std::string>& overrides) const;
+  void add_to(const std::string& recipe, std::vector<std::string>& overrides) const;
   /// Is the largest KL of text and visual tokens within --max-kl?
   bool allows(const Json& report) const;
   /// @throws Error{verification} if it is not

@@ -18,7 +18,7 @@ struct Options : CalibrateOptions {  // its `output` is the calibration
 };
 
 void run_quantize(Options options) {
-  options.check.add_to(options.overrides);
+  options.check.add_to(options.recipe, options.overrides);
   const bool own_directory = options.output.empty();
   if (own_directory) options.output = fs::path(options.artifact.string() + ".calibration");
   if (options.dry_run) {

@@ -305,7 +305,7 @@ MadeUp::MadeUp(Contents contents)
       calibration_(calibrate(directory_ / "calibration", directory_ / "source", model_, contents)) {}
 
 ExportInput MadeUp::input() const {
-  return {&calibration_, &model_, &source_, R"({"order": "visual, then text"})", 3000};
+  return {&calibration_, &model_, &source_, "", R"({"order": "visual, then text"})", 3000};
 }
 
 StoredBlock MadeUp::block(const std::string& name) const {
