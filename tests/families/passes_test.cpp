@@ -26,7 +26,8 @@ struct Calls {
   bool reorder = false;
 };
 
-const PassCall kFold{"fold-norms", R"({"where": "everywhere"})"}, kBake{"bake-means", "{}"};
+const PassCall kFold{"fold-norms", R"({"where": "everywhere"})"}, kFoldRotated{"fold-norms", "{}"},
+    kBake{"bake-means", "{}"}, kRotate{"rotate", "{}"}, kOnline{"rotate-online", "{}"};
 
 std::vector<Calls> all_calls() {
   return {{"fold", {kFold}},
@@ -36,6 +37,7 @@ std::vector<Calls> all_calls() {
           {"R2", {{"rotate", R"({"vision": false, "decoder": false})"}}},
           {"R4", {{"rotate-online", R"({"mode": "signs", "projector": true})"}}},
           {"AIFS", {}, true},
+          {"default", {kFoldRotated, kBake, kRotate, kOnline}, true},
           {"all", {kFold, kBake, {"rotate", "{}"}, {"rotate-online", R"({"projector": true})"}}, true}};
 }
 
@@ -132,6 +134,42 @@ TEST_P(FamilyPasses, TurnWhatIsNotExempted) {
     EXPECT_EQ(turned[space] > 0, !exempted(model, "rotate", space)) << space_name(space);
   EXPECT_GE(turned[Space::value], 4);
   EXPECT_GE(online, 4);
+}
+
+/// A norm gives its scale away where a rotation of the stream evens it out, and keeps it elsewhere; linears that read an
+/// exempted stream get a rotation at run time, the same for all that share an input, and no others but those of MLPs.
+TEST_P(FamilyPasses, FoldNormsWhereTheStreamIsRotatedAndRotateOnlineWhereItCannotBe) {
+  const std::filesystem::path directory = golden_path(GetParam());
+  const Config config = Config::open(directory / "model" / "config.json");
+  const ModelSpec model = find_family(config).describe(config);
+  const Checkpoint checkpoint = Checkpoint::open(directory / "model", open_pytorch_bin);
+  const std::vector<Block> blocks =
+      blocks_of(checkpoint, model, {"", {kFoldRotated, kBake, kRotate, kOnline}}, at::kDouble);
+  int folded = 0, kept = 0, rotated = 0;
+  const auto is_stream = [](Space space) {
+    return space == Space::vision || space == Space::decoder || space == Space::kv ||
+           space == Space::resampled;
+  };
+  for (const Block& block : blocks)
+    for (const LinearGroup& group : linear_groups(block.spec()))
+      for (const std::string& name : group.linears) {
+        const LinearSpec& linear = block.spec().linear(name);
+        const bool stream = is_stream(linear.reads),
+                   exempt = stream && exempted(model, "rotate", linear.reads);
+        const bool online = static_cast<bool>(block.linear(name).rotation);
+        EXPECT_EQ(online, exempt || (linear.reads == Space::hidden && block.spec().tower != Tower::projector))
+            << block.spec().name << " " << name;
+        EXPECT_EQ(block.linear(name).rotation.signs, block.linear(group.linears[0]).rotation.signs);
+        rotated += online && stream ? 1 : 0;
+        if (linear.norm.empty()) continue;
+        EXPECT_EQ(block.norm(linear.norm).scale.defined(), !stream || exempt)
+            << block.spec().name << " " << name;
+        ++(block.norm(linear.norm).scale.defined() ? kept : folded);
+      }
+  EXPECT_GT(folded, 0);
+  EXPECT_TRUE(kept > 10 || !exempted(model, "rotate", Space::decoder));
+  EXPECT_EQ(rotated > 0,
+            exempted(model, "rotate", Space::decoder) || exempted(model, "rotate", Space::vision));
 }
 
 INSTANTIATE_TEST_SUITE_P(AllFamilies, FamilyPasses, testing::ValuesIn(golden_families()),
