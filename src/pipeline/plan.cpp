@@ -74,9 +74,12 @@ std::int64_t widest_input(const BlockSpec& spec) {
 }
 
 /// @param compensated  rounded with a Hessian of its inputs
-std::int64_t peak_bytes(const BlockSpec& spec, bool quantized, bool compensated, const Load& load) {
+/// @param checked      the self-check keeps a float head until the quantized one is there
+std::int64_t peak_bytes(const BlockSpec& spec, bool quantized, bool compensated, bool checked,
+                        const Load& load) {
   const std::int64_t widest = widest_input(spec);
-  const std::int64_t weights = all_parameters(spec) * (8 + 4 + (quantized ? 1 : 0));
+  const std::int64_t kept = checked && spec.name == "head" ? 4 : 0;
+  const std::int64_t weights = all_parameters(spec) * (8 + 4 + (quantized ? 1 : 0) + kept);
   const std::int64_t hessian = compensated ? 3 * widest * widest * 4 : 0;
   const std::int64_t standing = std::min<std::int64_t>(load.rows(spec) * widest * 4, std::int64_t{4} << 30);
   return weights + hessian + 2 * standing;
@@ -146,7 +149,8 @@ Plan plan_model(const std::filesystem::path& model, const std::string& recipe_na
     plan.parameters += block.parameters;
     plan.source_bytes += block.float_bytes;
     plan.artifact_bytes += block.artifact_bytes;
-    plan.peak_bytes = std::max(plan.peak_bytes, peak_bytes(spec, quantized, compensated, load));
+    plan.peak_bytes = std::max(
+        plan.peak_bytes, peak_bytes(spec, quantized, compensated, recipe.calibration.self_check > 0, load));
     work += operations(spec, compensated, load);
     plan.blocks.push_back(block);
   }

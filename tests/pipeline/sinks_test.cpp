@@ -94,6 +94,15 @@ TEST(FindSinks, FindsAMassiveFirstToken) {
   EXPECT_EQ(found_in(directory / "model"), SinkRule{.first_token = true});
 }
 
+TEST(FindSinks, FindsAnIdThatIsMassive) {
+  const SourceModel golden = open_source(qwen2_vl().model);
+  const Features f = golden.processor->features(read_samples(qwen2_vl().samples, 1)[0], WithAnswer::no);
+  const std::int64_t id = f.input_ids.at(2);
+  const TempDir directory;
+  write_outlier_model(data_path("goldens/qwen2_vl"), directory / "model", {.massive_id = id});
+  EXPECT_THAT(found_in(directory / "model").first_of, ElementsAre(id));
+}
+
 TEST(FindSinks, FindsNoneWhereActivationsAreEven) { EXPECT_TRUE(found_in(qwen2_vl().model).empty()); }
 
 TEST(FindSinks, IsTheRuleOfCalibrationAndArtifactUnlessForbidden) {

@@ -20,7 +20,14 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Channels of the stream: the first id, any other id, what the head says of both, and where the massive value goes.
-enum Channel : std::int64_t { kFirst = 1, kOther = 2, kFirstShare = 3, kOtherShare = 4, kMassive = 5 };
+enum Channel : std::int64_t {
+  kFirst = 1,
+  kOther = 2,
+  kFirstShare = 3,
+  kOtherShare = 4,
+  kMassive = 5,
+  kMassiveId = 6
+};
 constexpr double kSmallest = 0.05, kLargest = 60;
 
 class Weights {
@@ -123,6 +130,20 @@ void make_first_token_massive(Weights& weights, const ModelSpec& model, std::int
   weights.set(down, layer, kMassive, 0, 0.5);
 }
 
+void make_id_massive(Weights& weights, const ModelSpec& model, std::int64_t id) {
+  at::Tensor& table = weights.tensor(named_block(model, "embed").params.at(0).source.name);
+  const double mark = 8 * table.square().mean().sqrt().item<double>();
+  table.select(1, kMassiveId).zero_();
+  table[id][kMassiveId].fill_(mark);
+  const BlockSpec& layer = named_block(model, "decoder.0");
+  for (const auto& [role, weight] : {std::pair{"gate", 1.5}, std::pair{"up", 100.0}}) {
+    const LinearSpec& linear = text_linear(layer, role);
+    weights.zero_row(linear, layer, 1);
+    weights.set(linear, layer, 1, kMassiveId, weight);
+  }
+  weights.tensor(text_linear(layer, "down").weight.name).select(1, 1).zero_();
+}
+
 /// Do linears read what it makes: at once, or in a post-norm layer through the stream?
 bool scales_inputs(const BlockSpec& block, const NormSpec& norm) {
   const auto has = [&](const char* name) {
@@ -172,6 +193,7 @@ void write_outlier_model(const fs::path& golden, const fs::path& output, const O
                                   ->features(read_samples(golden / "cases.jsonl", 1)[0], WithAnswer::no);
     make_first_token_massive(weights, model, features.input_ids.at(0));
   }
+  if (outliers.massive_id >= 0) make_id_massive(weights, model, outliers.massive_id);
   weights.write(output / "model.safetensors");
 }
 

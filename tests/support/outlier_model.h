@@ -1,14 +1,16 @@
 // Tiny checkpoints with the outliers of real ones, which random weights do not have.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 
 namespace mquant::test {
 
 struct Outliers {
   bool massive_first_token =
-      false;                ///< its MLP activation is hundreds of times everybody else's, its stream follows
-  bool wide_norms = false;  ///< scales of the norms before linears from 0.05 to 60
+      false;  ///< its MLP activation is hundreds of times everybody else's, its stream follows
+  std::int64_t massive_id = -1;  ///< every token with this id is massive, too, in a unit of its own
+  bool wide_norms = false;       ///< scales of the norms before linears from 0.05 to 60
 };
 
 /// Copies a golden's model folder to `output` and gives it outliers.
