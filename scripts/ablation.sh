@@ -38,7 +38,7 @@ step rotation "rotations" --recipe rotate-w4a8-static
 step msq "rotations + MSQ" --recipe rotate-w4a8-static "${per_class[@]}"
 step rms "rotations + MSQ + RMS" "${decoder[@]}" "${nearest[@]}"
 step gptq "rotations + MSQ + RMS + GPTQ" "${decoder[@]}"
-step w4a8 "all of it, the vision tower in W8A8 too, embeddings and head in 8 bits" --recipe w4a8
+step w4a8 "all of it, the vision tower in W8A8 and the head in 8 bits too" --recipe w4a8
 
 python3 - "$output" "${names[@]}" <<'PYTHON'
 import json
