@@ -6,6 +6,7 @@ run again when one of that has changed, and only then.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rows import ROWS, SUBJECTS, Row, Subject
 from table import Result, markdown
@@ -224,8 +225,24 @@ def chosen_rows(patterns: Sequence[str]) -> list[Row]:
     return rows
 
 
+def lock(folder: Path) -> TextIO:
+    """Held while it is open: two runs at once would remove each other's artifacts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / ".lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise MeasureError(f"{folder}: another run writes there; wait for it, or give another folder") from None
+    return file
+
+
 def measure(arguments: argparse.Namespace) -> int:
     """Writes and prints the table; 1 if a row failed."""
+    with lock(arguments.output):
+        return measure_rows(arguments)
+
+
+def measure_rows(arguments: argparse.Namespace) -> int:
     program, rows = Program(arguments.program), chosen_rows(arguments.only)
     lines: list[tuple[str, str, list[Result]]] = []
     failures: list[str] = []
