@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::int64_t kLogitRows =
     128;  // of all samples: a vocabulary may hold more weights than the decoder
+constexpr std::size_t kSamplesForOne = 8;  // of the calibration: the check takes at most a tenth of its time
 constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
 
 Block in_float32(Block block) {
@@ -93,7 +94,8 @@ std::string key(const char* figure, TokenClass c) { return cat(figure, "_", toke
 SelfCheck::SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Sample>& samples,
                      const std::vector<Features>& features, std::int64_t count)
     : model_(model), seed_(seed), float_head_(model.blocks.back()) {
-  for (const std::size_t i : representatives(samples, static_cast<std::size_t>(count))) {
+  const std::size_t most = std::max<std::size_t>(1, samples.size() / kSamplesForOne);
+  for (const std::size_t i : representatives(samples, std::min(most, static_cast<std::size_t>(count)))) {
     samples_.push_back(&features[i]);
     float_states_.push_back(start(features[i], at::kFloat));
   }

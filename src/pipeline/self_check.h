@@ -17,7 +17,7 @@ namespace mquant {
 /// model is read once.
 class SelfCheck {
  public:
-  /// @param count  of samples, chosen by representatives(); 0: nothing is done
+  /// @param count  of samples, chosen by representatives(); at most one in eight, 0: nothing is done
   SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Sample>& samples,
             const std::vector<Features>& features, std::int64_t count);
 

@@ -23,7 +23,7 @@ Json check_of(const std::filesystem::path& directory, const RunOptions& options)
 }
 
 RunOptions few(std::vector<std::string> overrides) {
-  overrides.insert(overrides.end(), {"calibration.samples=12", "round.method=rtn"});
+  overrides.insert(overrides.end(), {"calibration.samples=32", "round.method=rtn"});
   return {.overrides = std::move(overrides)};
 }
 
@@ -31,7 +31,7 @@ RunOptions few(std::vector<std::string> overrides) {
 TEST(SelfCheck, FindsNothingWhereNothingIsQuantized) {
   const TempDir directory;
   write_text(directory / "float.json", R"({"passes": [{"pass": "fold-norms"}, {"pass": "bake-means"},
-    {"pass": "rotate"}, {"pass": "order-tokens"}], "calibration": {"samples": 8}})");
+    {"pass": "rotate"}, {"pass": "order-tokens"}], "calibration": {"samples": 32}})");
   const Json check = check_of(directory / "calibration", {.recipe = directory / "float.json"});
   EXPECT_LT(check["agreement"]["text"]["kl"].get<double>(), 1e-3);
   EXPECT_GT(check["agreement"]["text"]["top1"].get<double>(), 0.95);
@@ -56,8 +56,14 @@ TEST(SelfCheck, TellsTheErrorOfEveryBlockAndWhereItGrows) {
 TEST(SelfCheck, ShowsABrokenRecipe) {
   const TempDir directory;
   const Json check = check_of(directory / "calibration",
-                              {.recipe = "rtn-w4a8-static", .overrides = {"calibration.samples=12"}});
+                              {.recipe = "rtn-w4a8-static", .overrides = {"calibration.samples=32"}});
   EXPECT_GT(check["agreement"]["text"]["kl"].get<double>(), kSelfCheckBound);
+}
+
+TEST(SelfCheck, TakesAtMostOneSampleInEight) {
+  const TempDir directory;
+  RunOptions options{.overrides = {"calibration.samples=17", "round.method=rtn"}};
+  EXPECT_EQ(check_of(directory / "calibration", options)["samples"], 2);
 }
 
 TEST(SelfCheck, IsOffWithNoSamples) {
