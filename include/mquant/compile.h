@@ -24,24 +24,6 @@ struct AgreementRow {  // against the reference, over the tokens of one class, p
   std::int64_t tokens = 0;
   double kl = 0, top1 = 0;  // means: nats; share of equal argmax
 };
-/// KL in nats, mean over the tokens of a class, above which an artifact does not answer like its model.
-inline constexpr double kSelfCheckBound = 0.2;
-
-/// What `calibrate` says of its own result: a few samples of the calibration, through the float model and the quantized
-/// one.  The samples are ones that scales and codes were chosen on: evaluate with others before you publish numbers.
-struct SelfCheckReport {
-  std::int64_t samples = 0;                       // 0: the check was off
-  std::map<std::string, AgreementRow> agreement;  // by token class
-  double perplexity = 0, float_perplexity = 0;    // of the answers' tokens
-  std::int64_t answer_tokens = 0;
-  std::map<std::string, std::map<std::string, double>>
-      errors;                            // by block, by class: |q - f|^2 / |f|^2 of its rows
-  std::string worst_block, worst_class;  // where that grows most, from and to:
-  double error_before = 0, error_after = 0;
-
-  double worst_kl() const;  ///< of text and visual tokens
-};
-
 struct CalibrateOptions {
   std::filesystem::path model, data, output;
   std::string recipe = "w4a8";

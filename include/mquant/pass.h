@@ -32,7 +32,7 @@ struct PassContext {
   const ModelSpec* model = nullptr;
   std::uint64_t seed = 0;
   std::function<QuantScheme(const BlockSpec&)> scheme;  ///< of the block's linears, by the recipe
-  std::set<Space> rotated;     ///< residual streams that the recipe's `rotate` turns in this model
+  std::set<Space> rotated;     ///< residual streams that the recipe's `rotate` rotates in this model
   int weight_scale_bits = 16;  ///< scales are rounded to bf16 (16) or kept float32 (32)
   std::map<std::string, Figures> figures;  ///< by linear; taken by the loop after each block
   void note(std::string_view linear, std::string_view figure, double value);

@@ -31,7 +31,7 @@ struct CalibrationSettings {
 
 struct Recipe {
   std::string name, summary;
-  /// By role: "patch_embed", "vision", "projector", "decoder", "head".
+  /// By role: "patch_embed", "vision", "projector", "embed", "decoder", "head".
   std::map<std::string, QuantScheme> schemes;
   bool embeddings_follow_head =
       false;  ///< scheme "tied"; until a checkpoint settles it, `schemes` says float

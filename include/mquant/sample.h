@@ -55,11 +55,12 @@ struct Features;
 struct SinkRule {
   bool first_token = false;            ///< of the prompt
   bool first_visual = false;           ///< of each picture
-  std::vector<std::int64_t> first_of;  ///< ids, ascending: where each occurs first in the prompt
-  bool empty() const { return !first_token && !first_visual && first_of.empty(); }
+  std::vector<std::int64_t> first_of;  ///< ids, ascending: where each occurs first after the first token
   bool operator==(const SinkRule&) const = default;
 };
-/// Gives the tokens that `rule` names the class `sink`; an answer after the prompt is left alone.
+/// Tokens that `rule` names, ascending: text or visual ones of the prompt, none of an answer or of a later turn.
+std::vector<std::size_t> sink_positions(const SinkRule& rule, const Features& features);
+/// Gives them the class `sink`.
 void mark_sinks(const SinkRule& rule, Features& features);
 
 /// A decoded picture: RGB, 8 bit, row-major [height, width, 3].

@@ -284,7 +284,7 @@ def main() -> int:
         print(f"real: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("real: interrupted; the same command goes on", file=sys.stderr)
+        print("real: interrupted; the same command continues", file=sys.stderr)
         return 130
 
 

@@ -132,7 +132,7 @@ std::vector<Matrix> matrices_of(const BlockSpec& block, const OfficialNames& nam
 
 Matrix embedding_matrix(const ParamSpec& table, const OfficialNames& names) {
   require(table.shape.size() == 2 && table.source.stored_shape.empty(), "parameter '", table.name,
-          "' is no matrix, and was made one");
+          "' is not a matrix, and was made one");
   Matrix matrix;
   matrix.tensor = names.of(table);
   matrix.module = module_of(matrix.tensor);

@@ -132,7 +132,7 @@ class Verifier {
     for (const auto& [name, entry] : manifest_["embeddings"].items())
       if (std::ranges::find(modules, name) == modules.end())
         problem(kManifestFile, ": embeddings: '", printable(name),
-                "' is no table of embeddings of the model");
+                "' is not a table of embeddings of the model");
   }
 
   static void check_parts(const OpenArtifact& artifact, const Matrix& matrix, const BlockSpec& spec) {

@@ -76,12 +76,11 @@ Block float_block(const StoredBlock& stored, const BlockSpec& spec) {
   return block;
 }
 
-Block converted(const Block& block, at::ScalarType dtype) {
-  Block copy = block;
+Block narrowed(const Block& block, at::ScalarType dtype) {
+  Block copy = converted(block, dtype);
   const std::string& frequencies = block.spec().attention.rope.frequencies;
-  each_tensor(copy, [&](const std::string& name, at::Tensor& tensor) {
-    if (tensor.defined() && (frequencies.empty() || name != frequencies)) tensor = tensor.to(dtype);
-  });
+  if (const auto it = block.params.find(frequencies); it != block.params.end())
+    copy.params[it->first] = it->second;
   return copy;
 }
 

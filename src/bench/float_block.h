@@ -12,7 +12,7 @@ namespace mquant {
 Block float_block(const StoredBlock& stored, const BlockSpec& spec);
 
 /// A copy whose tensors are `dtype`, but for rotary frequencies.
-Block converted(const Block& block, at::ScalarType dtype);
+Block narrowed(const Block& block, at::ScalarType dtype);
 
 /// Of the linears, norms and parameters.
 std::int64_t bytes_of(const Block& block);

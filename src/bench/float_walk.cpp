@@ -88,7 +88,7 @@ FloatWalk::FloatWalk(const FloatPlan& plan, const std::vector<FloatTrack>& track
 FloatWalk::Work FloatWalk::work_of(Run& run, const Block& block) const {
   const BlockSpec& spec = block.spec();
   Work work{.run = &run,
-            .block = converted(block, run.track.dtype),
+            .block = narrowed(block, run.track.dtype),
             .prompt_attention = {block, run.prompt, plan_.batch, run.track.dtype}};
   if (!spec.on_tokens) return work;
   for (const SampleState& step : run.steps)

@@ -44,7 +44,7 @@ struct Widened {
   return weights;
 }
 
-/// Rows whose every 32 inputs stand as widened() puts out codes; those behind the last 32 stay.
+/// Rows whose every 32 inputs stand as widened() puts out codes; those after the last 32 stay.
 std::vector<float> interleaved(const float* x, std::int64_t rows, std::int64_t in) {
   constexpr std::int64_t kBlock = kSums * kLanes;
   std::vector<float> y(x, x + rows * in);

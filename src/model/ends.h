@@ -15,7 +15,7 @@ bool is_embedding(const BlockSpec& block, std::string_view param);
 bool makes_logits(const BlockSpec& block, std::string_view linear);
 
 /// Is all of the block rounded without its inputs?  So it is at either end with 8-bit weights and float activations: there
-/// is no input scale to find, and errors that small are not worth a run of all samples and a Hessian.  Rounded alike, a
+/// are no input scales to find, and errors that small are not worth a run of all samples and a Hessian.  Rounded alike, a
 /// head that is tied to the embeddings gets their codes.
 bool rounds_without_inputs(const BlockSpec& block, const QuantScheme& scheme);
 

@@ -93,6 +93,22 @@ Block from_stored(StoredBlock stored, const BlockSpec& spec, FloatTensors floats
   return block;
 }
 
+Block converted(Block block, at::ScalarType dtype) {
+  const auto convert = [&](at::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.to(dtype).contiguous();
+  };
+  for (auto& [name, linear] : block.linears) {
+    convert(linear.weight);
+    convert(linear.bias);
+  }
+  for (auto& [name, norm] : block.norms) {
+    convert(norm.scale);
+    convert(norm.shift);
+  }
+  for (auto& [name, param] : block.params) convert(param);
+  return block;
+}
+
 void round_to_stored(Block& block, DType stored, bool coded) {
   const auto round = [&](at::Tensor& tensor) {
     if (tensor.defined()) tensor = tensor.to(scalar_type(stored)).to(at::kFloat).contiguous();

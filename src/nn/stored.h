@@ -17,6 +17,9 @@ enum class FloatTensors {
 };
 Block from_stored(StoredBlock stored, const BlockSpec& spec, FloatTensors floats = FloatTensors::widened);
 
+/// The block with all of its float tensors in `dtype`.
+Block converted(Block block, at::ScalarType dtype);
+
 /// Rounds every float tensor to `stored` once and continues in float32: the model that is calibrated is the one that
 /// is written.  Weights that are going to be codes (`coded`) only become float32.
 void round_to_stored(Block& block, DType stored, bool coded);

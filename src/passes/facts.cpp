@@ -15,6 +15,17 @@ bool has_layer_norm(const ModelSpec& model, Space space) {
   return false;
 }
 
+bool is_stream(Space space) {
+  return space == Space::vision || space == Space::decoder || space == Space::kv || space == Space::resampled;
+}
+
+std::vector<Space> streams_to_rotate(const Config& rotate_options) {
+  std::vector<Space> streams;
+  if (rotate_options.boolean("vision")) streams = {Space::vision, Space::kv, Space::resampled};
+  if (rotate_options.boolean("decoder")) streams.push_back(Space::decoder);
+  return streams;
+}
+
 Tower tower_of(Space space) {
   switch (space) {
     case Space::vision: return Tower::vision;

@@ -17,10 +17,7 @@ namespace {
 
 class Rotate final : public Pass {
  public:
-  explicit Rotate(const Config& options) {
-    if (options.boolean("vision"))
-      for (const Space space : {Space::vision, Space::kv, Space::resampled}) spaces_.push_back(space);
-    if (options.boolean("decoder")) spaces_.push_back(Space::decoder);
+  explicit Rotate(const Config& options) : spaces_(streams_to_rotate(options)) {
     if (options.boolean("value")) spaces_.push_back(Space::value);
   }
 

@@ -1,4 +1,4 @@
-// rotate-online: turn inputs of linears by a Hadamard matrix that is applied at run time: that of each MLP's last linear
+// rotate-online: rotate inputs of linears by a Hadamard matrix that is applied at run time: that of each MLP's last linear
 // (R4), and those that come from a residual stream which cannot be rotated offline.
 //
 // The nonlinearity before it does not commute with a rotation, so the activation is turned by a fast transform and the
@@ -52,9 +52,7 @@ class RotateOnline final : public Pass {
 
   /// Does it read a residual stream that R1 must leave alone?
   static bool is_exempted(const LinearSpec& linear, const PassContext& ctx) {
-    const bool stream =
-        linear.reads != Space::none && linear.reads != Space::hidden && linear.reads != Space::value;
-    return stream && exempted(*ctx.model, "rotate", linear.reads);
+    return is_stream(linear.reads) && exempted(*ctx.model, "rotate", linear.reads);
   }
 
   OnlineRotation rotation_of(std::int64_t width, const std::string& stream, std::uint64_t seed) const {
@@ -77,7 +75,7 @@ class RotateOnline final : public Pass {
 extern const PassInfo rotate_online_pass = {
     "rotate-online",
     Effect::keeps_function,
-    "Turn the inputs of each MLP's last linear (R4), and of streams that `rotate` exempts, at run time",
+    "Rotate the inputs of each MLP's last linear (R4), and those from streams exempted from R1, at run time",
     {{"mode", "\"hadamard\"", "plain matrix, or random signs in front of it", {"hadamard", "signs"}},
      {"vision", "true", "in the vision tower"},
      {"projector", "false", "in the projector"},

@@ -82,9 +82,10 @@ class Round final : public Pass {
     at::Tensor hessian;
     GptqFactor factor;
     if (gptq_ && scheme.weight_bits < 16) {
-      std::int64_t rows = 0;
-      hessian = hessian_of(inputs, rows);
-      factor = prepare_hessian(hessian.clone(), options_for(inputs.width(), rows), inputs.split_channels);
+      HessianAccumulator sum = second_moments(inputs);
+      const GptqOptions options = options_for(sum);
+      hessian = sum.take();
+      factor = prepare_hessian(hessian.clone(), options, inputs.split_channels);
     }
     for (const std::string& name : group.linears) {
       Linear& linear = block.linear(name);
@@ -118,24 +119,24 @@ class Round final : public Pass {
                  : round_to_nearest(weight, scheme, rounding_);
   }
 
-  at::Tensor hessian_of(GroupInputs& inputs, std::int64_t& rows) const {
+  HessianAccumulator second_moments(GroupInputs& inputs) const {
     const ClassWeights weights = class_weights(class_energies(inputs));
     HessianAccumulator hessian(inputs.width());
     inputs.in_order([&](std::size_t, const at::Tensor& x, const std::vector<TokenClass>& classes) {
-      rows += x.size(0);
       std::vector<float> row_weights;
       for (const TokenClass c : classes) row_weights.push_back(weights[static_cast<std::size_t>(c)]);
       hessian.add(inputs.has_scales && quantized_inputs_ ? seen_by_codes(x, classes, inputs.scales) : x,
                   row_weights);
     });
-    return hessian.take();
+    return hessian;
   }
 
   /// Second moments of few rows are known badly, and GPTQ compensates the error of a column by them.  So they are shrunk
   /// towards a multiple of the identity, by the width over the rows (shrinkage: Ledoit and Wolf, 2004).
-  GptqOptions options_for(std::int64_t width, std::int64_t rows) const {
+  GptqOptions options_for(const HessianAccumulator& sum) const {
     GptqOptions options = factor_options_;
-    options.damping += static_cast<double>(width) / static_cast<double>(std::max<std::int64_t>(rows, 1));
+    options.damping +=
+        static_cast<double>(sum.width()) / static_cast<double>(std::max<std::int64_t>(sum.rows(), 1));
     options.damping = std::min(options.damping, 1.0);
     return options;
   }

@@ -22,7 +22,7 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-/// By group: the excess of a candidate.  Empty: it does not occur.
+/// By group: the excess of a candidate; 0 where it does not occur.
 using Excess = std::vector<double>;
 
 class Probe {
@@ -48,56 +48,35 @@ class Probe {
 
   SinkRule rule() const {
     SinkRule rule;
-    Excess most(groups_, 0);  // of any sink
+    Excess most(excess_.size(), 0);  // of any sink
     const auto take = [&](const Excess& e) {
-      for (std::size_t g = 0; g < groups_; ++g) most[g] = std::max(most[g], e[g]);
+      for (std::size_t g = 0; g < e.size(); ++g) most[g] = std::max(most[g], e[g]);
     };
-    const Excess first = excess_of([](const Features& f) { return first_token(f); });
+    const Excess first = excess_of({.first_token = true});
     rule.first_token = reaches(first, kFirstTokenExcess);
     if (rule.first_token) take(first);
-    const auto joins = [&](const Excess& e) {
+    const auto joins = [&](const SinkRule& candidate) {
+      const Excess e = excess_of(candidate);
       if (!reaches(e, kOtherExcess)) return false;
-      for (std::size_t g = 0; g < groups_; ++g)
+      for (std::size_t g = 0; g < e.size(); ++g)
         if (most[g] > kWithinSinks * std::max(1.0, e[g])) return false;
       take(e);
       return true;
     };
     for (const std::int64_t id : prompt_ids())
-      if (joins(excess_of([id](const Features& f) { return first_of(f, id); }))) rule.first_of.push_back(id);
+      if (joins({.first_of = {id}})) rule.first_of.push_back(id);
     // Visual experts are chosen by the class `visual`: their rows keep it.
-    if (!has_experts())
-      rule.first_visual = joins(excess_of([](const Features& f) { return first_visual(f); }));
+    rule.first_visual = !has_experts() && joins({.first_visual = true});
     return rule;
   }
 
  private:
-  using Find = std::function<std::ptrdiff_t(const Features&)>;
-
-  static std::ptrdiff_t first_token(const Features& f) {
-    return !f.token_class.empty() && f.token_class[0] == TokenClass::text ? 0 : -1;
-  }
-  static std::ptrdiff_t first_visual(const Features& f) {
-    const auto found = std::ranges::find(f.token_class, TokenClass::visual);
-    return found == f.token_class.end() ? -1 : found - f.token_class.begin();
-  }
-  /// After the first token, which has a rule of its own.
-  static std::ptrdiff_t first_of(const Features& f, std::int64_t id) {
-    for (std::ptrdiff_t t = 0; t < prompt_end(f); ++t)
-      if (f.input_ids[static_cast<std::size_t>(t)] == id &&
-          f.token_class[static_cast<std::size_t>(t)] == TokenClass::text)
-        return t == 0 ? -1 : t;
-    return -1;
-  }
-  static std::ptrdiff_t prompt_end(const Features& f) {
-    return f.answer_begin < 0 ? std::ssize(f.input_ids) : static_cast<std::ptrdiff_t>(f.answer_begin);
-  }
-
   std::set<std::int64_t> prompt_ids() const {
     std::set<std::int64_t> ids;
     for (const Features* f : samples_)
-      for (std::ptrdiff_t t = 1; t < prompt_end(*f); ++t)
-        if (f->token_class[static_cast<std::size_t>(t)] == TokenClass::text)
-          ids.insert(f->input_ids[static_cast<std::size_t>(t)]);
+      for (std::size_t t = 0; t < f->input_ids.size(); ++t)
+        if (f->answer_begin < 0 || static_cast<std::int64_t>(t) < f->answer_begin)
+          ids.insert(f->input_ids[t]);
     return ids;
   }
 
@@ -112,18 +91,15 @@ class Probe {
     return std::ranges::any_of(e, [=](double x) { return x >= least; });
   }
 
-  Excess excess_of(const Find& find) const {
+  Excess excess_of(const SinkRule& candidate) const {
+    std::vector<std::vector<std::size_t>> positions;
+    for (const Features* f : samples_) positions.push_back(sink_positions(candidate, *f));
     Excess excess;
-    for (std::size_t g = 0; g < groups_; ++g) {
+    for (const std::vector<std::vector<double>>& of_group : excess_) {
       std::vector<double> seen;
-      for (std::size_t s = 0; s < samples_.size(); ++s) {
-        const std::ptrdiff_t t = find(*samples_[s]);
-        if (t < 0) continue;
-        const auto it = excess_.find({g, s});
-        if (it == excess_.end()) continue;
-        const double e = it->second[static_cast<std::size_t>(t)];
-        if (e >= 0) seen.push_back(e);
-      }
+      for (std::size_t s = 0; s < positions.size(); ++s)
+        for (const std::size_t t : positions[s])
+          if (!of_group[s].empty() && of_group[s][t] >= 0) seen.push_back(of_group[s][t]);
       excess.push_back(seen.empty() ? 0 : median(seen));
     }
     return excess;
@@ -152,7 +128,7 @@ class Probe {
             const std::vector<SampleState>& states) {
     const RowSet set = spec.linear(group.linears[0]).rows;
     std::map<TokenClass, std::vector<double>> energies;
-    std::map<std::size_t, std::vector<double>> by_sample;
+    std::vector<std::vector<double>> by_sample(samples_.size());
     for (const std::size_t s : part) {
       const at::Tensor x = states[s].registers.at(group.input);
       const at::Tensor energy = x.square().sum(1).to(at::kDouble).contiguous();
@@ -169,19 +145,15 @@ class Probe {
     }
     std::map<TokenClass, double> middle;
     for (const auto& [c, values] : energies) middle[c] = std::max(median(values), 1e-30);
-    for (auto& [s, of_token] : by_sample) {
-      for (std::size_t t = 0; t < of_token.size(); ++t)
-        if (of_token[t] >= 0) of_token[t] /= middle[samples_[s]->token_class[t]];
-      excess_[{groups_, s}] = std::move(of_token);
-    }
-    ++groups_;
+    for (const std::size_t s : part)
+      for (std::size_t t = 0; t < by_sample[s].size(); ++t)
+        if (by_sample[s][t] >= 0) by_sample[s][t] /= middle[samples_[s]->token_class[t]];
+    excess_.push_back(std::move(by_sample));
   }
 
   const SourceModel& source_;
   std::vector<const Features*> samples_;
-  std::size_t groups_ = 0;
-  std::map<std::pair<std::size_t, std::size_t>, std::vector<double>>
-      excess_;  // by group and sample: of each token
+  std::vector<std::vector<std::vector<double>>> excess_;  // by group, sample and token; no tokens: no part
 };
 
 /// `count` of `from`, evenly spread.

@@ -18,7 +18,7 @@ namespace mquant {
 ///     each picture, and the first occurrence of an id in a prompt.  Its excess reaches 1000 somewhere, and nowhere is
 ///     it more than 64 times below the largest of a sink: one static scale has to serve all of them.
 ///
-/// A candidate's excess at a group is the median over the samples that have it.  The rule is one for the model, so a
+/// A candidate's excess at a group is the median over its tokens.  The rule is one for the model, so a
 /// runtime needs nothing but the prompt's tokens.
 /// @param features  of `samples`
 SinkRule find_sinks(const SourceModel& source, const std::vector<Sample>& samples,

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "mquant/error.h"
+#include "nn/stored.h"
 #include "passes/facts.h"
 
 namespace mquant {
@@ -18,22 +19,6 @@ Space space_of(const BlockSpec& spec, const std::string& name) {
   if (name == "pixels" || name == "logits") return Space::none;
   if (name == "x" && !spec.on_tokens) return Space::vision;
   return Space::decoder;
-}
-
-Block in_float64(Block block) {
-  const auto widen = [](at::Tensor& t) {
-    if (t.defined()) t = t.to(at::kDouble);
-  };
-  for (auto& [name, linear] : block.linears) {
-    widen(linear.weight);
-    widen(linear.bias);
-  }
-  for (auto& [name, norm] : block.norms) {
-    widen(norm.scale);
-    widen(norm.shift);
-  }
-  for (auto& [name, param] : block.params) widen(param);
-  return block;
 }
 
 Frame frame_of(const Block& block, Space space) {
@@ -58,7 +43,7 @@ at::Tensor Frames::out_of(const Block& block, const std::string& name, const at:
 double verify_function_kept(const ModelSpec& model, std::uint64_t seed,
                             const std::vector<Snapshot>& snapshots, const std::vector<SampleState>& states) {
   const Block& last = snapshots.back().block;
-  const Block original = in_float64(snapshots.front().block);
+  const Block original = converted(snapshots.front().block, at::kDouble);
   const Frames frames(model, original.spec(), seed);
   std::size_t checked = 0;
   double worst = 0;
@@ -71,7 +56,7 @@ double verify_function_kept(const ModelSpec& model, std::uint64_t seed,
     SampleState expected = plain;
     run_block(original, expected);
     for (std::size_t i = 1; i < snapshots.size(); ++i) {
-      const Block block = in_float64(snapshots[i].block);
+      const Block block = converted(snapshots[i].block, at::kDouble);
       SampleState found = plain;
       for (auto& [name, x] : found.registers) x = frames.into(block, name, x);
       run_block(block, found);

@@ -26,21 +26,18 @@ HeadTie head_tie(const SourceModel& source, const Recipe& recipe) {
     for (const LinearSpec& linear : spec.linears) {
       if (!makes_logits(spec, linear.name) || linear.weight.otherwise.empty()) continue;
       tie.in_source = !has(resolve(linear.weight.name, source.model, has));
-      tie.kept = tie.in_source && !passes_separate(recipe, source.model);
       const QuantScheme head = recipe.scheme_of(spec.name);
       const bool alike =
           head.name() == embed.name() && (head.is_float() || rounds_without_inputs(spec, head));
-      tie.in_artifact = tie.kept && alike;
+      tie.in_artifact = tie.in_source && alike && !passes_separate(recipe, source.model);
     }
   return tie;
 }
 
 void settle_embeddings(Recipe& recipe, const SourceModel& source) {
   if (!recipe.embeddings_follow_head) return;
-  recipe.schemes["embed"] = {};
-  const QuantScheme head = recipe.scheme_of("head");
-  const bool to_nearest = head.weight_bits == 8 && head.activation_bits == 16;
-  if (to_nearest && head_tie(source, recipe).kept) recipe.schemes["embed"] = head;
+  recipe.schemes["embed"] = recipe.scheme_of("head");
+  if (!head_tie(source, recipe).in_artifact) recipe.schemes["embed"] = {};
 }
 
 }  // namespace mquant

@@ -9,8 +9,7 @@ namespace mquant {
 /// How the head's weight stands to the embeddings.
 struct HeadTie {
   bool in_source = false;    ///< one tensor in the source
-  bool kept = false;         ///< and the same matrix after all passes of the recipe
-  bool in_artifact = false;  ///< and rounded alike: stored once
+  bool in_artifact = false;  ///< and the same matrix after all passes, rounded alike: stored once
 };
 HeadTie head_tie(const SourceModel& source, const Recipe& recipe);
 

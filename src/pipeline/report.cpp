@@ -4,12 +4,12 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "artifact/run_identity.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "pipeline/self_check.h"
@@ -38,31 +38,26 @@ std::string one_decimal(double value) {
   return text;
 }
 
-/// JSON has no infinity and no NaN.
-nlohmann::ordered_json number(double value) {
-  if (std::isfinite(value)) return value;
-  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-}
-
 nlohmann::ordered_json self_check_json(const SelfCheckReport& check) {
   nlohmann::ordered_json json = {{"samples", check.samples},
                                  {"bound", kSelfCheckBound},
                                  {"agreement", nlohmann::ordered_json::object()}};
   for (const auto& [token_class, row] : check.agreement)
-    json["agreement"][token_class] = {{"tokens", row.tokens}, {"kl", number(row.kl)}, {"top1", row.top1}};
+    json["agreement"][token_class] = {
+        {"tokens", row.tokens}, {"kl", number_json(row.kl)}, {"top1", row.top1}};
   if (check.answer_tokens > 0)
-    json["perplexity"] = {{"float", number(check.float_perplexity)},
-                          {"quantized", number(check.perplexity)},
+    json["perplexity"] = {{"float", number_json(check.float_perplexity)},
+                          {"quantized", number_json(check.perplexity)},
                           {"tokens", check.answer_tokens}};
   json["errors"] = nlohmann::ordered_json::object();
   for (const auto& [block, by_class] : check.errors)
-    for (const auto& [token_class, error] : by_class) json["errors"][block][token_class] = number(error);
+    for (const auto& [token_class, error] : by_class) json["errors"][block][token_class] = number_json(error);
   json["worst"] = nullptr;
   if (!check.worst_block.empty())
     json["worst"] = {{"block", check.worst_block},
                      {"class", check.worst_class},
-                     {"before", number(check.error_before)},
-                     {"after", number(check.error_after)}};
+                     {"before", number_json(check.error_before)},
+                     {"after", number_json(check.error_after)}};
   return json;
 }
 
@@ -93,9 +88,7 @@ std::string Report::json(double seconds, const CalibrationStore& store,
   report["phases"] = phases_;
   for (const auto& [name, n] : counters) report["counters"][name] = n;
   if (kept_ >= 0) report["verified"] = kept_;
-  report["sinks"] = {{"first_token", store.identity().sinks.first_token},
-                     {"first_visual", store.identity().sinks.first_visual},
-                     {"first_of", store.identity().sinks.first_of}};
+  report["sinks"] = sinks_json(store.identity().sinks);
   std::vector<std::pair<std::string, std::map<std::string, double>>> checked;
   report["linears"] = nlohmann::ordered_json::object();
   for (const std::string& name : store.done()) {

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "mquant/error.h"
+#include "nn/stored.h"
 #include "nn/tensors.h"
 #include "pipeline/agreement.h"
 #include "pipeline/find_sinks.h"
@@ -19,22 +20,6 @@ constexpr std::int64_t kLogitRows =
     128;  // of all samples: a vocabulary may hold more weights than the decoder
 constexpr std::size_t kSamplesForOne = 8;  // of the calibration: the check takes at most a tenth of its time
 constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
-
-Block in_float32(Block block) {
-  const auto narrow = [](at::Tensor& t) {
-    if (t.defined()) t = t.to(at::kFloat).contiguous();
-  };
-  for (auto& [name, linear] : block.linears) {
-    narrow(linear.weight);
-    narrow(linear.bias);
-  }
-  for (auto& [name, norm] : block.norms) {
-    narrow(norm.scale);
-    narrow(norm.shift);
-  }
-  for (auto& [name, param] : block.params) narrow(param);
-  return block;
-}
 
 /// The register by which a block's error is told: the stream, or what the projector hands to the decoder.
 std::string output_of(const BlockSpec& spec) {
@@ -93,7 +78,7 @@ std::string key(const char* figure, TokenClass c) { return cat(figure, "_", toke
 
 SelfCheck::SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Sample>& samples,
                      const std::vector<Features>& features, std::int64_t count)
-    : model_(model), seed_(seed), float_head_(model.blocks.back()) {
+    : model_(model), seed_(seed) {
   const std::size_t most = std::max<std::size_t>(1, samples.size() / kSamplesForOne);
   for (const std::size_t i : representatives(samples, std::min(most, static_cast<std::size_t>(count)))) {
     samples_.push_back(&features[i]);
@@ -109,10 +94,9 @@ void SelfCheck::reorder(const std::function<void(std::vector<SampleState>&)>& re
 
 void SelfCheck::run_float(const Block& loaded) {
   if (!is_on()) return;
-  Block block = in_float32(loaded);
+  Block block = converted(loaded, at::kFloat);
   if (&loaded.spec() == &model_.blocks.back()) {
-    float_head_ = std::move(block);
-    has_float_head_ = true;
+    float_head_.emplace(std::move(block));
     return;
   }
   for_all(samples_.size(), [&](std::size_t i) {
@@ -158,7 +142,7 @@ std::map<std::string, double> SelfCheck::compare_outputs(const Block& compiled) 
 }
 
 std::map<std::string, double> SelfCheck::compare_logits(const Block& compiled) {
-  require(has_float_head_, "the head ran quantized before it ran in float");
+  require(float_head_.has_value(), "the head ran quantized before it ran in float");
   const std::int64_t most = std::max<std::int64_t>(kClasses.size(), kLogitRows / std::ssize(samples_));
   std::vector<LogitSums> of_sample(samples_.size());
   for_all(samples_.size(), [&](std::size_t i) {
@@ -175,9 +159,9 @@ std::map<std::string, double> SelfCheck::compare_logits(const Block& compiled) {
       return by_class ? all.index_select(0, rows) : all;
     };
     add_logits(*samples_[i], tokens, logits(compiled, quantized_states_[i]),
-               logits(float_head_, float_states_[i]), of_sample[i]);
+               logits(*float_head_, float_states_[i]), of_sample[i]);
   });
-  float_head_ = Block(model_.blocks.back());
+  float_head_.reset();
   LogitSums sums;
   for (const LogitSums& of_one : of_sample) sums.add(of_one);
   std::map<std::string, double> figures;
@@ -242,13 +226,6 @@ SelfCheckReport self_check_report(const std::vector<std::pair<std::string, Figur
     report.perplexity = std::exp(figure(figures, "quantized_nll") / tokens);
   }
   return report;
-}
-
-double SelfCheckReport::worst_kl() const {
-  double worst = 0;
-  for (const auto& [token_class, row] : agreement)
-    if (token_class != token_class_name(TokenClass::sink)) worst = std::max(worst, row.kl);
-  return worst;
 }
 
 }  // namespace mquant

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,22 @@
 #include "mquant/compile.h"
 
 namespace mquant {
+
+/// KL in nats, mean over the tokens of a class, above which an artifact does not answer like its model.
+inline constexpr double kSelfCheckBound = 0.2;
+
+/// What `calibrate` says of its own result: a few samples of the calibration, through the float model and the quantized
+/// one.  The samples are ones that scales and codes were chosen on: evaluate with others before you publish numbers.
+struct SelfCheckReport {
+  std::int64_t samples = 0;                       // 0: the check was off
+  std::map<std::string, AgreementRow> agreement;  // by token class
+  double perplexity = 0, float_perplexity = 0;    // of the answers' tokens
+  std::int64_t answer_tokens = 0;
+  std::map<std::string, std::map<std::string, double>>
+      errors;                            // by block, by class: |q - f|^2 / |f|^2 of its rows
+  std::string worst_block, worst_class;  // where that grows most, from and to:
+  double error_before = 0, error_after = 0;
+};
 
 /// Walks the blocks with the calibration: each is run in float as it was loaded, then as it was compiled, so that the
 /// model is read once.
@@ -44,8 +61,7 @@ class SelfCheck {
   std::uint64_t seed_;
   std::vector<const Features*> samples_;
   std::vector<SampleState> float_states_, quantized_states_;
-  Block float_head_;  // kept until the quantized one is there
-  bool has_float_head_ = false;
+  std::optional<Block> float_head_;  // kept until the quantized one is there
 };
 
 /// The summary of all blocks' figures, by name of the block in order of execution.

@@ -9,15 +9,10 @@ namespace mquant {
 
 std::set<Space> rotated_streams(const Recipe& recipe, const ModelSpec& model) {
   std::set<Space> streams;
-  const auto add = [&](Space space) {
-    if (!exempted(model, "rotate", space)) streams.insert(space);
-  };
-  for (const PassConfig& pass : recipe.passes) {
-    if (pass.name != "rotate") continue;
-    if (pass.options.boolean("vision"))
-      for (const Space space : {Space::vision, Space::kv, Space::resampled}) add(space);
-    if (pass.options.boolean("decoder")) add(Space::decoder);
-  }
+  for (const PassConfig& pass : recipe.passes)
+    if (pass.name == "rotate")
+      for (const Space space : streams_to_rotate(pass.options))
+        if (!exempted(model, "rotate", space)) streams.insert(space);
   return streams;
 }
 

@@ -83,7 +83,7 @@ TEST(Converted, ChangesEveryTensorsType) {
   block.linears["a"].weight = at::randn({2, 3});
   block.norms["n"].scale = at::randn({3});
   block.params["p"] = at::randn({4, 3});
-  const Block half = converted(block, at::kBFloat16);
+  const Block half = narrowed(block, at::kBFloat16);
   EXPECT_EQ(half.linear("a").weight.scalar_type(), at::kBFloat16);
   EXPECT_FALSE(half.linear("a").bias.defined());
   EXPECT_EQ(half.norm("n").scale.scalar_type(), at::kBFloat16);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mquant/compile.h"
+#include "pipeline/self_check.h"
 #include "tests/families/goldens.h"
 #include "tests/support/outlier_model.h"
 #include "tests/support/temp_dir.h"

@@ -8,6 +8,7 @@
 #include "mquant/family.h"
 #include "mquant/pass.h"
 #include "nn/pytorch_bin.h"
+#include "nn/stored.h"
 #include "passes/facts.h"
 #include "tests/families/goldens.h"
 #include "tests/support/tiny_model.h"
@@ -52,8 +53,6 @@ Config complete(const PassInfo& info, const std::string& overrides) {
   return Config::parse(text + "}", "test");
 }
 
-at::Tensor to_type(const at::Tensor& x, at::ScalarType dtype) { return x.defined() ? x.to(dtype) : x; }
-
 /// Blocks with passes applied in float64, then in `dtype`.
 std::vector<Block> blocks_of(const Checkpoint& checkpoint, const ModelSpec& model, const Calls& calls,
                              at::ScalarType dtype) {
@@ -71,16 +70,7 @@ std::vector<Block> blocks_of(const Checkpoint& checkpoint, const ModelSpec& mode
       EXPECT_EQ(info.effect, Effect::keeps_function) << call.name;
       info.make(complete(info, call.options))->run(block, ctx);
     }
-    for (auto& [name, linear] : block.linears) {
-      linear.weight = to_type(linear.weight, dtype);
-      linear.bias = to_type(linear.bias, dtype);
-    }
-    for (auto& [name, norm] : block.norms) {
-      norm.scale = to_type(norm.scale, dtype);
-      norm.shift = to_type(norm.shift, dtype);
-    }
-    for (auto& [name, param] : block.params) param = to_type(param, dtype);
-    blocks.push_back(std::move(block));
+    blocks.push_back(converted(std::move(block), dtype));
   }
   return blocks;
 }
@@ -146,10 +136,6 @@ TEST_P(FamilyPasses, FoldNormsWhereTheStreamIsRotatedAndRotateOnlineWhereItCanno
   const std::vector<Block> blocks =
       blocks_of(checkpoint, model, {"", {kFoldRotated, kBake, kRotate, kOnline}}, at::kDouble);
   int folded = 0, kept = 0, rotated = 0;
-  const auto is_stream = [](Space space) {
-    return space == Space::vision || space == Space::decoder || space == Space::kv ||
-           space == Space::resampled;
-  };
   for (const Block& block : blocks)
     for (const LinearGroup& group : linear_groups(block.spec()))
       for (const std::string& name : group.linears) {

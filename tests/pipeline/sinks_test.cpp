@@ -37,9 +37,11 @@ TEST(SinkRule, NamesTheFirstToken) {
               ElementsAre(sink, text, visual, visual, text, text, visual, visual, text));
 }
 
-TEST(SinkRule, NamesTheFirstOccurrenceOfAnIdAndNoOther) {
+TEST(SinkRule, NamesTheFirstOccurrenceOfAnIdAfterTheFirstTokenAndNoOther) {
   EXPECT_THAT(marked({.first_of = {8, 9, 55}}),
               ElementsAre(text, sink, visual, visual, text, sink, visual, visual, text));
+  EXPECT_THAT(marked({.first_of = {7}}),
+              ElementsAre(text, text, visual, visual, text, text, visual, visual, sink));
 }
 
 TEST(SinkRule, NamesTheFirstVisualTokenOfEachPicture) {
@@ -91,7 +93,7 @@ SinkRule found_in(const std::filesystem::path& model) {
 TEST(FindSinks, FindsAMassiveFirstToken) {
   const TempDir directory;
   write_outlier_model(data_path("goldens/qwen2_vl"), directory / "model", {.massive_first_token = true});
-  EXPECT_EQ(found_in(directory / "model"), SinkRule{.first_token = true});
+  EXPECT_TRUE((found_in(directory / "model") == SinkRule{.first_token = true}));
 }
 
 TEST(FindSinks, FindsAnIdThatIsMassive) {
@@ -103,7 +105,7 @@ TEST(FindSinks, FindsAnIdThatIsMassive) {
   EXPECT_THAT(found_in(directory / "model").first_of, ElementsAre(id));
 }
 
-TEST(FindSinks, FindsNoneWhereActivationsAreEven) { EXPECT_TRUE(found_in(qwen2_vl().model).empty()); }
+TEST(FindSinks, FindsNoneWhereActivationsAreEven) { EXPECT_TRUE(found_in(qwen2_vl().model) == SinkRule{}); }
 
 TEST(FindSinks, IsTheRuleOfCalibrationAndArtifactUnlessForbidden) {
   const TempDir directory;

@@ -100,10 +100,11 @@ std::string verdict(const Json& report) {
   const Worst worst = worst_kl(report);
   const double bound = number(report["self_check"]["bound"]);
   if (within(worst.kl, bound)) return {};
-  return cat("DOES NOT ANSWER LIKE ITS MODEL: KL of ", worst.token_class, " tokens is ", fixed(worst.kl, 2),
-             " nats, over ", fixed(bound, 1),
-             ". Try recipe w8a8, more samples like those it will see, or calibration.sink=auto; "
-             "report.json has the error of every block\n");
+  return cat(
+      "DOES NOT ANSWER LIKE ITS MODEL: KL of ", worst.token_class, " tokens is ", fixed(worst.kl, 2),
+      " nats, over ", fixed(bound, 1),
+      ". Try --recipe w8a8, or more samples like those that it will see; the error of every block is in "
+      "report.json\n");
 }
 
 }  // namespace mquant::cli
