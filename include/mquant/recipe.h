@@ -33,12 +33,14 @@ struct Recipe {
   std::string name, summary;
   /// By role: "patch_embed", "vision", "projector", "embed", "decoder", "head".
   std::map<std::string, QuantScheme> schemes;
-  bool embeddings_follow_head =
-      false;  ///< scheme "tied"; until a checkpoint settles it, `schemes` says float
+  /// Scheme "tied" of "embed"; until a checkpoint settles it, `schemes` has float there.
+  bool embeddings_follow_head = false;
   std::vector<PassConfig> passes;
   CalibrationSettings calibration;
   std::string json;  // canonical text, everything filled in: what the manifest records
 
+  /// As a recipe spells it.
+  std::string scheme_name(const std::string& role) const;
   /// Role of a block is its name up to the first dot.  Absent: float.
   QuantScheme scheme_of(const std::string& block_name) const;
 };

@@ -49,19 +49,6 @@ at::Tensor float_weight(const Linear& linear) {
   return weight;
 }
 
-template <class Visit>
-void each_tensor(Block& block, const Visit& visit) {
-  for (auto& [name, linear] : block.linears) {
-    visit(name, linear.weight);
-    visit(name, linear.bias);
-  }
-  for (auto& [name, norm] : block.norms) {
-    visit(name, norm.scale);
-    visit(name, norm.shift);
-  }
-  for (auto& [name, param] : block.params) visit(name, param);
-}
-
 }  // namespace
 
 Block float_block(const StoredBlock& stored, const BlockSpec& spec) {
@@ -85,11 +72,19 @@ Block narrowed(const Block& block, at::ScalarType dtype) {
 }
 
 std::int64_t bytes_of(const Block& block) {
-  Block copy = block;  // of references
   std::int64_t bytes = 0;
-  each_tensor(copy, [&](const std::string&, at::Tensor& tensor) {
+  const auto add = [&](const at::Tensor& tensor) {
     if (tensor.defined()) bytes += static_cast<std::int64_t>(tensor.nbytes());
-  });
+  };
+  for (const auto& [name, linear] : block.linears) {
+    add(linear.weight);
+    add(linear.bias);
+  }
+  for (const auto& [name, norm] : block.norms) {
+    add(norm.scale);
+    add(norm.shift);
+  }
+  for (const auto& [name, param] : block.params) add(param);
   return bytes;
 }
 

@@ -120,7 +120,7 @@ extern const Family gemma3 = {
         "sample has it",
     .visual_tokens = "256 a picture: <image_soft_token>",
     .exemptions = {{"rotate", Tower::decoder,
-                    "norms behind attention and MLP scale what is added to the stream"}},
+                    "norms after attention and MLP scale what is added to the stream"}},
     .recognises = [](const Config& c) { return c.model_type() == "gemma3"; },
     .add_blocks = add_blocks,
     .make_processor = make_gemma3_processor};

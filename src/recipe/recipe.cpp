@@ -214,6 +214,10 @@ const std::vector<PassOption>& calibration_options() {
   return kOptions;
 }
 
+std::string Recipe::scheme_name(const std::string& role) const {
+  return role == "embed" && embeddings_follow_head ? "tied" : schemes.at(role).name();
+}
+
 QuantScheme Recipe::scheme_of(const std::string& block_name) const {
   const auto found = schemes.find(block_name.substr(0, block_name.find('.')));
   return found == schemes.end() ? QuantScheme{} : found->second;

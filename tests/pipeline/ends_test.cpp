@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "eval/loaded_model.h"
 #include "mquant/artifact.h"
@@ -24,9 +25,9 @@ namespace {
 TestData tied_model() {
   return {data_path("goldens/qwen3_vl/model"), data_path("goldens/qwen3_vl/cases.jsonl")};
 }
+/// Embeddings that a pass separates from the head stay float by default.
+const std::vector<std::string> kCodedEmbeddings = {"schemes.embed=w8a16"};
 /// The default recipe without what makes the head another matrix than the embeddings.
-const std::vector<std::string> kCodedEmbeddings = {
-    "schemes.embed=w8a16"};  // separated ones stay float by default
 const std::vector<std::string> kNothingSeparates = {"drop=fold-norms", "drop=bake-means", "drop=rotate"};
 
 const QuantizedLinear& codes_of_head(const StoredBlock& head) { return *head.linears.at("head").quantized; }
@@ -39,23 +40,38 @@ Plan plan_of(const TestData& data, const std::vector<std::string>& overrides) {
   return plan_model(data.model, "w4a8", overrides, std::nullopt, 0, {});
 }
 
+/// A tied model's artifact, made with these options.
+class Made {
+ public:
+  explicit Made(const std::vector<std::string>& overrides) {
+    calibrate_into(directory_ / "calibration", tied_model(), {.overrides = overrides});
+    export_into(path(), directory_ / "calibration");
+    model_.emplace(LoadedModel::open(path()));
+  }
+  std::filesystem::path path() const { return directory_ / "artifact"; }
+  StoredBlock read(const std::string& block) const {
+    return Artifact::open(path(), model_->spec()).read(block);
+  }
+  Checkpoint tensors() const { return Checkpoint::open(path()); }
+
+ private:
+  TempDir directory_;
+  std::optional<LoadedModel> model_;
+};
+
 std::int64_t packed_bytes(const Checkpoint& tensors, const std::string& module) {
   return std::ssize(tensors.get(module + ".weight_packed").bytes) +
          std::ssize(tensors.get(module + ".weight_scale").bytes);
 }
 
 TEST(Ends, AHeadThatNothingSeparatesHasTheCodesOfTheEmbeddingsAndIsStoredOnce) {
-  const TempDir directory;
-  calibrate_into(directory / "calibration", tied_model(), {.overrides = kNothingSeparates});
-  export_into(directory / "artifact", directory / "calibration");
-  const LoadedModel model = LoadedModel::open(directory / "artifact");
-  const Artifact artifact = Artifact::open(directory / "artifact", model.spec());
-  const StoredBlock embed = artifact.read("embed"), head = artifact.read("head");
+  const Made made(kNothingSeparates);
+  const StoredBlock embed = made.read("embed"), head = made.read("head");
   const QuantizedLinear& table = *embed.embeddings.at("table").quantized;
   EXPECT_EQ(table.scheme.name(), "w8a16");
   EXPECT_EQ(codes_of_head(head).codes, table.codes);
   EXPECT_EQ(codes_of_head(head).weight_scale, table.weight_scale);
-  const Checkpoint tensors = Checkpoint::open(directory / "artifact");
+  const Checkpoint tensors = made.tensors();
   const std::string module = "model.language_model.embed_tokens";
   EXPECT_FALSE(tensors.has(module + ".weight"));
   for (const std::string& name : tensors.names())
@@ -74,18 +90,14 @@ TEST(Ends, AHeadThatNothingSeparatesHasTheCodesOfTheEmbeddingsAndIsStoredOnce) {
 }
 
 TEST(Ends, AHeadThatAPassSeparatesIsStoredInEightBits) {
-  const TempDir directory;
-  calibrate_into(directory / "calibration", tied_model(), {.overrides = kCodedEmbeddings});
-  export_into(directory / "artifact", directory / "calibration");
-  const LoadedModel model = LoadedModel::open(directory / "artifact");
-  const Artifact artifact = Artifact::open(directory / "artifact", model.spec());
-  const StoredBlock head = artifact.read("head");
+  const Made made(kCodedEmbeddings);
+  const StoredBlock head = made.read("head");
   EXPECT_EQ(codes_of_head(head).scheme.name(), "w8a16");
-  EXPECT_NE(codes_of_head(head).codes, artifact.read("embed").embeddings.at("table").quantized->codes);
+  EXPECT_NE(codes_of_head(head).codes, made.read("embed").embeddings.at("table").quantized->codes);
   const Plan plan = plan_of(tied_model(), {});
   EXPECT_EQ(planned(plan, "head").scheme, "w8a16");
   EXPECT_EQ(planned(plan, "head").artifact_bytes - planned(plan, "head").float_bytes,
-            packed_bytes(Checkpoint::open(directory / "artifact"), "lm_head"))
+            packed_bytes(made.tensors(), "lm_head"))
       << "beside the norm";
 }
 
@@ -149,7 +161,7 @@ std::string block_after(const std::vector<std::string>& overrides, const std::st
 
 TEST(Ends, LaterBlocksSeeTheRowsOfTheCodesWhereTheySeeQuantizedBlocks) {
   for (const char* propagate : {"quantized", "float"}) {
-    // As the source has them: turned ones are rounded to its type where they stay float.
+    // As the source has them: rotated ones are rounded to its type where they stay float.
     std::vector<std::string> codes = kNothingSeparates;
     codes.push_back(std::string("calibration.propagate=") + propagate);
     std::vector<std::string> floats = codes;

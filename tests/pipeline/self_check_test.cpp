@@ -52,7 +52,7 @@ TEST(SelfCheck, TellsTheErrorOfEveryBlockAndWhereItGrows) {
   EXPECT_GT(after, before);
 }
 
-/// SmoothQuant's baseline, whose single scale rounds text away, is not taken for a good artifact.
+/// A baseline whose single scale for all tokens rounds text away is not taken for a good artifact.
 TEST(SelfCheck, ShowsABrokenRecipe) {
   const TempDir directory;
   const Json check = check_of(directory / "calibration",

@@ -161,7 +161,8 @@ Catalogue recipes() {
   for (const RecipeInfo& info : all_recipes()) {
     const Recipe recipe = load_recipe(info.file);
     std::vector<std::string> schemes, names;
-    for (const auto& [role, scheme] : recipe.schemes) schemes.push_back(role + " " + scheme.name());
+    for (const auto& [role, scheme] : recipe.schemes)
+      schemes.push_back(role + " " + recipe.scheme_name(role));
     for (const PassConfig& pass : recipe.passes) names.push_back(pass.name);
     listing.add(info.name, info.summary, {{"recipe", Json::parse(recipe.json)}});
     details += cat("\n## ", info.name, "\n\n", info.summary, ".\n\nSchemes: ", join(schemes, ", "),
