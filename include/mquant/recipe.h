@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "mquant/config.h"
 #include "mquant/pass_table.h"
+#include "mquant/sample.h"
 #include "mquant/scheme.h"
 
 namespace mquant {
@@ -25,6 +27,8 @@ struct CalibrationSettings {
   std::int64_t samples = 0;  ///< first n of the file; 0: all
   bool answers = true;       ///< the answer's tokens follow the prompt
   SinkSetting sinks = SinkSetting::find;
+  /// That the model will meet, text among them: each needs rows of calibration.
+  std::set<TokenClass> classes = {TokenClass::text, TokenClass::visual, TokenClass::sink};
   std::int64_t self_check = 4;  ///< samples that run beside the float model; 0: none
   bool quantized = true;  ///< later blocks see the output of quantized earlier ones; false: of float ones
 };

@@ -1,6 +1,7 @@
 #include "recipe/options.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -99,6 +100,41 @@ Json value_of_text(const PassOption& option, const std::string& text, const std:
   if (fallback.is_number_integer()) return number_of_text<std::int64_t>(text, "an integer", where);
   if (fallback.is_number_float()) return number_of_text<double>(text, "a number", where);
   return checked_choice(option, text, where);
+}
+
+namespace {
+
+constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
+constexpr const char* kAll = "all";
+
+TokenClass token_class(const std::string& name, const std::string& where) {
+  std::vector<std::string> known = {kAll};
+  for (const TokenClass c : kClasses) {
+    if (name == token_class_name(c)) return c;
+    known.emplace_back(token_class_name(c));
+  }
+  fail(ErrorKind::usage, where,
+       ": expected all, or some of text, visual, sink with commas between them, found '", name, "'",
+       did_you_mean(name, known));
+}
+
+}  // namespace
+
+std::set<TokenClass> token_classes(const std::string& text, const std::string& where) {
+  if (text == kAll) return {kClasses.begin(), kClasses.end()};
+  std::set<TokenClass> classes;
+  for (const std::string& name : split(text, ',')) classes.insert(token_class(name, where));
+  if (!classes.contains(TokenClass::text))
+    fail(ErrorKind::usage, where, ": expected text among the classes, since decoded tokens are text, found '",
+         text, "'");
+  return classes;
+}
+
+std::string text_of(const std::set<TokenClass>& classes) {
+  if (classes.size() == kClasses.size()) return kAll;
+  std::vector<std::string> names;
+  for (const TokenClass c : classes) names.emplace_back(token_class_name(c));
+  return join(names, ",");
 }
 
 }  // namespace mquant

@@ -1,6 +1,7 @@
 // Options of passes and of calibration: defaults, types, choices, and their text on the command line.
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 
 #include "io/json_text.h"
 #include "mquant/recipe.h"
+#include "mquant/sample.h"
 
 namespace mquant {
 
@@ -21,6 +23,12 @@ Json value_of_text(const PassOption& option, const std::string& text, const std:
 
 /// "a, b, c" for messages, and the end of one: "; did you mean 'b'?" or " (known: a, b, c)".
 std::string suggestion(std::string_view word, std::span<const std::string> known);
+
+/// Token classes in a text: "all", or names with commas between them.
+/// @throws Error{usage} for an unknown name (with the nearest), and for a list without text: decoded tokens are text.
+std::set<TokenClass> token_classes(const std::string& text, const std::string& where);
+/// The one spelling of a set of token classes: "all", or their names in the order of the classes.
+std::string text_of(const std::set<TokenClass>& classes);
 
 /// parse_recipe of a parsed document.
 Recipe recipe_of_document(const Json& document, const std::string& origin,

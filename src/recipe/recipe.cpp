@@ -148,7 +148,7 @@ SinkSetting sink_setting(const std::string& text) {
   return text == "true" ? SinkSetting::first_token : SinkSetting::none;
 }
 
-Recipe recipe_of(const Json& document, const std::string& origin) {
+Recipe recipe_of(Json document, const std::string& origin) {
   Recipe recipe;
   recipe.name = std::filesystem::path(origin).stem();
   recipe.summary = document["summary"];
@@ -162,10 +162,11 @@ Recipe recipe_of(const Json& document, const std::string& origin) {
     pass.erase("pass");
     recipe.passes.push_back({name, Config::parse(pass.dump(), cat(origin, ": pass '", name, "'"))});
   }
-  const Json& calibration = document["calibration"];
+  Json& calibration = document["calibration"];
   recipe.calibration = {.samples = calibration["samples"],
                         .answers = calibration["answers"],
                         .sinks = sink_setting(calibration["sink"]),
+                        .classes = token_classes(calibration["classes"], origin + ": 'calibration.classes'"),
                         .self_check = calibration["self_check"],
                         .quantized = calibration["propagate"] == "quantized"};
   for (const auto& [key, zero, value] : {std::tuple{"samples", "all", recipe.calibration.samples},
@@ -173,6 +174,7 @@ Recipe recipe_of(const Json& document, const std::string& origin) {
     if (value < 0)
       fail(ErrorKind::usage, origin, ": 'calibration.", key, "': expected 0 (", zero, ") or more, found ",
            value);
+  calibration["classes"] = text_of(recipe.calibration.classes);
   recipe.json = document.dump();
   return recipe;
 }
@@ -205,6 +207,10 @@ const std::vector<PassOption>& calibration_options() {
        R"("auto")",
        "tokens with massive activations are a class of their own: those that are found, the first one, none",
        {"auto", "true", "false"}},
+      {"classes", R"("all")",
+       "token classes that the model will meet, such as text,sink for one without pictures: each needs rows "
+       "in "
+       "the samples"},
       {"propagate",
        R"("quantized")",
        "what later blocks see: the output of quantized blocks or of float ones",

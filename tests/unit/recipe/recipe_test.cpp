@@ -122,6 +122,19 @@ TEST(Recipe, WrongTypesSayWhatIsExpectedAndFound) {
   EXPECT_THAT(usage_error(R"({"passes": [{"pass": "rotate"}, {"pass": "rotate"}]})"), HasSubstr("twice"));
 }
 
+TEST(Recipe, TokenClassesAreAllOrAListWithText) {
+  using Classes = std::set<TokenClass>;
+  EXPECT_EQ(small().calibration.classes, (Classes{TokenClass::text, TokenClass::visual, TokenClass::sink}));
+  const Recipe recipe = small({"calibration.classes=sink,text"});
+  EXPECT_EQ(recipe.calibration.classes, (Classes{TokenClass::text, TokenClass::sink}));
+  EXPECT_EQ(parse_recipe(recipe.json, "again.json").calibration.classes, recipe.calibration.classes);
+  EXPECT_EQ(recipe.json, small({"calibration.classes=text,sink"}).json);
+  EXPECT_EQ(small({"calibration.classes=visual,text,sink"}).json, small().json);
+  EXPECT_THAT(override_error("calibration.classes=text,visul"), HasSubstr("did you mean 'visual'?"));
+  EXPECT_THAT(override_error("calibration.classes="), HasSubstr("expected all, or some of"));
+  EXPECT_THAT(override_error("calibration.classes=visual"), HasSubstr("expected text among the classes"));
+}
+
 TEST(Recipe, BrokenJsonIsAnInputErrorWithItsPlace) {
   const auto broken = [](const std::string& text) {
     return error_of(ErrorKind::input, [&] { parse_recipe(text, "r.json"); });
