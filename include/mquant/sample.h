@@ -16,22 +16,24 @@ namespace mquant {
 struct ContentPart {
   enum class Kind { text, image } kind = Kind::text;
   std::string text;             // kind text
-  std::filesystem::path image;  // kind image: resolved
+  std::filesystem::path image;  // kind image: resolved; empty where image_bytes holds the picture
   std::string image_as_written;
+  std::string image_bytes = {};  // the file of a picture that stands in the sample itself (a data: URI)
 };
 
 struct Message {
-  std::string role;  // system, user, assistant
+  std::string role;  // system, user, assistant, tool
   std::vector<ContentPart> content;
+  std::string fields = {};  // JSON text of an object: tool_calls, tool_call_id, ...; "" if none
 };
 
 struct Sample {
   std::string id;  // "line-17" where the file gives none
   std::vector<Message> messages;
   std::optional<std::string> answer;
-  std::string kind;  // "" if the file gives none; eval groups by it
-  std::string
-      digest;  // SHA-256 of messages, answer and picture bytes: the same sample in two files has one digest
+  std::string kind;    // "" if the file gives none; eval groups by it
+  std::string tools;   // JSON text of the list of tool descriptions; "" if none
+  std::string digest;  // SHA-256 of messages, tools, answer and picture bytes: the same in two files
 };
 
 /// Reads samples, one JSON object a line: {"id"?, "messages": [...], "answer"?, "kind"?} or the short form

@@ -72,6 +72,9 @@ class Renderer {
   void check() const {
     const auto& messages = sample_.messages;
     if (messages.empty()) refuse("no messages");
+    const bool plain =
+        std::ranges::all_of(messages, [](const Message& m) { return m.fields.empty() && m.role != "tool"; });
+    if (!sample_.tools.empty() || !plain) refuse("this model's template has no place for tools");
     std::ptrdiff_t images = 0;
     for (std::size_t i = 0; i < messages.size(); ++i) {
       const std::string& role = messages[i].role;

@@ -1,8 +1,10 @@
 // Chat samples: a JSON object a line.
 #include <algorithm>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "io/json_slices.h"
 #include "mquant/error.h"
 #include "mquant/sample.h"
 #include "support/mapped_file.h"
@@ -16,20 +18,29 @@ namespace {
 constexpr std::size_t kLongestLine = std::size_t{16} << 20;
 constexpr std::size_t kMostItems = 1000;  // messages of a sample, parts of a message
 constexpr std::uintmax_t kLargestPicture = std::uintmax_t{256} << 20;
+/// Of a message, for templates.
+constexpr std::array<std::string_view, 4> kFields = {"tool_calls", "tool_call_id", "name",
+                                                     "reasoning_content"};
+const Json kNoText = "";
 
 /// What all samples of a file share.
 class Reader {
  public:
   explicit Reader(const std::filesystem::path& file) : folder_(file.parent_path()) {}
 
-  Sample read(const JsonPart& line, std::int64_t number) {
+  /// `text`: of the line, where tools and calls are taken from in the order of its keys.
+  Sample read(const JsonPart& line, std::string_view text, std::int64_t number) {
     check_keys(line);
     Sample sample;
+    if (line.has("tools")) {
+      if (!line.at("tools").value().is_array()) line.at("tools").fail_expecting("a list of tools");
+      sample.tools = member(text, "tools");
+    }
     sample.id = cat("line-", number);
     if (line.has("id")) sample.id = read_id(line.at("id"));
     if (line.has("kind")) sample.kind = line.at("kind").text();
     if (line.has("answer")) sample.answer = line.at("answer").text();
-    sample.messages = line.has("messages") ? read_messages(line) : read_short_form(line);
+    sample.messages = line.has("messages") ? read_messages(line, text) : read_short_form(line);
     take_answer(sample, line);
     sample.digest = digest(sample, line);
     return sample;
@@ -38,7 +49,8 @@ class Reader {
  private:
   /// Other keys may say where a sample comes from; a slip of the pen must not lose an answer or a picture.
   static void check_keys(const JsonPart& line) {
-    static const std::vector<std::string> known = {"id", "kind", "messages", "answer", "image", "prompt"};
+    static const std::vector<std::string> known = {"id",    "kind",   "messages", "answer",
+                                                   "image", "prompt", "tools"};
     static const std::vector<std::string> dear = {"messages", "answer", "image", "prompt"};
     if (!line.value().is_object()) line.fail_expecting("an object");
     for (const auto& [key, value] : line.value().items()) {
@@ -58,15 +70,34 @@ class Reader {
     return items;
   }
 
-  std::vector<Message> read_messages(const JsonPart& line) {
+  /// The text of a member of a JSON object; "" if absent.
+  static std::string_view member(std::string_view object, std::string_view key) {
+    for (JsonSlices members(object, ""); members.next();)
+      if (members.key() == key) return members.value();
+    return {};
+  }
+
+  /// What a chat template may read beside role and content.
+  static std::string read_fields(std::string_view message) {
+    std::string fields;
+    for (JsonSlices members(message, ""); members.next();)
+      if (std::ranges::find(kFields, members.key()) != kFields.end() && members.value() != "null")
+        fields += cat(fields.empty() ? "{" : ", ", "\"", members.key(), "\": ", members.value());
+    return fields.empty() ? fields : fields + "}";
+  }
+
+  std::vector<Message> read_messages(const JsonPart& line, std::string_view text) {
     if (line.has("prompt") || line.has("image")) {
       fail(ErrorKind::input, line.where(),
            ": 'messages' and the short form ('image', 'prompt') in one sample");
     }
     std::vector<Message> messages;
+    JsonSlices texts(member(text, "messages"), line.where());
     for (const JsonPart& part : some_items(line.at("messages"))) {
       Message message{.role = read_role(part.at("role"))};
-      const JsonPart content = part.at("content");
+      if (texts.next()) message.fields = read_fields(texts.value());
+      const bool calls = part.has("tool_calls") && part.value().contains("content") && !part.has("content");
+      const JsonPart content = calls ? JsonPart(kNoText, part.where()) : part.at("content");
       if (content.is_text()) {
         message.content.push_back({.text = content.text()});
       } else {
@@ -78,7 +109,7 @@ class Reader {
   }
 
   static std::string read_role(const JsonPart& part) {
-    static const std::vector<std::string> roles = {"system", "user", "assistant"};
+    static const std::vector<std::string> roles = {"system", "user", "assistant", "tool"};
     if (std::find(roles.begin(), roles.end(), part.text()) == roles.end()) {
       fail(ErrorKind::input, part.where(), ": unknown role '", printable(part.text()), "'; expected ",
            join(roles, ", "), did_you_mean(part.text(), roles));
@@ -132,6 +163,9 @@ class Reader {
   /// Conversations of other programs end with the assistant's message: that is the answer.
   static void take_answer(Sample& sample, const JsonPart& line) {
     if (sample.messages.back().role == "assistant") {
+      if (!sample.messages.back().fields.empty())
+        fail(ErrorKind::input, line.where(),
+             ": an answer is a text, found more: ", printable(sample.messages.back().fields));
       if (sample.answer)
         fail(ErrorKind::input, line.where(), ": 'answer', and a last message of the assistant");
       sample.answer.emplace();
@@ -142,7 +176,8 @@ class Reader {
       }
       sample.messages.pop_back();
     }
-    if (sample.messages.empty() || sample.messages.back().role != "user") {
+    if (sample.messages.empty() ||
+        (sample.messages.back().role != "user" && sample.messages.back().role != "tool")) {
       fail(ErrorKind::input, line.where(), ": expected a last message of the user before the answer");
     }
   }
@@ -162,6 +197,7 @@ class Reader {
       };
       for (const Message& message : sample.messages) {
         add("role", message.role);
+        if (!message.fields.empty()) add("fields", message.fields);
         for (const ContentPart& part : message.content) {
           if (part.kind == ContentPart::Kind::text)
             add("text", part.text);
@@ -169,6 +205,7 @@ class Reader {
             add("image", picture_digest(part.image));
         }
       }
+      if (!sample.tools.empty()) add("tools", sample.tools);
       if (sample.answer) add("answer", *sample.answer);
       return hash.hex();
     });
@@ -197,7 +234,7 @@ std::vector<Sample> read_samples(const std::filesystem::path& file, std::int64_t
            human_bytes(line.size()));
     }
     const Json json = parse_json(line, where);
-    samples.push_back(reader.read(JsonPart(json, where), number));
+    samples.push_back(reader.read(JsonPart(json, where), line, number));
   }
   if (samples.empty()) fail(ErrorKind::input, file.string(), ": no samples; expected a JSON object a line");
   return samples;

@@ -152,6 +152,26 @@ TEST_F(Samples, ErrorsNameTheLineAndThePlace) {
   EXPECT_THAT(complaint(long_line), HasSubstr("s.jsonl:1: expected at most 16.0 MiB a line"));
 }
 
+TEST_F(Samples, ToolsAndCallsKeepTheOrderOfTheirKeysAndEnterTheDigest) {
+  const std::string tool =
+      R"({"type": "function", "function": {"name": "f", "arguments": {"b": 1.50, "a": 1e2}}})";
+  const auto line = [&](const std::string& tools, const std::string& call) {
+    return R"({"t\u006fols": [)" + tools + R"(], "messages": [{"role": "user", "content": "x"}, )" +
+           R"({"role": "assistant", "content": null, "tool_calls": [)" + call +
+           R"(], "name": null}, {"role": "tool", "tool_call_id": "7", "content": "y"}]})";
+  };
+  const Sample sample = read(line(tool, tool)).at(0);
+  EXPECT_EQ(sample.tools, "[" + tool + "]");
+  ASSERT_EQ(sample.messages.size(), 3U);
+  EXPECT_EQ(sample.messages[0].fields, "");
+  EXPECT_EQ(sample.messages[1].fields, R"({"tool_calls": [)" + tool + "]}");
+  EXPECT_EQ(sample.messages[2].role, "tool");
+  EXPECT_EQ(sample.messages[2].fields, R"({"tool_call_id": "7"})");
+  EXPECT_NE(digest(line(tool, "{}")), sample.digest);
+  EXPECT_NE(digest(line("{}", tool)), sample.digest);
+  EXPECT_THAT(complaint(R"({"prompt": "a", "tools": {}})"), HasSubstr("tools: expected a list of tools"));
+}
+
 TEST_F(Samples, MutatedLinesGiveErrorsOrSamples) {
   Rng rng(1);
   int read_well = 0;
