@@ -1,6 +1,7 @@
 #include "families/processor.h"
 
 #include <iterator>
+#include <span>
 #include <utility>
 
 #include "families/prompt_ids.h"
@@ -98,8 +99,11 @@ class SpecProcessor final : public Processor {
   }
 
   PlacedPicture add_picture(const ContentPart& part, Features& f) const {
-    const Image image = open_image(part.image);
-    const Tiling tiling = in_context(part.image.string(), [&] { return spec_.tile(image); });
+    const std::string origin = part.image_bytes.empty() ? part.image.string() : "the picture of a data: URI";
+    const Image image = part.image_bytes.empty()
+                            ? open_image(part.image)
+                            : decode_image(std::as_bytes(std::span(part.image_bytes)), origin);
+    const Tiling tiling = in_context(origin, [&] { return spec_.tile(image); });
     PlacedPicture picture{.path = part.image_as_written, .cut = tiling.grid};
     for (const Image& tile : tiling.tiles) {
       picture.tiles.push_back(append_whole_patches(tile, f.pixels));

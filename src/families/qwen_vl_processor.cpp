@@ -40,6 +40,10 @@ PromptSpec prompt() {
 
 /// The path's bytes as ids, filled up.  The model of the release reads the path from there, up to the first padding.
 TokenIds path_ids(const std::string& path, std::int64_t padding) {
+  if (path.empty())
+    fail(ErrorKind::input,
+         "this model's prompt spells the path of a picture, and that of a data: URI has none; write it to a "
+         "file");
   if (first_invalid_utf8(path) != std::string::npos)
     fail(ErrorKind::input, "the path of a picture is no UTF-8; rename the file");
   TokenIds ids;

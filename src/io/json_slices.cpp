@@ -60,7 +60,8 @@ bool JsonSlices::next() {
   skip_blanks();
   if (take(end)) {
     skip_blanks();
-    if (at_ < text_.size()) fail_expecting(is_object_ ? "nothing after the object" : "nothing after the list");
+    if (at_ < text_.size())
+      fail_expecting(is_object_ ? "nothing after the object" : "nothing after the list");
     return false;
   }
   if (begun_ && !take(',')) fail_expecting(cat("',' or '", std::string(1, end), "'"));

@@ -1,13 +1,12 @@
 // Rank files of the tiktoken library: a line for each token, its bytes in base64 and its rank.
-#include <openssl/evp.h>
-
-#include <array>
 #include <charconv>
+#include <optional>
 
 #include "io/json_text.h"
 #include "mquant/error.h"
 #include "support/mapped_file.h"
 #include "support/strings.h"
+#include "text/base64.h"
 #include "text/bpe.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_parts.h"
@@ -18,27 +17,18 @@ namespace {
 constexpr std::size_t kLargestFile = std::size_t{64} << 20;
 constexpr std::size_t kLongestLine = 4096;
 
-/// @returns false for text that is no base64.
-bool decode_base64(std::string_view text, std::string& bytes) {
-  std::array<unsigned char, kLongestLine> buffer{};
-  if (text.empty() || text.size() % 4 != 0 || text.size() > kLongestLine) return false;
-  const int length = EVP_DecodeBlock(buffer.data(), reinterpret_cast<const unsigned char*>(text.data()),
-                                     static_cast<int>(text.size()));
-  if (length < 0) return false;
-  const int padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-  bytes.assign(reinterpret_cast<const char*>(buffer.data()), static_cast<std::size_t>(length - padding));
-  return true;
-}
-
 std::pair<std::string, std::int64_t> read_line(std::string_view line) {
   std::pair<std::string, std::int64_t> entry;
   const std::size_t blank = line.find(' ');
   const std::string_view token = line.substr(0, blank);
   const std::string_view rank = blank == line.npos ? std::string_view() : line.substr(blank + 1);
   const auto [end, error] = std::from_chars(rank.data(), rank.data() + rank.size(), entry.second);
-  if (!decode_base64(token, entry.first) || error != std::errc() || end != rank.data() + rank.size()) {
+  std::optional<std::string> bytes;
+  if (line.size() <= kLongestLine) bytes = decode_base64(token);
+  if (!bytes || error != std::errc() || end != rank.data() + rank.size()) {
     fail(ErrorKind::input, "expected a token in base64, a blank and its rank, found '", printable(line), "'");
   }
+  entry.first = std::move(*bytes);
   return entry;
 }
 

@@ -35,11 +35,11 @@ class Samples : public testing::Test {
 
   std::string digest(const std::string& line) { return read(line).at(0).digest; }
 
-  std::string complaint(const std::string& text) {
+  std::string complaint(const std::string& text, ErrorKind kind = ErrorKind::input) {
     try {
       read(text);
     } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::input) << error.what();
+      EXPECT_EQ(error.kind(), kind) << error.what();
       EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
       return error.what();
     }
@@ -129,15 +129,16 @@ TEST_F(Samples, ErrorsNameTheLineAndThePlace) {
       {R"({"messages": [{"role": "user"}]})", "messages.0: no key 'content'"},
       {R"({"messages": [{"role": "user", "content": []}]})", "messages.0.content: expected 1 to 1000 items"},
       {R"({"messages": [{"role": "user", "content": 1}]})", "messages.0.content: expected a list, found 1"},
-      {R"({"messages": [{"role": "user", "content": [{"type": "video", "video": "v"}]}]})",
-       "unknown part type 'video'"},
+      {R"({"messages": [{"role": "user", "content": [{"type": "vdeo", "video": "v"}]}]})",
+       "unknown part type 'vdeo'; expected text, image, image_url"},
       {R"({"messages": [{"role": "system", "content": "a"}]})", "expected a last message of the user"},
       {R"({"messages": [{"role": "assistant", "content": "a"}]})", "expected a last message of the user"},
       {R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "answer": "c"})",
        "'answer', and a last message of the assistant"},
       {R"({"image": "none.png", "prompt": "a"})", "image: no picture '"},
       {R"({"image": "sub", "prompt": "a"})", "image: no picture '"},
-      {R"({"image": "http://x/y.png", "prompt": "a"})", "image: expected the path of a picture, found"},
+      {R"({"image": "http://x/y.png", "prompt": "a"})", "nothing is fetched: download it and give its path"},
+      {R"({"image": "ftp://x/y.png", "prompt": "a"})", "image: expected the path of a picture, found"},
       {R"({"image": "a.png\u0000.txt", "prompt": "a"})", "image: expected the path of a picture, found"},
       {R"({"image": "", "prompt": "a"})", "image: expected the path of a picture, found"},
       {"{\"prompt\": \"\xFF\"}", "s.jsonl:2: parse error"},
@@ -147,9 +148,9 @@ TEST_F(Samples, ErrorsNameTheLineAndThePlace) {
   }
   EXPECT_THAT(complaint("\n \n"), HasSubstr("s.jsonl: no samples"));
   const std::string deep(10000, '[');
-  EXPECT_THAT(complaint(deep), HasSubstr("s.jsonl:1: nested more than"));
+  EXPECT_THAT(complaint(deep), HasSubstr("s.jsonl:1 (sample 1): nested more than"));
   const std::string long_line = R"({"prompt": ")" + std::string(17 << 20, 'a') + R"("})";
-  EXPECT_THAT(complaint(long_line), HasSubstr("s.jsonl:1: expected at most 16.0 MiB a line"));
+  EXPECT_THAT(complaint(long_line), HasSubstr("s.jsonl:1: expected at most 16.0 MiB a sample"));
 }
 
 TEST_F(Samples, ToolsAndCallsKeepTheOrderOfTheirKeysAndEnterTheDigest) {
@@ -169,7 +170,169 @@ TEST_F(Samples, ToolsAndCallsKeepTheOrderOfTheirKeysAndEnterTheDigest) {
   EXPECT_EQ(sample.messages[2].fields, R"({"tool_call_id": "7"})");
   EXPECT_NE(digest(line(tool, "{}")), sample.digest);
   EXPECT_NE(digest(line("{}", tool)), sample.digest);
-  EXPECT_THAT(complaint(R"({"prompt": "a", "tools": {}})"), HasSubstr("tools: expected a list of tools"));
+  EXPECT_THAT(complaint(R"({"prompt": "a", "tools": {}})"), HasSubstr("tools: expected a list"));
+}
+
+/// Texts, and pictures by their paths.
+std::vector<std::string> shown(const Message& message) {
+  std::vector<std::string> parts = {message.role};
+  for (const ContentPart& part : message.content)
+    parts.push_back(part.kind == Kind::text ? part.text : "[" + part.image_as_written + "]");
+  return parts;
+}
+
+TEST_F(Samples, FormsOfOtherProgramsMeanWhatTheyMeanThere) {
+  using Shown = std::vector<std::string>;
+  const struct {
+    const char* line;
+    std::vector<Shown> messages;
+    const char* answer;  // nullptr: none
+  } cases[] = {
+      // LLaVA: ShareGPT's turns and one picture
+      {R"({"image": "a.png", "conversations": [{"from": "human", "value": "<image>\nWho?"}, {"from": "gpt", "value": "I"}]})",
+       {{"user", "[a.png]", "Who?"}},
+       "I"},
+      {R"({"image": "a.png", "conversations": [{"from": "human", "value": "Who?\n<image>"}, {"from": "gpt", "value": "I"}]})",
+       {{"user", "Who?", "[a.png]"}},
+       "I"},
+      // LLaMA-Factory: pictures in the order of their marks, over all turns
+      {R"({"images": ["a.png", "sub/b.png"], "system": "Be brief.", "messages": [{"role": "user", "content": "<image><image>Which?"},)"
+       R"( {"role": "assistant", "content": "b"}, {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "c"}]})",
+       {{"system", "Be brief."},
+        {"user", "[a.png]", "[sub/b.png]", "Which?"},
+        {"assistant", "b"},
+        {"user", "Why?"}},
+       "c"},
+      {R"({"images": ["a.png", "sub/b.png"], "videos": [], "tools": "", "conversations": [)"
+       R"({"from": "human", "value": "One <image> and <image>?"}, {"from": "gpt", "value": ""}]})",
+       {{"user", "One ", "[a.png]", " and ", "[sub/b.png]", "?"}},
+       ""},
+      // parts whose pictures stand beside the messages
+      {R"({"images": ["a.png"], "messages": [{"role": "user", "content": [{"type": "image", "text": null}, {"type": "text", "text": "Who?"}]}]})",
+       {{"user", "[a.png]", "Who?"}},
+       nullptr},
+      // OpenAI
+      {R"({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "sub/b.png", "detail": "low"}},)"
+       R"( {"type": "text", "text": "Who?"}, {"type": "image_url", "image_url": "a.png"}, {"type": "image", "url": "a.png"}]}]})",
+       {{"user", "[sub/b.png]", "Who?", "[a.png]", "[a.png]"}},
+       nullptr},
+      // Ollama
+      {R"({"messages": [{"role": "user", "content": "Who?", "images": ["a.png", "sub/b.png"]}]})",
+       {{"user", "[a.png]", "[sub/b.png]", "Who?"}},
+       nullptr},
+      {R"({"images": ["a.png"], "prompt": "Who?", "image": null, "model": "", "metadata": {"anything": 1}})",
+       {{"user", "[a.png]", "Who?"}},
+       nullptr},
+      // calls as text
+      {R"({"conversations": [{"from": "human", "value": "x"}, {"from": "function_call", "value": "{\"name\": \"f\"}"},)"
+       R"( {"from": "observation", "value": "7"}, {"from": "gpt", "value": "y"}]})",
+       {{"user", "x"}, {"assistant"}, {"tool", "7"}},
+       "y"},
+  };
+  for (const auto& [line, messages, answer] : cases) {
+    const Sample sample = read(line).at(0);
+    std::vector<Shown> found;
+    for (const Message& message : sample.messages) found.push_back(shown(message));
+    EXPECT_EQ(found, messages) << line;
+    EXPECT_EQ(sample.answer, answer ? std::optional<std::string>(answer) : std::nullopt) << line;
+  }
+  EXPECT_EQ(read(cases[std::size(cases) - 1].line).at(0).messages[1].fields,
+            R"({"tool_calls": [{"type": "function", "function": {"name": "f"}}]})");
+}
+
+TEST_F(Samples, PicturesStandInUrisToo) {
+  const std::string absolute = (folder_ / "a b.png").string();
+  test::write_text(absolute, "picture a");
+  const std::string by_path = digest(kShort);
+  const auto with = [](const std::string& place) {
+    return R"({"prompt": "Who?", "answer": "I", "image": ")" + place + R"("})";
+  };
+  EXPECT_EQ(digest(with(absolute)), by_path);
+  EXPECT_EQ(digest(with("file://" + folder_.path().string() + "/a%20b.png")), by_path);
+  EXPECT_EQ(digest(with("file://localhost" + folder_.path().string() + "/a%20b.png")), by_path);
+  const std::string data = with("data:image/png;base64,cGljdHVyZSBh");
+  EXPECT_EQ(read(data).at(0).messages[0].content[0].image_bytes, "picture a");
+  EXPECT_EQ(digest(data), by_path);
+  for (const char* broken :
+       {"data:image/png;base64,", "data:image/png;base64,cGljdHVyZSB", "data:image/png,abcd",
+        "data:image/png;base64,cGlj dHVyZSBh", "data:image/png;base64,cG=jdHVyZSBh", "data:"})
+    EXPECT_THAT(complaint(with(broken)), HasSubstr("image: expected a data: URI")) << broken;
+  for (const char* broken :
+       {"file://host/a.png", "file://a.png", "file:///a%2", "file:///a%zz.png", "file:///a%-1.png"})
+    EXPECT_THAT(complaint(with(broken)), HasSubstr("file URI")) << broken;
+  EXPECT_THAT(complaint(with("file:///a%00.png")), HasSubstr("expected the path of a picture"));
+}
+
+TEST_F(Samples, AListOfSamplesIsReadAsLinesAre) {
+  const std::string list = "\n [" + std::string(kShort) + ",\n" + kShort + "]\n";
+  const auto samples = read(list);
+  ASSERT_EQ(samples.size(), 2U);
+  EXPECT_EQ(samples[0].id, "sample-1");
+  EXPECT_EQ(samples[1].digest, digest(kShort));
+  EXPECT_EQ(read("[" + std::string(kShort) + ", broken", 1).size(), 1U);
+  EXPECT_THAT(complaint("[" + std::string(kShort) + ",\n{}]"),
+              HasSubstr("s.jsonl:2 (sample 2): expected 'messages'"));
+  EXPECT_THAT(complaint("[]"), HasSubstr("s.jsonl: no samples"));
+  EXPECT_THAT(complaint("[" + std::string(kShort)), HasSubstr("s.jsonl: expected ',' or ']', found the end"));
+  EXPECT_THAT(complaint("[" + std::string(kShort) + "] " + kShort),
+              HasSubstr("expected nothing after the list"));
+  EXPECT_THAT(complaint("[" + std::string(kShort) + " " + kShort + "]"), HasSubstr("expected ',' or ']'"));
+}
+
+TEST_F(Samples, AnIdBelongsToOneSample) {
+  EXPECT_THAT(complaint("{\"id\": 7, \"prompt\": \"a\"}\n{\"id\": \"7\", \"prompt\": \"b\"}"),
+              HasSubstr("s.jsonl:2: id '7' is that of"));
+  EXPECT_THAT(complaint("{\"id\": \"line-2\", \"prompt\": \"a\"}\n{\"prompt\": \"b\"}"),
+              HasSubstr("id 'line-2'"));
+}
+
+TEST_F(Samples, NothingIsPassedOverAtAnyLevel) {
+  const auto message = [](const std::string& members) {
+    return R"({"messages": [{"role": "user", )" + members + "}]}";
+  };
+  const std::pair<std::string, const char*> cases[] = {
+      {R"({"prompt": "a", "response": "b"})", "unknown key 'response'; did you mean 'answer'?"},
+      {R"({"prompt": "a", "output": "b"})", "did you mean 'answer'?"},
+      {R"({"prompt": "a", "image_path": "a.png"})", "did you mean 'image'?"},
+      {R"({"instruction": "a"})", "did you mean 'prompt'?"},
+      {R"({"prompt": "a", "zzzzzzzz": 1})", "unknown key 'zzzzzzzz'; known are id, kind,"},
+      {R"({"prompt": "a", "image": "a.png", "images": ["a.png"]})",
+       "'image' and 'images', which mean the same"},
+      {R"({"messages": [{"role": "user", "content": "a"}], "conversations": [{"from": "human", "value": "a"}]})",
+       "'messages' and 'conversations', which mean the same"},
+      {R"({"prompt": "<image>\na", "image": "a.png"})", "prompt: <image> in the text"},
+      {message(R"("content": "a", "image": "a.png")"),
+       "messages.0: unknown key 'image'; did you mean 'images'?"},
+      {message(R"("content": "a", "value": "b")"), "'content' and 'value', which mean the same"},
+      {message(R"("content": "<image>a")"),
+       "0 pictures beside the messages ('image', 'images') and 1 places"},
+      {message(R"("content": "a")").insert(1, R"("image": "a.png", )"), "1 pictures beside the messages"},
+      {message(R"("content": [{"type": "image"}])"), "and 1 places for them"},
+      {message(R"("content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "<image>"}])"),
+       "and 1 places"},
+      {message(R"("content": [{"type": "text", "text": "a", "image": "a.png"}])"),
+       "content.0: unknown key 'image'"},
+      {message(R"("content": [{"type": "image", "image": "a.png", "max_pixels": 9}])"),
+       "unknown key 'max_pixels'"},
+      {message(R"("content": [{"type": "image", "image": "a.png", "url": "a.png"}])"), "more than one place"},
+      {message(R"("content": [{"type": "image_url", "image_url": {"url": "a.png", "size": 1}}])"),
+       "unknown key 'size'"},
+      {R"({"system": "a", "messages": [{"role": "system", "content": "b"}, {"role": "user", "content": "c"}]})",
+       "'system', and a first message of the system"},
+      {R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [{}]}]})",
+       "expected a last message of text alone"},
+      {R"({"prompt": "a", "tools": "{}"})", "tools: expected a list"},
+      {R"({"prompt": "a", "tools": [1]})", "tools.0: expected the description of a tool"},
+      {message(R"("content": "a", "name": 1)"), "name: expected a text"},
+      {R"({"conversations": [{"from": "function_call", "value": "f, g"}]})",
+       "conversations.0.value: parse error"},
+  };
+  for (const auto& [line, complained] : cases) EXPECT_THAT(complaint(line), HasSubstr(complained)) << line;
+  for (const std::string& line : {std::string(R"({"prompt": "a", "video": "a.mp4"})"),
+                                  message(R"("content": "a", "audios": ["a.wav"])"),
+                                  message(R"("content": [{"type": "video", "video": "v"}])"),
+                                  message(R"("content": [{"type": "input_audio", "input_audio": {}}])")})
+    EXPECT_THAT(complaint(line, ErrorKind::unsupported), HasSubstr("is not supported")) << line;
 }
 
 TEST_F(Samples, MutatedLinesGiveErrorsOrSamples) {
@@ -194,10 +357,10 @@ TEST_F(Samples, MutatedLinesGiveErrorsOrSamples) {
         ++read_well;
       }
     } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::input) << error.what();
+      EXPECT_THAT(error.kind(), testing::AnyOf(ErrorKind::input, ErrorKind::unsupported)) << error.what();
     }
   }
-  EXPECT_GT(read_well, 100);
+  EXPECT_GT(read_well, 50);
   EXPECT_LT(read_well, 2500);
 }
 
