@@ -16,9 +16,11 @@ struct Decoded {
   int orientation = 1;  // EXIF's, 1 to 8
 };
 
-/// Both throw Error{input} with `origin` in front.
+/// All throw Error{input} with `origin` in front.
 Decoded decode_jpeg(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
 Decoded decode_png(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
+Decoded decode_gif(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
+Decoded decode_webp(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
 
 /// Throws Error{input} if a header asks for no pixels or for more than allowed; before anything is allocated.
 void check_dimensions(std::int64_t width, std::int64_t height, std::int64_t max_pixels,

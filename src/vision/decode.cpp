@@ -20,16 +20,18 @@ using namespace std::string_view_literals;
 
 constexpr std::string_view kJpegMagic = "\xff\xd8\xff"sv;
 constexpr std::string_view kPngMagic = "\x89PNG\r\n\x1a\n"sv;
+constexpr std::string_view kGifMagic = "GIF8"sv;
+constexpr std::string_view kWebpMagic = "WEBP"sv;  // behind "RIFF" and a size
+constexpr const char* kExpected = "expected a JPEG, PNG, WebP or GIF picture";
 
 struct Magic {
   std::size_t offset;
   std::string_view bytes, what;
+  ErrorKind kind = ErrorKind::unsupported;  // a picture of another format; else: no picture
 };
 
 /// What people pass for a picture; the first match counts.
 constexpr std::array kOthers = {
-    Magic{0, "GIF8"sv, "a GIF picture"},
-    Magic{8, "WEBP"sv, "a WebP picture"},
     Magic{4, "ftypavif"sv, "an AVIF picture"},
     Magic{4, "ftypheic"sv, "a HEIC picture"},
     Magic{4, "ftypheix"sv, "a HEIC picture"},
@@ -48,12 +50,13 @@ constexpr std::array kOthers = {
     Magic{0, "8BPS"sv, "a Photoshop document"},
     Magic{0, "%PDF"sv, "a PDF document"},
     Magic{0, "<svg"sv, "an SVG drawing"},
-    Magic{0, "<?xml"sv, "XML text"},
-    Magic{0, "<!DOCTYPE"sv, "a web page"},
-    Magic{0, "<html"sv, "a web page"},
-    Magic{0, "\x1f\x8b"sv, "a gzip archive"},
-    Magic{0, "PK\x03\x04"sv, "a zip archive"},
-    Magic{0, "version https://git-lfs"sv, "a Git LFS pointer, not the file itself (run git lfs pull)"},
+    Magic{0, "<?xml"sv, "XML text", ErrorKind::input},
+    Magic{0, "<!DOCTYPE"sv, "a web page", ErrorKind::input},
+    Magic{0, "<html"sv, "a web page", ErrorKind::input},
+    Magic{0, "\x1f\x8b"sv, "a gzip archive", ErrorKind::input},
+    Magic{0, "PK\x03\x04"sv, "a zip archive", ErrorKind::input},
+    Magic{0, "version https://git-lfs"sv, "a Git LFS pointer, not the file itself (run git lfs pull)",
+          ErrorKind::input},
 };
 
 bool matches(std::string_view head, const Magic& magic) {
@@ -61,13 +64,13 @@ bool matches(std::string_view head, const Magic& magic) {
 }
 
 [[noreturn]] void fail_unknown_format(std::string_view head, const std::string& origin) {
-  if (head.empty()) fail(ErrorKind::input, origin, ": the file is empty; expected a JPEG or PNG picture");
+  if (head.empty()) fail(ErrorKind::input, origin, ": the file is empty; ", kExpected);
   const auto* found = std::find_if(kOthers.begin(), kOthers.end(),
                                    [head](const Magic& magic) { return matches(head, magic); });
-  if (found != kOthers.end())
-    fail(ErrorKind::input, origin, ": expected a JPEG or PNG picture, found ", found->what,
-         ", which is not supported; convert it to PNG");
-  fail(ErrorKind::input, origin, ": expected a JPEG or PNG picture; the first bytes are of neither format");
+  if (found == kOthers.end())
+    fail(ErrorKind::input, origin, ": ", kExpected, "; the first bytes are of none of these formats");
+  fail(found->kind, origin, ": ", kExpected, ", found ", found->what,
+       found->kind == ErrorKind::unsupported ? ", which is not supported; convert it to PNG" : "");
 }
 
 }  // namespace
@@ -95,6 +98,10 @@ Image decode_image(std::span<const std::byte> bytes, const std::string& origin,
     decoded = codec::decode_jpeg(bytes, origin, options.max_pixels);
   else if (head.starts_with(kPngMagic))
     decoded = codec::decode_png(bytes, origin, options.max_pixels);
+  else if (head.starts_with(kGifMagic))
+    decoded = codec::decode_gif(bytes, origin, options.max_pixels);
+  else if (head.size() >= 12 && head.starts_with("RIFF") && head.substr(8).starts_with(kWebpMagic))
+    decoded = codec::decode_webp(bytes, origin, options.max_pixels);
   else
     fail_unknown_format(head, origin);
   if (!options.apply_orientation) return std::move(decoded.image);

@@ -1,4 +1,4 @@
-// Pictures from files: JPEG and PNG to 8-bit RGB, byte for byte as Pillow's convert("RGB") makes them, because models
+// Pictures from files: JPEG, PNG, WebP and GIF to 8-bit RGB, byte for byte as Pillow's convert("RGB") makes them, because models
 // were trained and calibrated on those bytes.
 #pragma once
 
@@ -23,13 +23,17 @@ struct DecodeOptions {
   std::int64_t max_pixels = kMaxPixels;
 };
 
-/// Decodes a JPEG or PNG file held in memory; `origin` is what messages call it.
+/// Decodes a picture file held in memory; `origin` is what messages call it.
 ///
 /// JPEG  grey, YCbCr and RGB by libjpeg-turbo (accurate integer IDCT, fancy upsampling); CMYK and YCCK are taken as
 ///       stored inverted, Adobe's habit, and multiplied out as Pillow does.
 /// PNG   alpha and transparent colours are dropped, not composited; 16-bit colour keeps the high byte; 16-bit grey is
-///       clipped at 255, not scaled (Pillow's I;16); gamma and colour profiles are ignored.
-/// @throws Error{input} for another format (named if known), a truncated or broken file, more than max_pixels.
+///       clipped at 255, not scaled (Pillow's I;16); gamma and colour profiles are ignored.  A wrong checksum of
+///       pixels, and an end that is cut off behind the last pixel, are passed over, as Pillow does.
+/// WebP  lossy and lossless by libwebp; alpha is dropped; the first frame of an animation.
+/// GIF   the first picture on its screen; around it the transparent colour, or that of index 0.
+/// @throws Error{input}       for a truncated or broken file, something that is no picture, more than max_pixels
+///         Error{unsupported} for a picture of another format, naming it
 ///         What the codecs only warn of goes to the debug log.
 /// Source  checked against Pillow 13: tests/data/goldens/images.
 Image decode_image(std::span<const std::byte> bytes, const std::string& origin,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cmath>
 #include <cstddef>
 #include <utility>
 
@@ -14,19 +16,19 @@ constexpr std::uint32_t kOrientationTag = 0x0112;
 class Tiff {
  public:
   explicit Tiff(std::span<const std::uint8_t> bytes) : bytes_(bytes) {
-    constexpr std::array<std::uint8_t, 4> little = {'I', 'I', 42, 0}, big = {'M', 'M', 0, 42};
     if (bytes.size() < 8) return;
-    little_ = std::equal(little.begin(), little.end(), bytes.begin());
-    valid_ = little_ || std::equal(big.begin(), big.end(), bytes.begin());
+    little_ = bytes[0] == 'I' && bytes[1] == 'I';
+    const bool is_tiff = little_ || (bytes[0] == 'M' && bytes[1] == 'M');
+    valid_ = is_tiff && (number(2, 2) == 42 || number(2, 2) == 42 << 8);  // some cameras swap it
   }
 
   bool valid() const { return valid_; }
-  bool holds(std::size_t offset, std::size_t size) const {
+  bool holds(std::uint64_t offset, std::uint64_t size) const {
     return offset <= bytes_.size() && size <= bytes_.size() - offset;
   }
   /// The caller has checked that the bytes are there.
-  std::uint32_t number(std::size_t offset, std::size_t size) const {
-    std::uint32_t value = 0;
+  std::uint64_t number(std::size_t offset, std::size_t size) const {
+    std::uint64_t value = 0;
     for (std::size_t i = 0; i < size; ++i) value = value << 8 | bytes_[offset + (little_ ? size - 1 - i : i)];
     return value;
   }
@@ -36,28 +38,78 @@ class Tiff {
   bool little_ = false, valid_ = false;
 };
 
-/// Bytes of one value of the integer types BYTE, SHORT and LONG; 0 for the others.
-std::size_t integer_size(std::uint32_t type) { return type == 1 ? 1 : type == 3 ? 2 : type == 4 ? 4 : 0; }
+/// The types of TIFF 6.0, section 2, and IFD and LONG8 of its supplements.
+enum Type : std::uint64_t {
+  byte = 1,
+  ascii,
+  u16,
+  u32,
+  ratio,
+  i8,
+  undefined,
+  i16,
+  i32,
+  signed_ratio,
+  f32,
+  f64,
+  ifd,
+  u64 = 16
+};
 
-bool valid_orientation(std::uint32_t value) { return value >= 1 && value <= 8; }
+/// Bytes of one value; 0 for a type that is not known.
+std::size_t size_of_type(std::uint64_t type) {
+  constexpr std::array<std::size_t, 17> kSizes = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8};
+  return type < kSizes.size() ? kSizes[type] : 0;
+}
+
+template <class To>
+double as(std::uint64_t bits) {
+  return static_cast<double>(static_cast<To>(bits));
+}
+
+/// The value at `at`; 0 for bytes and texts, which Pillow does not take for numbers.
+double value_at(const Tiff& tiff, std::size_t at, std::uint64_t type) {
+  const std::uint64_t bits = tiff.number(at, size_of_type(type));
+  switch (type) {
+    case u16:
+    case u32:
+    case ifd:
+    case u64: return as<std::uint64_t>(bits);
+    case i8: return as<std::int8_t>(bits);
+    case i16: return as<std::int16_t>(bits);
+    case i32: return as<std::int32_t>(bits);
+    case f32: return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+    case f64: return std::bit_cast<double>(bits);
+    case ratio: return as<std::uint32_t>(tiff.number(at, 4)) / as<std::uint32_t>(tiff.number(at + 4, 4));
+    case signed_ratio: return as<std::int32_t>(tiff.number(at, 4)) / as<std::int32_t>(tiff.number(at + 4, 4));
+    default: return 0;
+  }
+}
+
+/// 1 to 8; 1 for all else.
+int valid_orientation(double value) {
+  return value >= 1 && value <= 8 && value == std::floor(value) ? static_cast<int>(value) : 1;
+}
 
 }  // namespace
 
 std::optional<int> exif_orientation(std::span<const std::uint8_t> bytes) {
-  constexpr std::size_t kEntrySize = 12;  // tag 2, type 2, count 4, value 4
+  constexpr std::string_view kPrefix("Exif\0\0", 6);  // of JPEG's segments; some writers repeat it
+  while (std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).starts_with(kPrefix))
+    bytes = bytes.subspan(kPrefix.size());
+  constexpr std::size_t kEntrySize = 12;  // tag 2, type 2, count 4, value or its place 4
   const Tiff tiff(bytes);
   if (!tiff.valid()) return std::nullopt;
   const std::size_t directory = tiff.number(4, 4);
   if (!tiff.holds(directory, 2)) return std::nullopt;
-  const std::size_t entries = tiff.number(directory, 2);
-  for (std::size_t i = 0; i < entries; ++i) {
+  for (std::size_t i = 0; i < tiff.number(directory, 2); ++i) {
     const std::size_t entry = directory + 2 + i * kEntrySize;
-    if (!tiff.holds(entry, kEntrySize)) return std::nullopt;
+    if (!tiff.holds(entry, kEntrySize)) break;
     if (tiff.number(entry, 2) != kOrientationTag) continue;
-    const std::size_t size = integer_size(tiff.number(entry + 2, 2));
-    if (size == 0 || tiff.number(entry + 4, 4) != 1) return std::nullopt;
-    const std::uint32_t value = tiff.number(entry + 8, size);
-    return valid_orientation(value) ? std::optional(static_cast<int>(value)) : std::nullopt;
+    const std::uint64_t type = tiff.number(entry + 2, 2);
+    const std::uint64_t size = tiff.number(entry + 4, 4) * size_of_type(type);
+    const std::size_t at = size > 4 ? tiff.number(entry + 8, 4) : entry + 8;
+    if (size > 0 && tiff.holds(at, size)) return valid_orientation(value_at(tiff, at, type));  // of the first
   }
   return std::nullopt;
 }
@@ -73,8 +125,8 @@ std::optional<int> xmp_orientation(std::string_view packet) {
     else
       continue;
     if (rest.empty() || rest.front() < '0' || rest.front() > '9') continue;
-    const auto value = static_cast<std::uint32_t>(rest.front() - '0');
-    return valid_orientation(value) ? std::optional(static_cast<int>(value)) : std::nullopt;
+    const int value = rest.front() - '0';
+    return value >= 1 && value <= 8 ? std::optional(value) : std::nullopt;
   }
   return std::nullopt;
 }

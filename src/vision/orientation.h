@@ -10,8 +10,9 @@
 
 namespace mquant::codec {
 
-/// The orientation (tag 0x0112) in the first directory of EXIF data, a small TIFF file; none if absent or broken.
-/// Source: Exif 2.32, JEITA CP-3451E, section 4.6.4.
+/// The orientation (tag 0x0112) in the first directory of EXIF data, a small TIFF file; none if absent or broken, 1 if
+/// it has no meaning.  It counts in any numeric type, BYTE excepted, which is how Pillow reads it.
+/// Source: Exif 2.32, JEITA CP-3451E, section 4.6.4; TIFF 6.0, section 2; Pillow 13.
 std::optional<int> exif_orientation(std::span<const std::uint8_t> tiff);
 
 /// tiff:Orientation of an XMP packet, as attribute or element; none if absent.

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mquant/error.h"
@@ -70,6 +71,28 @@ void read_input(png_structp png, png_bytep to, std::size_t count) {
   reader.rest = reader.rest.subspan(count);
 }
 
+/// Pillow refuses descriptions of colours and sizes that are cut off; libpng would pass them over.
+void check_chunk_sizes(std::span<const std::byte> bytes, const std::string& origin) {
+  constexpr std::size_t kSignature = 8, kColorType = 25,
+                        kAround = 12;  // length, name and checksum of a chunk
+  if (bytes.size() <= kColorType) return;
+  const auto color = std::to_integer<unsigned>(bytes[kColorType]);
+  const std::size_t transparent_color = color == PNG_COLOR_TYPE_RGB    ? 6
+                                        : color == PNG_COLOR_TYPE_GRAY ? 2
+                                                                       : 0;
+  const std::array<std::pair<std::string_view, std::size_t>, 5> least = {
+      {{"tRNS", transparent_color}, {"gAMA", 4}, {"cHRM", 32}, {"sRGB", 1}, {"pHYs", 9}}};
+  for (std::size_t at = kSignature; bytes.size() - at >= kAround;) {
+    const std::size_t length = png_get_uint_32(reinterpret_cast<png_const_bytep>(bytes.data() + at));
+    const std::string_view name(reinterpret_cast<const char*>(bytes.data() + at + 4), 4);
+    if (name == "IDAT" || length > bytes.size() - at - kAround) return;
+    for (const auto& [chunk, size] : least)
+      if (name == chunk && length < size)
+        fail(ErrorKind::input, origin, ": broken PNG: ", name, ": expected ", size, " bytes, found ", length);
+    at += kAround + length;
+  }
+}
+
 void read_header(PngReader& reader) {
   reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_error, on_warning);
   if (reader.png == nullptr) return;
@@ -80,7 +103,10 @@ void read_header(PngReader& reader) {
   // Colour management that would not be applied is not worth the risk of parsing it.
   static constexpr png_byte kIgnored[] = "iCCP\0sPLT\0hIST\0pCAL\0sCAL\0bKGD\0cHRM\0gAMA\0sRGB\0sBIT\0tIME";
   png_set_keep_unknown_chunks(reader.png, PNG_HANDLE_CHUNK_NEVER, kIgnored, sizeof(kIgnored) / 5);
+  // Pillow checks what comes before the pixels and nothing after.
+  png_set_crc_action(reader.png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_read_info(reader.png, reader.info);
+  png_set_crc_action(reader.png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
 }
 
 void prepare_rows(PngReader& reader) {
@@ -129,16 +155,29 @@ void row_to_rgb(const PngReader& reader, const std::uint8_t* from, std::uint8_t*
   }
 }
 
+std::uint8_t* row_of(PngReader& reader, std::size_t y) {
+  return reader.rows.data() + (reader.interlaced ? y * reader.row_bytes : 0);
+}
+
+void convert_row(PngReader& reader, std::size_t y) {
+  const std::size_t rgb_bytes = 3 * static_cast<std::size_t>(reader.image->width);
+  row_to_rgb(reader, row_of(reader, y), reader.image->rgb.data() + y * rgb_bytes);
+}
+
 void read_rows(PngReader& reader) {
   const auto height = static_cast<std::size_t>(reader.image->height);
-  const std::size_t rgb_bytes = 3 * static_cast<std::size_t>(reader.image->width);
   const int passes = reader.interlaced ? PNG_INTERLACE_ADAM7_PASSES : 1;
   for (int pass = 0; pass < passes; ++pass)
     for (std::size_t y = 0; y < height; ++y) {
-      std::uint8_t* row = reader.rows.data() + (reader.interlaced ? y * reader.row_bytes : 0);
-      png_read_row(reader.png, row, nullptr);
-      if (pass == passes - 1) row_to_rgb(reader, row, reader.image->rgb.data() + y * rgb_bytes);
+      png_read_row(reader.png, row_of(reader, y), nullptr);
+      if (pass == passes - 1) convert_row(reader, y);
     }
+}
+
+/// True where libpng gave up only because the file ends after the last row.
+bool has_all_rows(const PngReader& reader) {
+  if (reader.interlaced) return png_get_current_pass_number(reader.png) >= PNG_INTERLACE_ADAM7_PASSES;
+  return png_get_current_row_number(reader.png) >= static_cast<png_uint_32>(reader.image->height);
 }
 
 void read_end(PngReader& reader) { png_read_end(reader.png, reader.info); }
@@ -197,6 +236,7 @@ int find_orientation(png_structp png, png_infop info) {
 }  // namespace
 
 Decoded decode_png(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels) {
+  check_chunk_sizes(bytes, origin);
   Decoded decoded;
   PngReader reader;
   reader.rest = bytes;
@@ -212,7 +252,10 @@ Decoded decode_png(std::span<const std::byte> bytes, const std::string& origin, 
   const auto height = static_cast<std::size_t>(decoded.image.height);
   decoded.image.rgb.resize(3 * height * static_cast<std::size_t>(decoded.image.width));
   reader.rows.resize(reader.row_bytes * (reader.interlaced ? height : 1));
-  if (!guarded(reader, read_rows)) fail_broken(reader, origin);
+  if (!guarded(reader, read_rows)) {
+    if (!has_all_rows(reader)) fail_broken(reader, origin);
+    convert_row(reader, height - 1);
+  }
 
   // Only metadata follows; a file cut there still has all its pixels, and Pillow takes it.
   if (!guarded(reader, read_end)) debug(cat(origin, ": after the PNG's pixels: ", reader.error.data()));

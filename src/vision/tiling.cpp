@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "mquant/error.h"
+#include "vision/decode.h"
 
 namespace mquant {
 namespace {
@@ -121,6 +122,21 @@ Image crop(const Image& image, std::int64_t left, std::int64_t top, ImageSize si
 Image center_crop(const Image& image, ImageSize size) {
   const auto floored_half = [](std::int64_t x) { return (x - (x % 2 != 0 && x < 0 ? 1 : 0)) / 2; };
   return crop(image, floored_half(image.width - size.width), floored_half(image.height - size.height), size);
+}
+
+Image padded_to_square(const Image& image, std::array<std::uint8_t, 3> color) {
+  const std::int64_t side = std::max(image.width, image.height);
+  if (side > kMaxPixels / side)
+    fail(ErrorKind::input, "a square around ", image.width, " x ", image.height,
+         " pixels is more than the limit of ", kMaxPixels);
+  const std::int64_t left = (side - image.width) / 2, top = (side - image.height) / 2;
+  Image out{side, side, {}};
+  out.rgb.resize(static_cast<std::size_t>(side * side) * 3);
+  for (std::size_t i = 0; i < out.rgb.size(); i += 3) std::copy_n(color.data(), 3, out.rgb.data() + i);
+  for (std::int64_t y = 0; y < image.height; ++y)
+    std::copy_n(image.rgb.data() + y * image.width * 3, image.width * 3,
+                out.rgb.data() + ((top + y) * side + left) * 3);
+  return out;
 }
 
 ImageSize short_side_size(ImageSize size, std::int64_t side) {

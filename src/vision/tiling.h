@@ -1,6 +1,7 @@
 // Parts of pictures: crops, and the ways in which families cut a large picture into tiles of one size.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -15,6 +16,11 @@ Image crop(const Image& image, std::int64_t left, std::int64_t top, ImageSize si
 /// The middle of the picture; a side that is too short gets black margins, the wider one first.
 /// Source  center_crop of transformers' image_transforms (CLIP, LLaVA).
 Image center_crop(const Image& image, ImageSize size);
+
+/// The picture in the middle of a square of `color`; of an odd margin the smaller half comes first.
+/// @throws Error{input} if the square is over kMaxPixels.
+/// Source  pad_to_square of transformers' LlavaImageProcessor; expand2square of LLaVA.
+Image padded_to_square(const Image& image, std::array<std::uint8_t, 3> color);
 
 /// The size whose shorter side is `side`, the longer one in proportion, truncated.
 /// Source  get_resize_output_image_size of transformers (CLIP, LLaVA).

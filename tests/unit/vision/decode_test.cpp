@@ -59,7 +59,18 @@ TEST_P(PictureGolden, WithoutOrientationDecodesAsStored) {
 INSTANTIATE_TEST_SUITE_P(AllPictures, PictureGolden, testing::ValuesIn(test::picture_names()),
                          [](const auto& picture) { return test::test_name(picture.param); });
 
-TEST(Decode, TheGoldenFolderHasAllKindsOfPictures) { EXPECT_EQ(test::picture_names().size(), 16u); }
+TEST(Decode, TheGoldenFoldersHaveAllKindsOfPictures) {
+  EXPECT_EQ(test::picture_names().size(), 16u);
+  EXPECT_EQ(test::picture_names("pictures").size(), 18u);
+}
+
+/// WebP and GIF: lossy, lossless, with alpha, turned, animated; interlaced, smaller or larger than the screen.
+TEST(Decode, WebpAndGifDecodeToTheBytesOfPillow) {
+  const test::Golden pictures(data_path("goldens/pictures/golden.safetensors"));
+  for (const std::string& name : test::picture_names("pictures"))
+    EXPECT_EQ(difference(open_image(data_path("goldens/pictures") / name), pictures.image(name + "/rgb")), "")
+        << name;
+}
 
 /// Exif 2.32, orientation: which side of the picture row 0 and column 0 of the file are.
 TEST(Decode, EveryExifOrientationBringsTheVisualTopUp) {
@@ -105,27 +116,32 @@ TEST(Decode, EveryExifOrientationBringsTheVisualTopUp) {
 }
 
 TEST(Decode, NamesTheFormatOfWhatItCannotRead) {
-  const std::vector<std::pair<std::string_view, std::string>> files = {
-      {{"GIF89a\x01\0\x01\0", 10}, "found a GIF picture, which is not supported; convert it to PNG"},
-      {{"RIFF\x10\0\0\0WEBPVP8 ", 16}, "found a WebP picture"},
+  struct File {
+    std::string_view head;
+    std::string message;
+    ErrorKind kind = ErrorKind::unsupported;
+  };
+  const std::vector<File> files = {
       {{"\0\0\0\x18"
         "ftypheic\0\0\0\0",
         16},
-       "found a HEIC picture"},
+       "found a HEIC picture, which is not supported; convert it to PNG"},
       {{"\0\0\0\x18"
         "ftypavif\0\0\0\0",
         16},
        "found an AVIF picture"},
       {"BM6\x03", "found a BMP picture"},
       {{"II*\0\x08", 5}, "found a TIFF picture"},
-      {"<!DOCTYPE html><p>404", "found a web page"},
-      {"version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer"},
-      {"just some text", "the first bytes are of neither format"},
-      {"", "the file is empty"},
+      {"<!DOCTYPE html><p>404", "found a web page", ErrorKind::input},
+      {"version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer", ErrorKind::input},
+      {"just some text", "the first bytes are of none of these formats", ErrorKind::input},
+      {"", "the file is empty", ErrorKind::input},
+      {{"GIF89a\x01\0\x01\0", 10}, "truncated or broken GIF", ErrorKind::input},
+      {{"RIFF\x10\0\0\0WEBPVP8 ", 16}, "truncated or broken WebP", ErrorKind::input},
   };
-  for (const auto& [head, message] : files) {
+  for (const auto& [head, message, expected] : files) {
     const auto [kind, what] = error_of([&] { decode_image(bytes_of(head), "pictures/x.png"); });
-    EXPECT_EQ(kind, ErrorKind::input);
+    EXPECT_EQ(kind, expected) << what;
     EXPECT_THAT(what, HasSubstr(message));
     EXPECT_THAT(what, testing::StartsWith("pictures/x.png: "));
     EXPECT_EQ(std::count(what.begin(), what.end(), '\n'), 0);
@@ -133,8 +149,9 @@ TEST(Decode, NamesTheFormatOfWhatItCannotRead) {
 }
 
 TEST(Decode, RefusesPicturesOverThePixelLimitBeforeDecoding) {
-  for (const char* name : {"rgb.png", "jpeg444.jpg"}) {
-    const std::filesystem::path file = data_path("goldens/images") / name;
+  for (const char* name :
+       {"images/rgb.png", "images/jpeg444.jpg", "pictures/lossy.webp", "pictures/plain.gif"}) {
+    const std::filesystem::path file = data_path("goldens") / name;
     const Image whole = open_image(file);
     const std::int64_t pixels = whole.width * whole.height;
     EXPECT_NO_THROW(open_image(file, {.max_pixels = pixels}));

@@ -68,10 +68,11 @@ Image noise(std::int64_t width, std::int64_t height, unsigned seed) {
   return image;
 }
 
-std::vector<std::string> picture_names() {
+std::vector<std::string> picture_names(const std::string& folder) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(data_path("goldens/images")))
-    if (entry.path().extension() == ".png" || entry.path().extension() == ".jpg")
+  for (const auto& entry : std::filesystem::directory_iterator(data_path("goldens/" + folder)))
+    if (const auto kind = entry.path().extension();
+        kind == ".png" || kind == ".jpg" || kind == ".webp" || kind == ".gif")
       names.push_back(entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;

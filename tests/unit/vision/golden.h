@@ -34,8 +34,8 @@ std::string difference(const Image& got, const Image& want);
 /// Noise: every value of every channel independent and uniform; the same for the same seed.
 Image noise(std::int64_t width, std::int64_t height, unsigned seed);
 
-/// The picture files of tests/data/goldens/images, in order of name.
-std::vector<std::string> picture_names();
+/// The picture files of tests/data/goldens/images (PNG, JPEG) or pictures (WebP, GIF), in order of name.
+std::vector<std::string> picture_names(const std::string& folder = "images");
 
 /// As gtest wants names: other characters than letters and digits become '_'.
 std::string test_name(std::string name);

@@ -1,12 +1,14 @@
 // PNG of every kind, written by libpng: what each sample becomes, and which way up.
 #include <gtest/gtest.h>
 #include <png.h>
+#include <zlib.h>
 
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "golden.h"
+#include "mquant/error.h"
 #include "vision/decode.h"
 
 namespace mquant {
@@ -104,6 +106,71 @@ TEST(Png, InterlacedIsTheSamePicture) {
     const Png png = {
         .width = 19, .height = 13, .color = PNG_COLOR_TYPE_RGB, .interlaced = interlaced, .rows = image.rgb};
     EXPECT_EQ(decoded(png), image.rgb) << interlaced;
+  }
+}
+
+/// `picture` with a chunk in front of its pixels.
+std::vector<std::byte> with_chunk(std::vector<std::byte> picture, const std::string& name,
+                                  const std::string& data, std::uint32_t flip_checksum = 0) {
+  const auto number = [](std::uint64_t value) {
+    std::string text;
+    for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(value >> shift & 0xFF);
+    return text;
+  };
+  const std::string body = name + data;
+  const auto checksum = crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()));
+  const std::string chunk = number(data.size()) + body + number(checksum ^ flip_checksum);
+  const auto* begin = reinterpret_cast<const std::byte*>(chunk.data());
+  picture.insert(picture.begin() + 33, begin, begin + chunk.size());  // after signature and IHDR
+  return picture;
+}
+
+std::string complaint(const std::vector<std::byte>& bytes) {
+  try {
+    decode_image(bytes, "picture");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::input);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Png, ATransparentColourIsDroppedAndATruncatedOneIsAnError) {
+  const std::vector<std::byte> rgb = encoded({.color = PNG_COLOR_TYPE_RGB, .rows = {10, 20, 30}});
+  EXPECT_EQ(decode_image(with_chunk(rgb, "tRNS", std::string("\0\x0A\0\x14\0\x1E", 6)), "picture").rgb,
+            (Bytes{10, 20, 30}));
+  EXPECT_EQ(complaint(with_chunk(rgb, "tRNS", "12345")),
+            "picture: broken PNG: tRNS: expected 6 bytes, found 5");
+  const std::vector<std::byte> grey = encoded({.rows = {7}});
+  EXPECT_EQ(decode_image(with_chunk(grey, "tRNS", std::string("\0\x07", 2)), "picture").rgb,
+            (Bytes{7, 7, 7}));
+  EXPECT_EQ(complaint(with_chunk(grey, "tRNS", "1")), "picture: broken PNG: tRNS: expected 2 bytes, found 1");
+  EXPECT_EQ(complaint(with_chunk(grey, "gAMA", "123")),
+            "picture: broken PNG: gAMA: expected 4 bytes, found 3");
+}
+
+TEST(Png, WhatPillowReadsOfABrokenFileIsReadAndNothingElse) {
+  const Image image = test::noise(19, 13, 2);
+  for (const bool interlaced : {false, true}) {
+    const std::vector<std::byte> whole = encoded({.width = 19,
+                                                  .height = 13,
+                                                  .color = PNG_COLOR_TYPE_RGB,
+                                                  .interlaced = interlaced,
+                                                  .rows = image.rgb});
+    const auto without_end = [&](std::size_t count) {
+      return std::vector(whole.begin(), whole.end() - static_cast<std::ptrdiff_t>(count));
+    };
+    EXPECT_EQ(decode_image(without_end(12), "picture").rgb, image.rgb);  // no IEND
+    EXPECT_EQ(decode_image(without_end(16), "picture").rgb, image.rgb);  // no checksum of pixels either
+    EXPECT_NE(complaint(without_end(40)), "");
+    std::vector<std::byte> flipped = whole;
+    flipped[whole.size() - 13] ^= std::byte{1};  // the checksum of the pixels
+    EXPECT_EQ(decode_image(flipped, "picture").rgb, image.rgb);
+    std::vector<std::byte> more = whole;
+    more.resize(whole.size() + 100);
+    EXPECT_EQ(decode_image(more, "picture").rgb, image.rgb);
+    EXPECT_EQ(decode_image(with_chunk(whole, "teXt", "a"), "picture").rgb, image.rgb);
+    EXPECT_NE(complaint(with_chunk(whole, "teXt", "a", 1)), "");  // the checksum of a chunk before them
   }
 }
 

@@ -78,6 +78,19 @@ TEST(Crop, OutsideThePictureIsBlack) {
   EXPECT_EQ(got.rgb, std::vector<std::uint8_t>(18, 0));
 }
 
+TEST(PaddedToSquare, PutsThePictureIntoTheMiddle) {
+  const Image wide{3, 1, {1, 1, 1, 2, 2, 2, 3, 3, 3}};
+  const Image padded = padded_to_square(wide, {7, 8, 9});
+  EXPECT_EQ(padded.width, 3);
+  EXPECT_EQ(padded.height, 3);
+  EXPECT_EQ(padded.rgb, (std::vector<std::uint8_t>{7, 8, 9, 7, 8, 9, 7, 8, 9, 1, 1, 1, 2, 2,
+                                                   2, 3, 3, 3, 7, 8, 9, 7, 8, 9, 7, 8, 9}));
+  const Image tall{1, 2, {1, 1, 1, 2, 2, 2}};  // of an odd margin the smaller half, nothing here, comes first
+  EXPECT_EQ(padded_to_square(tall, {7, 8, 9}).rgb,
+            (std::vector<std::uint8_t>{1, 1, 1, 7, 8, 9, 2, 2, 2, 7, 8, 9}));
+  EXPECT_THROW(padded_to_square({20000, 1, std::vector<std::uint8_t>(60000)}, {0, 0, 0}), Error);
+}
+
 TEST(ShortSideSize, TruncatesTheLongSide) {
   EXPECT_EQ(short_side_size({400, 63}, 70), (ImageSize{444, 70}));
   EXPECT_EQ(short_side_size({63, 400}, 70), (ImageSize{70, 444}));
