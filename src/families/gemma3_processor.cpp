@@ -35,7 +35,7 @@ std::int64_t rows_of_a_picture(const std::filesystem::path& directory, const Con
   if (side * side != rows || patches % side != 0)
     fail(ErrorKind::input, config.origin(), ": 'mm_tokens_per_image' is ", rows,
          ": expected the square of a divisor of ", patches, ", the patches a side");
-  require_agreement(open_optional(directory / "processor_config.json"), "image_seq_length", rows,
+  require_agreement(open_processor_config(directory, {"image_seq_length"}), "image_seq_length", rows,
                     config.origin());
   require_agreement(pre, "image_seq_length", rows, config.origin());
   return rows;
@@ -45,9 +45,13 @@ std::int64_t rows_of_a_picture(const std::filesystem::path& directory, const Con
 
 std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& directory,
                                                  const Config& config) {
-  const Config pre = open_preprocessor(directory);
+  const Config pre =
+      open_preprocessor(directory, {.types = {"Gemma3ImageProcessor"},
+                                    .keys = {"do_pan_and_scan", "image_seq_length",
+                                             // of pan and scan, which is off
+                                             "pan_and_scan_max_num_crops", "pan_and_scan_min_crop_size",
+                                             "pan_and_scan_min_ratio_to_activate"}});
   require_switch(pre, "do_pan_and_scan", false);
-  require_switch(pre, "do_resize", true);
   const Config names = open_optional(directory / "tokenizer_config.json");
   const Marks tokens = {names.string_or("boi_token", "<start_of_image>"),
                         names.string_or("image_token", "<image_soft_token>"),

@@ -22,7 +22,7 @@ std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config
   const std::int64_t across = rows_a_side(config, side, patch, joined), rows = across * across;
   const std::string source = cat("a tile of ", side, " pixels with patches of ", patch);
   require_agreement(config, "image_seq_length", rows, source);
-  require_agreement(open_optional(directory / "processor_config.json"), "image_seq_length", rows, source);
+  require_agreement(open_processor_config(directory, {"image_seq_length"}), "image_seq_length", rows, source);
   return rows;
 }
 
@@ -30,7 +30,9 @@ std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config
 
 std::unique_ptr<Processor> make_internvl_hf_processor(const std::filesystem::path& directory,
                                                       const Config& config) {
-  const Config pre = open_preprocessor(directory);
+  const Config pre = open_preprocessor(
+      directory,
+      {.types = {"GotOcr2ImageProcessor"}, .keys = {"crop_to_patches", "max_patches", "min_patches"}});
   const Config names = open_optional(directory / "tokenizer_config.json");
   const std::int64_t side = square_side(pre, "size");
   const std::int64_t patch = square_side(config, "vision_config.patch_size");

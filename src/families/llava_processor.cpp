@@ -1,8 +1,14 @@
-// The processor of LLaVA 1.5 (llava-hf): one tile a picture, the middle of it, and a vicuna prompt with the pictures of
-// a turn before its texts.
+// The processor of LLaVA 1.5 (llava-hf): one tile a picture, the middle of it or all of it on a square, and a vicuna
+// prompt with the pictures of a turn before its texts.
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
+#include "io/json_text.h"
 #include "mquant/error.h"
 
 namespace mquant {
@@ -21,28 +27,68 @@ PromptSpec vicuna() {
   return prompt;
 }
 
-/// The side of the tower's square picture, on which config.json and the image processor must agree.
-std::int64_t tile_side(const Config& pre, const Config& config) {
-  const bool crops = pre.boolean_or("do_center_crop", true) && pre.has("crop_size");
-  const std::int64_t side = square_side(pre, crops ? "crop_size" : "size");
-  require_agreement(config, "vision_config.image_size", side, pre.origin());
-  return side;
+/// What becomes of a picture before it is cut into patches.
+struct Fitting {
+  std::optional<std::array<std::uint8_t, 3>> margin;  ///< padded to a square of this colour first
+  std::optional<std::int64_t> shorter;                ///< resized to this shorter side
+  ImageSize size;                                     ///< else stretched to this
+  std::optional<std::int64_t> crop;                   ///< the middle of what is left
+  ResizeFilter kernel = ResizeFilter::bicubic;
+
+  Tiling operator()(const Image& image) const {
+    Image fitted = margin ? padded_to_square(image, *margin) : image;
+    fitted = resize(fitted, shorter ? short_side_size(size_of(fitted), *shorter) : size, {.filter = kernel});
+    if (crop) fitted = center_crop(fitted, {*crop, *crop});
+    Tiling tiling{.grid = {0, 0}, .tiles = {}};
+    tiling.tiles.push_back(std::move(fitted));
+    return tiling;
+  }
+};
+
+/// `size` is a shorter side, or a height and a width, in which case the aspect ratio is not kept.
+void read_size(const Config& pre, Fitting& fitting) {
+  const bool is_object = pre.raw("size").starts_with('{');
+  for (const std::string& key : is_object ? pre.keys("size") : std::vector<std::string>())
+    if (key != "height" && key != "width" && key != "shortest_edge" && pre.has("size." + key))
+      fail(ErrorKind::unsupported, pre.origin(), ": 'size.", printable(key),
+           "' is not known for this family");
+  if (pre.has("size.height") || pre.has("size.0") ||
+      (!is_object && pre.boolean_or("default_to_square", false))) {
+    const std::int64_t side = is_object ? 0 : square_side(pre, "size");
+    fitting.size = is_object ? ImageSize{pre.positive("size.width"), pre.positive("size.height")}
+                             : ImageSize{side, side};
+  } else {
+    fitting.shorter = square_side(pre, is_object ? "size.shortest_edge" : "size");
+  }
 }
 
-/// CLIP's image processor: short side, then the middle; SigLIP's, where `size` is a square: the whole, stretched.
-std::function<Tiling(const Image&)> tiling(const Config& pre, std::int64_t side) {
-  const ResizeFilter kernel = filter(pre, ResizeFilter::bicubic);
-  require_switch(pre, "do_resize", true);
-  if (!pre.boolean_or("do_center_crop", true) || !pre.has("crop_size"))
-    return [side, kernel](const Image& image) { return stretched(image, side, kernel); };
-  const std::int64_t shorter =
-      pre.has("size.shortest_edge") ? square_side(pre, "size.shortest_edge") : square_side(pre, "size");
-  return [side, shorter, kernel](const Image& image) {
-    const Image resized = resize(image, short_side_size(size_of(image), shorter), {.filter = kernel});
-    Tiling tiling{.grid = {0, 0}, .tiles = {}};
-    tiling.tiles.push_back(center_crop(resized, {side, side}));
-    return tiling;
-  };
+/// CLIP's image processor; LLaVA's, which may pad to a square; SigLIP's, which does not crop unless told to.
+Fitting fitting(const Config& pre, const Normalization& normalization) {
+  const std::string type = pre.string_or("image_processor_type", "");
+  Fitting fitting{.kernel = filter(pre, ResizeFilter::bicubic)};
+  read_size(pre, fitting);
+  if (pre.boolean_or("do_center_crop", !type.starts_with("Siglip")) && pre.has("crop_size"))
+    fitting.crop = square_side(pre, "crop_size");
+  if (pre.boolean_or("do_pad", false) && type.starts_with("Llava")) {
+    fitting.margin.emplace();
+    for (std::size_t c = 0; c < 3; ++c)
+      (*fitting.margin)[c] = static_cast<std::uint8_t>(std::clamp(normalization.mean[c], 0.0, 1.0) * 255);
+  } else if (pre.boolean_or("do_pad", false) && pre.has("pad_size")) {
+    fail(ErrorKind::unsupported, pre.origin(), ": 'pad_size' is not known for this family");
+  }
+  return fitting;
+}
+
+/// The side of the tower's square picture, on which config.json and the image processor must agree.
+std::int64_t tile_side(const Fitting& fitting, const Config& pre, const Config& config) {
+  const bool square = fitting.crop || (fitting.margin && fitting.shorter) ||
+                      (!fitting.shorter && fitting.size.width == fitting.size.height);
+  if (!square)
+    fail(ErrorKind::unsupported, pre.origin(),
+         ": expected square pictures: 'size' of one height and width, or a crop");
+  const std::int64_t side = fitting.crop.value_or(fitting.shorter.value_or(fitting.size.width));
+  require_agreement(config, "vision_config.image_size", side, pre.origin());
+  return side;
 }
 
 /// One row a patch; the class token is left out.
@@ -56,22 +102,40 @@ std::int64_t rows_of_a_picture(const Config& config, std::int64_t side, std::int
   return rows;
 }
 
+/// One placeholder a patch: the class token is one more, and the strategy takes one away.
+void check_processor_config(const std::filesystem::path& directory, std::int64_t patch,
+                            const Config& config) {
+  const Config processor = open_processor_config(directory, {"image_token", "num_additional_image_tokens",
+                                                             "patch_size", "vision_feature_select_strategy"});
+  require_agreement(processor, "patch_size", patch, config.origin());
+  require_agreement(processor, "num_additional_image_tokens", 1, "the class token of the tower");
+  for (const auto& [key, value] :
+       {std::pair("image_token", "<image>"), std::pair("vision_feature_select_strategy", "default")})
+    if (const std::string found = processor.string_or(key, value); found != value)
+      fail(ErrorKind::unsupported, processor.origin(), ": '", key, "' is \"", printable(found),
+           "\"; known is \"", value, "\"");
+}
+
 }  // namespace
 
 std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& directory,
                                                 const Config& config) {
-  const Config pre = open_preprocessor(directory);
-  const std::int64_t side = tile_side(pre, config);
+  const Config pre = open_preprocessor(
+      directory,
+      {.types = {"CLIPImageProcessor", "LlavaImageProcessor", "SiglipImageProcessor"}, .keys = {}});
+  const Normalization normal = normalization(pre, kClipNormalization);
+  const Fitting fit = fitting(pre, normal);
+  const std::int64_t side = tile_side(fit, pre, config);
   const std::int64_t patch = config.positive_or("vision_config.patch_size", 14);
-  require_agreement(open_optional(directory / "processor_config.json"), "patch_size", patch, config.origin());
+  check_processor_config(directory, patch, config);
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
   spec.prompt = vicuna();
   spec.front = spec.tokenizer.encode_with_template("");
   spec.placeholder = "<image>";
   agreed_id(spec.tokenizer, spec.placeholder, config, "image_token_id");
   spec.layout = {.patch = patch};
-  spec.normalization = normalization(pre, kClipNormalization);
-  spec.tile = tiling(pre, side);
+  spec.normalization = normal;
+  spec.tile = fit;
   spec.place = [rows = rows_of_a_picture(config, side, patch),
                 id = agreed_id(spec.tokenizer, spec.placeholder, config, "image_token_index")](
                    const PlacedPicture& picture) {

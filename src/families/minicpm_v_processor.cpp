@@ -47,7 +47,11 @@ std::string picture_text(const PlacedPicture& picture, const Marks& m, bool numb
 
 std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path& directory,
                                                     const Config& config) {
-  const Config pre = open_preprocessor(directory);
+  const Config pre = open_preprocessor(
+      directory, {.types = {"MiniCPMVImageProcessor"},
+                  .keys = {"im_end", "im_id_end", "im_id_start", "im_start", "image_feature_size",
+                           "max_slice_nums", "norm_mean", "norm_std", "patch_size", "scale_resolution",
+                           "slice_end", "slice_mode", "slice_start", "unk", "use_image_id", "version"}});
   require_switch(pre, "slice_mode", true);
   const Marks tokens = marks(pre);
   const std::int64_t patch = config.positive_or("vision_config.patch_size", 14);

@@ -3,13 +3,52 @@
 #include <algorithm>
 #include <cmath>
 
+#include "io/json_text.h"
 #include "mquant/error.h"
+#include "support/strings.h"
 
 namespace mquant {
 namespace {
 
 constexpr std::int64_t kLargestSide = 8192, kLargestPatches = 1024, kLargestCount = 65536,
                        kLargestJoined = 64;
+
+/// Keys of every image processor that are read here, or that change nothing for one picture that is RGB already.
+const std::vector<std::string> kImageProcessorKeys = {
+    // read
+    "do_normalize", "do_rescale", "do_resize", "image_mean", "image_processor_type", "image_std", "resample",
+    "rescale_factor", "size",
+    // names of code
+    "auto_map", "feature_extractor_type", "processor_class", "_processor_class", "transformers_version",
+    // of the call: types of tensors, batches, devices, and RGB, to which load_image converts in any case
+    "_valid_processor_keys", "data_format", "device", "disable_grouping", "do_convert_rgb",
+    "input_data_format", "return_tensors",
+    // which the processors of families without a crop do not look at; LLaVA's does
+    "crop_size", "default_to_square", "do_center_crop", "do_pad", "pad_size"};
+/// The same of processor_config.json.  Templates and other media have readers of their own, or none.
+const std::vector<std::string> kProcessorKeys = {
+    "auto_map",         "chat_template",        "image_processor", "processor_class",
+    "_processor_class", "transformers_version", "video_processor"};
+
+/// Nothing that would change the pictures or the prompt is passed over.
+void require_known_keys(const Config& config, const std::vector<std::string>& own,
+                        const std::vector<std::string>& shared) {
+  for (const std::string& key : config.keys("")) {
+    const bool known =
+        std::ranges::find(own, key) != own.end() || std::ranges::find(shared, key) != shared.end();
+    if (config.has(key) && !known)
+      fail(ErrorKind::unsupported, config.origin(), ": '", printable(key), "' is ",
+           printable(config.raw(key)),
+           ", which is not known for this family; remove it if it changes nothing", did_you_mean(key, own));
+  }
+}
+
+/// The class that does the arithmetic: "CLIPImageProcessor" of "CLIPImageProcessorFast".
+std::string plain_type(std::string type) {
+  for (const std::string_view suffix : {"Fast", "Pil"})
+    if (type.ends_with(suffix)) type.resize(type.size() - suffix.size());
+  return type;
+}
 
 std::array<double, 3> three_numbers(const Config& config, const std::string& key,
                                     const std::array<double, 3>& otherwise) {
@@ -27,14 +66,28 @@ Config open_optional(const std::filesystem::path& file) {
   return std::filesystem::exists(file) ? Config::open(file) : Config::parse("{}", file.string());
 }
 
-Config open_preprocessor(const std::filesystem::path& directory) {
+Config open_preprocessor(const std::filesystem::path& directory, const KnownSettings& known) {
   const std::filesystem::path own = directory / "preprocessor_config.json";
-  if (std::filesystem::exists(own)) return Config::open(own);
   const Config whole = open_optional(directory / "processor_config.json");
-  if (!whole.has("image_processor"))
+  const bool nested = whole.has("image_processor");
+  if (!nested && !std::filesystem::exists(own))
     fail(ErrorKind::input, own.string(), ": no such file, nor an 'image_processor' in ", whole.origin(),
          "; copy it from the release");
-  return Config::parse(whole.raw("image_processor"), whole.origin() + " (image_processor)");
+  Config pre = nested ? Config::parse(whole.raw("image_processor"), whole.origin() + " (image_processor)")
+                      : Config::open(own);
+  require_known_keys(pre, known.keys, kImageProcessorKeys);
+  const std::string type = pre.string_or("image_processor_type", "");
+  if (!type.empty() && std::ranges::find(known.types, plain_type(type)) == known.types.end())
+    fail(ErrorKind::unsupported, pre.origin(), ": 'image_processor_type' is \"", printable(type),
+         "\", which is not known for this family; known are ", join(known.types, ", "));
+  require_switch(pre, "do_resize", true);
+  return pre;
+}
+
+Config open_processor_config(const std::filesystem::path& directory, const std::vector<std::string>& keys) {
+  Config whole = open_optional(directory / "processor_config.json");
+  require_known_keys(whole, keys, kProcessorKeys);
+  return whole;
 }
 
 Normalization normalization(const Config& pre, const Normalization& otherwise, const std::string& mean,

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mquant/config.h"
 #include "text/tokenizer.h"
@@ -20,9 +21,18 @@ inline constexpr Normalization kClipNormalization = {{0.48145466, 0.4578275, 0.4
 inline constexpr Normalization kHalfNormalization = {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
 inline constexpr Normalization kImageNetNormalization = {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
 
-/// preprocessor_config.json, or the "image_processor" of processor_config.json, where later transformers write it.
-/// Throws Error{input} if there is neither.
-Config open_preprocessor(const std::filesystem::path& directory);
+/// What a family's official image processor is called and reads.
+struct KnownSettings {
+  std::vector<std::string> types;  ///< image_processor_type, without "Fast" or "Pil"
+  std::vector<std::string> keys;   ///< beyond those that every image processor has
+};
+/// The "image_processor" of processor_config.json, where later transformers write it, else preprocessor_config.json.
+/// @throws Error{input}        if there is neither
+///         Error{unsupported}  for the type of another family, a key that is neither read nor known to be harmless, or
+///                             do_resize: false
+Config open_preprocessor(const std::filesystem::path& directory, const KnownSettings& known);
+/// processor_config.json, {} if absent.  Throws Error{unsupported} for a key that is not among `keys` nor harmless.
+Config open_processor_config(const std::filesystem::path& directory, const std::vector<std::string>& keys);
 /// A file that not every release has: an empty object if it is absent.
 Config open_optional(const std::filesystem::path& file);
 

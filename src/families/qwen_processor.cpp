@@ -9,17 +9,17 @@
 namespace mquant {
 namespace {
 
-/// Areas in pixels, which later releases call edges.
+/// Areas in pixels, which later releases call edges.  Source of the defaults: transformers' image_processing_qwen2_vl.
 struct PixelLimits {
   std::int64_t least = 0, most = 0;
 };
 
 PixelLimits pixel_limits(const Config& pre) {
-  const auto limit = [&pre](const char* key, const char* later) {
-    return pre.has(key) ? pre.positive(key) : pre.positive(later);
+  const auto limit = [&pre](const char* key, const char* later, std::int64_t otherwise) {
+    return pre.has(key) ? pre.positive(key) : pre.has("size") ? pre.positive(later) : otherwise;
   };
-  const PixelLimits limits = {limit("min_pixels", "size.shortest_edge"),
-                              limit("max_pixels", "size.longest_edge")};
+  const PixelLimits limits = {limit("min_pixels", "size.shortest_edge", 56 * 56),
+                              limit("max_pixels", "size.longest_edge", 28 * 28 * 1280)};
   if (limits.least > limits.most)
     fail(ErrorKind::input, pre.origin(), ": pictures of at least ", limits.least, " and at most ",
          limits.most, " pixels: expected limits in order");
@@ -28,7 +28,10 @@ PixelLimits pixel_limits(const Config& pre) {
 
 std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, const Config& config,
                                      std::optional<std::string> default_system) {
-  const Config pre = open_preprocessor(directory);
+  const Config pre = open_preprocessor(
+      directory, {.types = {"Qwen2VLImageProcessor"},
+                  .keys = {"max_pixels", "merge_size", "min_pixels", "patch_size", "temporal_patch_size"}});
+  open_processor_config(directory, {});
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
   spec.prompt = chat_ml("<|im_end|>\n");
   spec.prompt.default_system = std::move(default_system);

@@ -37,7 +37,7 @@ std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config
                             std::int64_t patch) {
   const std::int64_t across = rows_a_side(config, side, patch, small_count(config, "scale_factor", 2));
   const std::int64_t rows = across * across;
-  require_agreement(open_optional(directory / "processor_config.json"), "image_seq_len", rows,
+  require_agreement(open_processor_config(directory, {"image_seq_len"}), "image_seq_len", rows,
                     cat("a tile of ", side, " pixels with patches of ", patch));
   return rows;
 }
@@ -46,8 +46,12 @@ std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config
 
 std::unique_ptr<Processor> make_smolvlm_processor(const std::filesystem::path& directory,
                                                   const Config& config) {
-  const Config pre = open_preprocessor(directory);
-  for (const char* key : {"do_resize", "do_image_splitting"}) require_switch(pre, key, true);
+  const Config pre =
+      open_preprocessor(directory, {.types = {"Idefics3ImageProcessor", "SmolVLMImageProcessor"},
+                                    .keys = {"do_image_splitting", "max_image_size",
+                                             // of the result, and of videos
+                                             "return_row_col_info", "video_sampling"}});
+  require_switch(pre, "do_image_splitting", true);
   require_filter(pre, ResizeFilter::lanczos);
   const std::int64_t side = square_side(pre, "max_image_size.longest_edge");
   require_agreement(config, "vision_config.image_size", side, pre.origin());

@@ -78,6 +78,57 @@ TEST(Processors, RefuseFilesThatContradictEachOther) {
   }
 }
 
+TEST(Processors, RefuseSettingsThatTheyDoNotKnow) {
+  for (const char* family :
+       {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl_hf", "llava", "minicpm_v", "smolvlm", "gemma3"}) {
+    const auto refused = [&](const char* key, const nlohmann::json& value) {
+      Model model(family);
+      model.edit("preprocessor_config.json", [&](auto& c) { c[key] = value; });
+      return complaint(ErrorKind::unsupported, [&] { model.processor(); });
+    };
+    EXPECT_THAT(refused("do_sharpen", true), HasSubstr("'do_sharpen' is true, which is not known")) << family;
+    EXPECT_THAT(refused("do_resize", false), HasSubstr("'do_resize' is false")) << family;
+    EXPECT_THAT(refused("image_processor_type", "ViTImageProcessor"), HasSubstr("\"ViTImageProcessor\""))
+        << family;
+    Model harmless(family);
+    harmless.edit("preprocessor_config.json", [](auto& c) {
+      c["do_sharpen"] = nullptr;
+      c["do_convert_rgb"] = true;
+      c["return_tensors"] = "pt";
+      c["auto_map"] = nlohmann::json::object();
+    });
+    EXPECT_NO_THROW(harmless.processor()) << family;
+  }
+  for (const char* family : {"internvl_hf", "llava", "smolvlm", "gemma3"}) {
+    Model model(family);
+    model.edit("processor_config.json", [](auto& c) { c["image_seq_lenght"] = 4; });
+    EXPECT_THAT(complaint(ErrorKind::unsupported, [&] { model.processor(); }),
+                HasSubstr("'image_seq_lenght' is 4"));
+  }
+}
+
+TEST(Processors, OfLlavaRefuseWhatItsTowerDoesNotTake) {
+  const BrokenModel cases[] = {
+      {"llava", "preprocessor_config.json", R"({"size": {"shortest_edge": null, "longest_edge": 70}})",
+       ErrorKind::unsupported, "'size.longest_edge'"},
+      {"llava", "preprocessor_config.json", R"({"do_center_crop": false})", ErrorKind::unsupported,
+       "square pictures"},
+      {"llava", "preprocessor_config.json", R"({"do_pad": true, "pad_size": {"height": 90, "width": 90}})",
+       ErrorKind::unsupported, "'pad_size'"},
+      {"llava", "preprocessor_config.json", R"({"resample": 5})", ErrorKind::unsupported, "filter 5"},
+      {"llava", "processor_config.json", R"({"image_token": "<img>"})", ErrorKind::unsupported,
+       "'image_token'"},
+      {"llava", "processor_config.json", R"({"vision_feature_select_strategy": "full"})",
+       ErrorKind::unsupported, "full"},
+      {"llava", "processor_config.json", R"({"num_additional_image_tokens": 0})", ErrorKind::input,
+       "class token"}};
+  for (const auto& [family, file, change, kind, message] : cases) {
+    Model model(family);
+    model.edit(file, [&](auto& c) { c.merge_patch(nlohmann::json::parse(change)); });
+    EXPECT_THAT(complaint(kind, [&] { model.processor(); }), HasSubstr(message)) << change;
+  }
+}
+
 TEST(Processors, RefuseSizesThatNoTowerHas) {
   const BrokenModel cases[] = {
       {"cogvlm2", "config.json", R"({"vision_config": {"image_size": 2000000000}})", ErrorKind::input,

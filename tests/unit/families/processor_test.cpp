@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/safetensors.h"
 #include "tests/support/files.h"
 #include "tests/unit/families/edited_model.h"
 #include "vision/decode.h"
+#include "vision/patches.h"
 #include "vision/tiling.h"
 
 namespace mquant::test {
@@ -103,6 +105,48 @@ TEST(Processors, TakeTheirSizesFromTheFiles) {
   });
   const Features small = qwen.features(asked({picture("wide.jpg")}));
   EXPECT_LE(small.grids.at(0).rows() * 14 * 14, 3136);
+}
+
+/// Padded, stretched, cropped, as transformers' image processors of that name do it.
+TEST(Processors, OfLlavaHonourTheSettingsOfItsImageProcessors) {
+  const std::filesystem::path golden = data_path("goldens/llava_settings");
+  const nlohmann::json changes = nlohmann::json::parse(read_text(golden / "golden.json"));
+  const SafetensorsFile expected(golden / "golden.safetensors");
+  std::size_t compared = 0;
+  for (const auto& [name, change] : changes.items())
+    for (const char* file : {"wide.jpg", "tall.png"}) {
+      if (!expected.has(name + "/" + file)) continue;
+      ++compared;
+      Model model("llava");
+      model.edit("preprocessor_config.json", [&, &patch = change](auto& c) { c.merge_patch(patch); });
+      const Features f = model.features(asked({picture(file)}));
+      const auto levels = expected.get(name + "/" + file).bytes;
+      constexpr std::int64_t kSide = 70, kPatch = 14;
+      ASSERT_EQ(f.pixels.size(), levels.size());
+      const NormalizationTable table = normalization_table(
+          {{0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}, 1.0 / 255});
+      std::size_t wrong = 0, at = 0;
+      for (std::int64_t row = 0; row < 25; ++row)
+        for (std::size_t c = 0; c < 3; ++c)
+          for (std::int64_t y = 0; y < kPatch; ++y)
+            for (std::int64_t x = 0; x < kPatch; ++x, ++at) {
+              const std::int64_t place = (row / 5 * kPatch + y) * kSide + row % 5 * kPatch + x;
+              const auto level =
+                  std::to_integer<std::size_t>(levels[static_cast<std::size_t>(place) * 3 + c]);
+              wrong += f.pixels[at] != table[c][level] ? 1 : 0;
+            }
+      EXPECT_EQ(wrong, 0U) << name << " " << file;
+    }
+  EXPECT_EQ(compared, 11U);
+}
+
+TEST(Processors, TakeTheSettingsThatProcessorConfigHoldsBeforeOthers) {
+  Model model("llava");
+  nlohmann::json pre = nlohmann::json::parse(read_text(model / "preprocessor_config.json"));
+  pre["crop_size"] = 84;  // in conflict with config.json
+  model.edit("processor_config.json", [&](auto& c) { c["image_processor"] = pre; });
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { model.processor(); }),
+              HasSubstr("processor_config.json (image_processor)"));
 }
 
 TEST(Processors, LeaveOutPixelsThatFillNoPatch) {
