@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly torch_version=2.13.0
 packages=(
-  g++ cmake ninja-build ccache mold git ca-certificates unzip python3 python3-pip
+  g++ cmake ninja-build ccache mold git ca-certificates unzip python3 python3-jinja2 python3-pip
   libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libeigen3-dev libgtest-dev libgmock-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev
   libonig-dev libutf8proc-dev libssl-dev libvalijson-dev libsentencepiece-dev

@@ -1,0 +1,81 @@
+#include "text/jinja/globals.h"
+
+#include <array>
+#include <cstdio>
+
+#include "mquant/error.h"
+
+namespace mquant::jinja {
+
+std::string date_text(const std::string& format, const std::optional<Date>& today) {
+  if (!today)
+    fail(ErrorKind::unsupported,
+         "the template prints today's date, so that its prompts would differ from day to day; state the date "
+         "that it prints: --template-date YYYY-MM-DD");
+  static constexpr std::array kMonths = {"January",   "February", "March",    "April",
+                                         "May",       "June",     "July",     "August",
+                                         "September", "October",  "November", "December"};
+  const auto number = [](const char* form, int value) {
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), form, value);
+    return std::string(text.data());
+  };
+  const std::string month = kMonths.at(static_cast<std::size_t>(today->month - 1));
+  std::string out;
+  for (std::size_t i = 0; i < format.size(); ++i) {
+    if (format[i] != '%' || i + 1 == format.size()) {
+      out += format[i];
+      continue;
+    }
+    switch (const char c = format[++i]) {
+      case 'Y': out += number("%04d", today->year); break;
+      case 'y': out += number("%02d", today->year % 100); break;
+      case 'm': out += number("%02d", today->month); break;
+      case 'd': out += number("%02d", today->day); break;
+      case 'B': out += month; break;
+      case 'b': out += month.substr(0, 3); break;
+      case 'F':
+        out += number("%04d", today->year) + number("-%02d", today->month) + number("-%02d", today->day);
+        break;
+      case '%': out += '%'; break;
+      default: fail(ErrorKind::unsupported, "'%", std::string(1, c), "' of strftime_now is not supported");
+    }
+  }
+  return out;
+}
+
+Value make_range(const Arguments& given) {
+  constexpr std::int64_t kLongestRange = 100'000;  // the sandbox's MAX_RANGE
+  const Bound bound("range", given, {"start", "stop", "step"});
+  const bool only_stop = !bound.find(1);
+  const std::int64_t first = bound.integer_or(0, 0), step = bound.integer_or(2, 1);
+  const std::int64_t begin = only_stop ? 0 : first, end = only_stop ? first : bound.integer_or(1, 0);
+  if (!bound.find(0) || !given.named.empty() || step == 0)
+    fail(ErrorKind::input, "range() with wrong arguments");
+  std::vector<Value> items;
+  for (std::int64_t i = begin; step > 0 ? i < end : i > end;) {
+    if (std::ssize(items) == kLongestRange)
+      fail(ErrorKind::input, "range() of more than ", kLongestRange, " items");
+    items.emplace_back(i);
+    if (__builtin_add_overflow(i, step, &i)) break;
+  }
+  Value range = Value::sequence(std::move(items), Sequence::Form::range);
+  range.list()->start = begin, range.list()->stop = end, range.list()->step = step;
+  return range;
+}
+
+std::size_t steps_of_dict(std::size_t items) {
+  constexpr std::size_t kComparisonsAStep = 32;
+  return items * items / kComparisonsAStep;
+}
+
+Value make_dict(const Arguments& given, Budget& budget) {
+  if (given.positional.size() > 1 || (given.positional.size() == 1 && !given.positional[0].dict()))
+    fail(ErrorKind::unsupported, "dict() of anything but a dict and names is not supported");
+  Pairs pairs = given.positional.empty() ? Pairs() : given.positional[0].dict()->items;
+  for (const auto& [key, value] : given.named) pairs.emplace_back(Value(key), value);
+  budget.spend(steps_of_dict(pairs.size()));
+  return Value::dict(std::move(pairs));
+}
+
+}  // namespace mquant::jinja

@@ -1,0 +1,28 @@
+// Functions that every template finds.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "text/jinja/arguments.h"
+#include "text/jinja/budget.h"
+
+namespace mquant::jinja {
+
+struct Date {
+  int year = 0, month = 0, day = 0;
+};
+
+/// strftime_now of transformers: %Y %y %m %d %B %b %F of `today`.
+/// @throws Error{unsupported} where no date is stated, and for other conversions
+std::string date_text(const std::string& format, const std::optional<Date>& today);
+
+/// range() of Jinja's sandbox: at most 100,000 items.
+Value make_range(const Arguments& given);
+/// dict(names and a dict).
+Value make_dict(const Arguments& given, Budget& budget);
+/// What making a dict costs: each key is compared with all before it.
+std::size_t steps_of_dict(std::size_t items);
+
+}  // namespace mquant::jinja

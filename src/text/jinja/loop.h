@@ -1,0 +1,50 @@
+// The variable `loop`, and the items that a loop goes over.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "text/jinja/arguments.h"
+#include "text/jinja/value.h"
+
+namespace mquant::jinja {
+
+/// Takes items one by one, as Jinja's LoopContext does: an iterator that is left early keeps the rest, and a condition
+/// is tested when its item's turn comes.
+class Loop {
+ public:
+  using Passes = std::function<bool(const Value& item)>;
+
+  /// @param passes  the loop's condition; null: none
+  /// Throws Error{input} for what Python does not iterate.
+  Loop(const Value& iterable, Passes passes);
+
+  /// Goes on to the next item, if there is one.
+  bool advance();
+  const Value& current() const { return *current_; }
+  /// Nothing passes any more: the condition's variables are gone.
+  void end() { passes_ = nullptr, at_ = items_.size(), after_.reset(); }
+
+  /// index, first, last, ...; the methods cycle and changed are bound to `self`.
+  std::optional<Value> attribute(const std::shared_ptr<Loop>& self, const std::string& name);
+  Value call(const std::string& method, const Arguments& arguments);
+
+ private:
+  std::optional<Value> take();
+  const std::optional<Value>& peek();
+  std::int64_t length();
+
+  std::vector<Value> items_;
+  std::shared_ptr<Sequence> iterator_;  ///< instead of items_
+  std::size_t at_ = 0;
+  Passes passes_;
+  std::int64_t index_ = -1;
+  std::optional<Value> before_, current_, after_;
+  std::vector<Value> changed_;
+  bool asked_changed_ = false;
+};
+
+}  // namespace mquant::jinja

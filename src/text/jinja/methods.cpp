@@ -1,0 +1,249 @@
+// Methods of Python's str, list and dict.
+#include <algorithm>
+#include <map>
+
+#include "mquant/error.h"
+#include "text/jinja/access.h"
+#include "text/jinja/operators.h"
+#include "text/jinja/python_text.h"
+#include "text/unicode.h"
+
+namespace mquant::jinja {
+namespace {
+
+struct Call {
+  const Function& method;
+  const Arguments& arguments;
+  Budget& budget;
+
+  const std::string& text() const { return *method.self.text(); }
+  Bound bind(std::initializer_list<std::string_view> names) const {
+    return Bound(method.name, arguments, names);
+  }
+};
+using Method = Value (*)(const Call&);
+
+Value texts(const std::vector<std::string>& parts) {
+  std::vector<Value> items(parts.begin(), parts.end());
+  return Value::sequence(std::move(items));
+}
+
+template <Ends ends>
+Value strip_method(const Call& call) {
+  return std::string(stripped(call.text(), ends, call.bind({"chars"}).text_or_none(0)));
+}
+
+template <bool from_right>
+Value split_method(const Call& call) {
+  const Bound bound = call.bind({"sep", "maxsplit"});
+  return texts(split(call.text(), bound.text_or_none(0), bound.integer_or(1, -1), from_right));
+}
+
+template <std::string (*change)(std::string_view)>
+Value change_method(const Call& call) {
+  call.bind({});
+  return change(call.text());
+}
+
+/// The part of the text that start and end name, for the methods that search.
+std::string_view searched(const Call& call, const Bound& bound, std::int64_t& begin) {
+  const std::int64_t size = length(call.text());
+  const auto clamped = [&](std::size_t parameter, std::int64_t otherwise) {
+    std::int64_t at = bound.integer_or(parameter, otherwise);
+    if (at < 0) at = std::max<std::int64_t>(at, -size) + size;
+    return std::min(at, size);
+  };
+  begin = clamped(1, 0);
+  return substring(call.text(), begin, clamped(2, size));
+}
+
+template <bool at_front>
+Value affix_method(const Call& call) {
+  const Bound bound = call.bind({"prefix", "start", "end"});
+  std::int64_t begin = 0;
+  const std::string_view text = searched(call, bound, begin);
+  const auto has = [&](const Value& affix) {
+    const std::string& part = text_of(affix, call.method.name);
+    return at_front ? text.starts_with(part) : text.ends_with(part);
+  };
+  if (const Sequence* list = bound.at(0).list(); list && list->form == Sequence::Form::tuple)
+    return std::ranges::any_of(list->items, has);
+  return has(bound.at(0));
+}
+
+template <bool from_right>
+Value find_method(const Call& call) {
+  const Bound bound = call.bind({"sub", "start", "end"});
+  std::int64_t begin = 0;
+  const std::string_view text = searched(call, bound, begin);
+  const std::size_t at = from_right ? text.rfind(bound.text(0)) : text.find(bound.text(0));
+  if (at != text.npos) return begin + length(text.substr(0, at));
+  if (call.method.name == "index") fail(ErrorKind::input, "substring not found");
+  return std::int64_t{-1};
+}
+
+Value count_method(const Call& call) {
+  const Bound bound = call.bind({"sub", "start", "end"});
+  std::int64_t begin = 0, count = 0;
+  const std::string_view text = searched(call, bound, begin);
+  const std::string part = bound.text(0);
+  if (part.empty()) return length(text) + 1;
+  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
+Value replace_method(const Call& call) {
+  const Bound bound = call.bind({"old", "new", "count"});
+  return replaced(call.text(), bound.text(0), bound.text(1), bound.integer_or(2, -1));
+}
+
+Value join_method(const Call& call) {
+  TextBuilder out;
+  bool first = true;
+  for (const Value& item : items_of(call.bind({"iterable"}).at(0))) {
+    if (!std::exchange(first, false)) out.add(call.text());
+    out.add(text_of(item, "join()"));
+  }
+  return out.take();
+}
+
+template <bool at_front>
+Value remove_affix_method(const Call& call) {
+  const std::string part = call.bind({"affix"}).text(0);
+  const std::string& text = call.text();
+  if (at_front) return text.starts_with(part) ? text.substr(part.size()) : text;
+  return text.ends_with(part) ? text.substr(0, text.size() - part.size()) : text;
+}
+
+Value splitlines_method(const Call& call) {
+  if (call.bind({"keepends"}).truth_or(0, false))
+    fail(ErrorKind::unsupported, "splitlines() that keeps the ends is not supported");
+  return texts(split_lines(call.text()));
+}
+
+template <bool (*has)(std::string_view)>
+Value question_method(const Call& call) {
+  call.bind({});
+  return has(call.text());
+}
+
+bool is_digits(std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) >= 0x80)
+      fail(ErrorKind::unsupported, "isdigit() beyond ASCII is not supported");
+    if (c < '0' || c > '9') return false;
+  }
+  return !text.empty();
+}
+
+bool is_space(std::string_view text) { return !text.empty() && strip(text).empty(); }
+
+/// "{} {1} {name}", without specifications of width or form.
+Value format_method(const Call& call) {
+  const std::string& format = call.text();
+  TextBuilder out;
+  std::size_t automatic = 0;
+  for (std::size_t at = 0; at < format.size();) {
+    const std::size_t brace = std::min(format.find_first_of("{}", at), format.size());
+    out.add(std::string_view(format).substr(at, brace - at));
+    if (brace == format.size()) break;
+    if (brace + 1 < format.size() && format[brace + 1] == format[brace]) {
+      out.add(std::string_view(format).substr(brace, 1));
+      at = brace + 2;
+      continue;
+    }
+    const std::size_t end = format.find('}', brace);
+    if (format[brace] == '}' || end == format.npos) fail(ErrorKind::input, "a single brace in a format");
+    const std::string field = format.substr(brace + 1, end - brace - 1);
+    if (field.find_first_of("{!:.[") != field.npos)
+      fail(ErrorKind::unsupported, "the field '{", field, "}' of a format is not supported");
+    const bool is_number = field.size() < 5 && field.find_first_not_of("0123456789") == field.npos;
+    if (is_number) {
+      const std::size_t index = field.empty() ? automatic++ : static_cast<std::size_t>(std::stoul(field));
+      if (index >= call.arguments.positional.size())
+        fail(ErrorKind::input, "not enough arguments for the format");
+      out.add(to_text(call.arguments.positional[index]));
+    } else {
+      const auto& named = call.arguments.named;
+      const auto found = std::ranges::find(named, field, &std::pair<std::string, Value>::first);
+      if (found == named.end()) fail(ErrorKind::input, "no argument '", field, "' for the format");
+      out.add(to_text(found->second));
+    }
+    at = end + 1;
+  }
+  return out.take();
+}
+
+const std::map<std::string_view, Method>& text_methods() {
+  static const std::map<std::string_view, Method> methods = {{"strip", strip_method<Ends::both>},
+                                                             {"lstrip", strip_method<Ends::left>},
+                                                             {"rstrip", strip_method<Ends::right>},
+                                                             {"split", split_method<false>},
+                                                             {"rsplit", split_method<true>},
+                                                             {"splitlines", splitlines_method},
+                                                             {"startswith", affix_method<true>},
+                                                             {"endswith", affix_method<false>},
+                                                             {"replace", replace_method},
+                                                             {"upper", change_method<upper>},
+                                                             {"lower", change_method<lower>},
+                                                             {"title", change_method<title>},
+                                                             {"capitalize", change_method<capitalize>},
+                                                             {"find", find_method<false>},
+                                                             {"rfind", find_method<true>},
+                                                             {"index", find_method<false>},
+                                                             {"count", count_method},
+                                                             {"join", join_method},
+                                                             {"format", format_method},
+                                                             {"isdigit", question_method<is_digits>},
+                                                             {"islower", question_method<is_lower>},
+                                                             {"isupper", question_method<is_upper>},
+                                                             {"isspace", question_method<is_space>},
+                                                             {"removeprefix", remove_affix_method<true>},
+                                                             {"removesuffix", remove_affix_method<false>}};
+  return methods;
+}
+
+Value call_list_method(const Call& call) {
+  const Bound bound = call.bind({"value"});
+  const std::vector<Value>& items = call.method.self.list()->items;
+  call.budget.spend(items.size() * extent_of(bound.at(0)).weight);
+  const auto is_it = [&](const Value& item) { return equal(item, bound.at(0)); };
+  if (call.method.name == "count") return std::int64_t{std::ranges::count_if(items, is_it)};
+  const auto found = std::ranges::find_if(items, is_it);
+  if (found == items.end()) fail(ErrorKind::input, to_repr(bound.at(0)), " is not in the list");
+  return std::int64_t{found - items.begin()};
+}
+
+Value call_dict_method(const Call& call) {
+  const Dict& dict = *call.method.self.dict();
+  if (call.method.name == "get") {
+    const Bound bound = call.bind({"key", "default"});
+    require_hashable(bound.at(0));
+    if (const Value* found = dict.find(bound.at(0))) return *found;
+    return bound.find(1) ? *bound.find(1) : Value();
+  }
+  call.bind({});
+  const std::string& name = call.method.name;
+  std::vector<Value> items;
+  for (const auto& [key, value] : dict.items)
+    items.push_back(name == "keys"     ? key
+                    : name == "values" ? value
+                                       : Value::sequence({key, value}, Sequence::Form::tuple));
+  return Value::sequence(std::move(items), name == "keys"     ? Sequence::Form::keys
+                                           : name == "values" ? Sequence::Form::values
+                                                              : Sequence::Form::items);
+}
+
+}  // namespace
+
+Value call_method(const Function& method, const Arguments& arguments, Budget& budget) {
+  const Call call{method, arguments, budget};
+  budget.spend(extent_of(method.self).weight);
+  if (method.self.list()) return call_list_method(call);
+  if (method.self.dict()) return call_dict_method(call);
+  const auto found = text_methods().find(method.name);
+  require(found != text_methods().end(), "a method that is listed and not there: ", method.name);
+  return found->second(call);
+}
+
+}  // namespace mquant::jinja

@@ -1,0 +1,150 @@
+// Values of a template, with the semantics of Python: what they print as, what is true, equal, less.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace mquant::jinja {
+
+inline constexpr std::size_t kLongestText = std::size_t{16} << 20;  ///< of one string, in bytes
+inline constexpr int kDeepestValue = 100;  ///< levels of lists in lists; printing and comparing recurse
+inline constexpr std::size_t kHeaviestValue = 1'000'000;
+inline constexpr std::size_t kBytesAStep = 64;
+
+class Value;
+struct Macro;
+struct Namespace;
+class Loop;
+using Pairs = std::vector<std::pair<Value, Value>>;
+
+/// What a name or a subscript stands for that is not there: prints as nothing, refuses nearly all else.
+struct Undefined {
+  std::string why;  ///< "'x' is undefined"
+};
+
+/// How large a value is when it is written out: lists may share their items, so a small template makes values of
+/// exponential size unless this is bounded.
+struct Extent {
+  int depth = 0;           ///< levels of lists and dicts
+  std::size_t weight = 1;  ///< values in it, and kBytesAStep bytes of text
+};
+
+/// Lists, and what Python has beside them that can be iterated.
+struct Sequence {
+  enum class Form { list, tuple, range, keys, values, items, iterator } form = Form::list;
+  std::vector<Value> items;
+  std::size_t taken = 0;  ///< of an iterator, which gives each item once
+  Extent extent;
+  std::int64_t start = 0, stop = 0, step = 1;  ///< of a range
+};
+
+/// In the order of insertion; keys are hashable in Python.
+struct Dict {
+  Pairs items;
+  Extent extent;
+  const Value* find(const Value& key) const;
+};
+
+/// A function that templates find among the globals, or a method and what it is bound to.
+struct Function;
+
+class Value {
+ public:
+  struct None {};
+  using Text = std::shared_ptr<const std::string>;
+  using List = std::shared_ptr<Sequence>;
+  using Data = std::variant<std::shared_ptr<const Undefined>, None, bool, std::int64_t, double, Text, List,
+                            std::shared_ptr<const Dict>, Namespace*, const Macro*, std::shared_ptr<Loop>,
+                            std::shared_ptr<const Function>>;
+
+  Value() : data_(None{}) {}
+  Value(bool value) : data_(value) {}
+  Value(std::int64_t value) : data_(value) {}
+  Value(double value) : data_(value) {}
+  /// Throws Error{input} beyond kLongestText bytes.
+  Value(std::string text);
+  Value(const char* text) : Value(std::string(text)) {}
+  explicit Value(Data data) : data_(std::move(data)) {}
+
+  static Value undefined(std::string why);
+  /// Both throw Error{input} for items that are nested too deep, or too many.
+  static Value sequence(std::vector<Value> items, Sequence::Form form = Sequence::Form::list);
+  /// Later pairs replace earlier ones of the same key.  Throws Error{input} for a key that Python cannot hash.
+  static Value dict(Pairs items);
+  static Value from_json(const nlohmann::ordered_json& json);
+
+  const Data& data() const { return data_; }
+  template <class T>
+  const T* get_if() const {
+    return std::get_if<T>(&data_);
+  }
+  bool is_undefined() const { return get_if<std::shared_ptr<const Undefined>>() != nullptr; }
+  bool is_none() const { return get_if<None>() != nullptr; }
+  bool is_text() const { return get_if<Text>() != nullptr; }
+  const std::string* text() const { return is_text() ? get_if<Text>()->get() : nullptr; }
+  Sequence* list() const { return get_if<List>() ? get_if<List>()->get() : nullptr; }
+  const Dict* dict() const;
+  /// An integer or a boolean.
+  const std::int64_t* integer() const { return get_if<std::int64_t>(); }
+
+ private:
+  Data data_;
+};
+
+struct Function {
+  std::string name;
+  Value self;
+  bool is_method = false;
+};
+
+/// Owned by the run that made it, as macros are: templates can store one in itself.
+struct Namespace {
+  std::vector<std::pair<std::string, Value>> attributes;
+};
+
+/// Text that stops growing at kLongestText, with Error{input}.
+class TextBuilder {
+ public:
+  TextBuilder& add(std::string_view part);
+  std::string take() { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+Extent extent_of(const Value& value);
+/// "int", "str", "list", ...: as Python names types.
+std::string type_name(const Value& value);
+bool is_true(const Value& value);
+/// As print() writes it.  Throws Error{unsupported} for what prints as an address.
+std::string to_text(const Value& value);
+/// As repr() writes it, inside lists.
+std::string to_repr(const Value& value);
+/// The shortest decimal that reads back as the same number, as Python writes it.
+std::string float_repr(double value);
+std::string quoted_text(std::string_view text);
+
+/// Costs as much as the smaller one weighs.
+bool equal(const Value& a, const Value& b);
+/// Throws Error{input} for types that Python does not order.
+bool less(const Value& a, const Value& b);
+/// Throws Error{input} for a list or dict, which is no key of a dict.
+void require_hashable(const Value& key);
+/// The number that a boolean, an integer or a float is.
+bool as_number(const Value& value, double& number);
+/// An integer or a boolean, as arithmetic sees it.
+bool as_integer(const Value& value, std::int64_t& number);
+
+/// The items in order; characters of a text, keys of a dict, nothing for an undefined value.  An iterator is used up.
+/// Throws Error{input} for what Python does not iterate.
+std::vector<Value> items_of(const Value& value);
+/// The undefined value's own complaint.  Throws Error{input} always.
+[[noreturn]] void fail_undefined(const Value& value);
+
+}  // namespace mquant::jinja
