@@ -19,8 +19,11 @@
 
 namespace mquant {
 
-/// The inputs of one group of linears over all calibration samples, and what passes have learnt of them.
+/// The inputs of one group of linears over all calibration samples.
 class GroupInputs;
+
+/// What passes have decided about one group of linears.
+class GroupFacts;
 
 /// The keys and values of one block over all calibration samples.
 class AttentionInputs;
@@ -32,8 +35,8 @@ struct PassContext {
   const ModelSpec* model = nullptr;
   std::uint64_t seed = 0;
   std::function<QuantScheme(const BlockSpec&)> scheme;  ///< of the block's linears, by the recipe
-  std::set<Space> rotated;     ///< residual streams that the recipe's `rotate` rotates in this model
-  int weight_scale_bits = 16;  ///< scales are rounded to bf16 (16) or kept float32 (32)
+  std::set<Space> rotated;            ///< residual streams that the recipe's `rotate` rotates in this model
+  const PassInfo* running = nullptr;  ///< set by the loop
   std::map<std::string, Figures> figures;  ///< by linear; taken by the loop after each block
   void note(std::string_view linear, std::string_view figure, double value);
   void count(std::string_view counter, std::int64_t n = 1);
@@ -48,7 +51,7 @@ class Pass {
   /// Weights of a block that is rounded without its inputs (model/ends.h), once the rest has its stored type.
   virtual void run_weights(Block&, PassContext&) {}
   /// One group of linears, once its inputs are known; called in order of execution.
-  virtual void run_group(Block&, const LinearGroup&, GroupInputs&, PassContext&) {}
+  virtual void run_group(Block&, const LinearGroup&, GroupInputs&, GroupFacts&, PassContext&) {}
   /// Keys and values of a block with attention, once the linears that make them are final.
   virtual void run_attention(Block&, AttentionInputs&, PassContext&) {}
   /// A sample's tokens, once, right after the embeddings are merged.

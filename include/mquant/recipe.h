@@ -31,6 +31,8 @@ struct CalibrationSettings {
   std::set<TokenClass> classes = {TokenClass::text, TokenClass::visual, TokenClass::sink};
   std::int64_t self_check = 4;  ///< samples that run beside the float model; 0: none
   bool quantized = true;  ///< later blocks see the output of quantized earlier ones; false: of float ones
+
+  void bind(OptionBinder& options);
 };
 
 struct Recipe {
@@ -52,7 +54,8 @@ struct Recipe {
 /// `name_or_path`: a file, or a name in configs/ ("w4a8").  `overrides`: "key=value" with dotted keys; a pass is
 /// addressed by its name: "round.damping=0.05", "schemes.vision=w4a8", "calibration.samples=64",
 /// "calibrate-scales.granularity=per_tensor"; "drop=suppress" takes a pass out.
-/// @throws Error{usage} for an unknown recipe, pass or key, with the nearest one; Error{input} for broken JSON.
+/// @throws Error{usage} for an unknown recipe, pass or key, with the nearest one, a value out of range, an order of passes
+/// that breaks a contract, with one that does not; Error{input} for broken JSON.
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& overrides = {});
 /// The same from text, for tests and from a manifest.
 Recipe parse_recipe(const std::string& text, const std::string& origin,
@@ -68,6 +71,9 @@ std::vector<RecipeInfo> all_recipes();
 /// What "schemes" and "calibration" of a recipe may hold, with defaults: for parsing, help and documentation.
 const std::vector<PassOption>& scheme_options();
 const std::vector<PassOption>& calibration_options();
+/// The contract of a pass in words: "needs folded norms (with vision or decoder)", "provides rotated stream", "before what
+/// provides split columns, codes".
+std::vector<std::string> contract_text(const PassInfo& pass);
 /// The JSON schema (draft 7) of recipes, from the tables: configs/recipe.schema.json.
 std::string recipe_schema();
 

@@ -5,12 +5,12 @@
 // patch convolution.  Then the norm commutes with an orthogonal matrix, which a LayerNorm does not (3 % error).
 // Source: MQuant, arXiv 2502.00425, appendix A.13; SliceGPT, arXiv 2401.15024.
 //
-// needs  fold-norms before it
 // keeps  the block's output up to its row means (Frame::centered).  RMSNorm towers are left alone: their norms see
 //        the mean.  Post-LN towers are exempted by their family.  So are streams that the recipe does not rotate:
 //        their norms keep their scales (fold-norms), and nothing would be gained.
 #include "mquant/error.h"
 #include "mquant/pass.h"
+#include "passes/entry.h"
 #include "passes/facts.h"
 
 namespace mquant {
@@ -18,6 +18,9 @@ namespace {
 
 class BakeMeans final : public Pass {
  public:
+  using Options = NoOptions;
+  explicit BakeMeans(const Options&) {}
+
   void run(Block& block, PassContext& ctx) override {
     for (const Space space : {Space::vision, Space::kv, Space::resampled})
       if (ctx.rotated.contains(space) && has_layer_norm(*ctx.model, space) &&
@@ -40,9 +43,8 @@ class BakeMeans final : public Pass {
     for (const NormSpec& spec : block.spec().norms) {
       if (spec.space != space) continue;
       NormWeights& norm = block.norm(spec.name);
-      if (norm.scale.defined() || norm.shift.defined())
-        fail(ErrorKind::usage, "norm '", spec.name, "' of ", block.spec().name,
-             " has a scale or shift; put fold-norms before bake-means in the recipe");
+      require(!norm.scale.defined() && !norm.shift.defined(), "norm '", spec.name, "' of ", block.spec().name,
+              " has a scale or shift after fold-norms");
       norm.kind = NormKind::rms;
     }
     block.frames[space].centered = true;
@@ -51,11 +53,13 @@ class BakeMeans final : public Pass {
 
 }  // namespace
 
-extern const PassInfo bake_means_pass = {
-    "bake-means",
-    Effect::keeps_function,
-    "Turn LayerNorm towers into RMSNorm ones by taking means out of the weights",
-    {},
-    [](const Config&) -> std::unique_ptr<Pass> { return std::make_unique<BakeMeans>(); }};
+extern const PassInfo bake_means_pass = entry<BakeMeans>({
+    .name = "bake-means",
+    .effect = Effect::keeps_function,
+    .summary = "Turn LayerNorm towers into RMSNorm ones by taking means out of the weights",
+    .needs = {{Fact::folded_norms}},
+    .provides = {Fact::centered_stream},
+    .precedes = with_measured({Fact::rotated_stream}),
+});
 
 }  // namespace mquant

@@ -12,6 +12,7 @@
 
 #include "mquant/pass.h"
 #include "passes/attention_inputs.h"
+#include "passes/entry.h"
 #include "passes/scale_rule.h"
 #include "quant/observer.h"
 
@@ -50,12 +51,30 @@ class CacheObserver {
   std::mutex mutex_;
 };
 
+enum class CacheScale { per_channel, per_head };
+
+struct CalibrateKvOptions {
+  CacheScale keys = CacheScale::per_channel, values = CacheScale::per_head;
+  ScaleRule rule = ScaleRule::max;
+  Percentile percentile;
+
+  void bind(OptionBinder& options) {
+    options.choice("keys", keys, "one scale for each channel of a key head, or one for the head",
+                   {{"per_channel", CacheScale::per_channel}, {"per_head", CacheScale::per_head}});
+    options.choice("values", values, "the same for values",
+                   {{"per_channel", CacheScale::per_channel}, {"per_head", CacheScale::per_head}});
+    options.choice("rule", rule, "how a scale follows from the values seen", kScaleRules);
+    percentile.bind(options);
+  }
+};
+
 class CalibrateKv final : public Pass {
  public:
-  explicit CalibrateKv(const Config& options)
-      : keys_per_channel_(options.string("keys") == "per_channel"),
-        values_per_channel_(options.string("values") == "per_channel"),
-        rule_(scale_rule(options, "rule", "calibrate-kv")) {}
+  using Options = CalibrateKvOptions;
+  explicit CalibrateKv(const Options& options)
+      : keys_per_channel_(options.keys == CacheScale::per_channel),
+        values_per_channel_(options.values == CacheScale::per_channel),
+        rule_{.rule = options.rule, .percentile = options.percentile.share()} {}
 
   void run_attention(Block& block, AttentionInputs& inputs, PassContext& ctx) override {
     if (!block.spec().has_kv_cache() || inputs.samples() == 0) return;
@@ -78,17 +97,11 @@ class CalibrateKv final : public Pass {
 
 }  // namespace
 
-extern const PassInfo calibrate_kv_pass = {
-    "calibrate-kv",
-    Effect::approximates,
-    "Choose the static scales of an int8 key-value cache",
-    {{"keys",
-      "\"per_channel\"",
-      "one scale for each channel of a key head, or one for the head",
-      {"per_channel", "per_head"}},
-     {"values", "\"per_head\"", "the same for values", {"per_channel", "per_head"}},
-     {"rule", "\"max\"", "how a scale follows from the values seen", {"max", "mse", "percentile"}},
-     {"percentile", "99.999", "of |x|, for the rule of that name"}},
-    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<CalibrateKv>(options); }};
+extern const PassInfo calibrate_kv_pass = entry<CalibrateKv>({
+    .name = "calibrate-kv",
+    .effect = Effect::approximates,
+    .summary = "Choose the static scales of an int8 key-value cache",
+    .provides = {Fact::cache_scales},
+});
 
 }  // namespace mquant

@@ -5,11 +5,13 @@
 // the text away.  Clipping visual tokens is what costs most, hence `max` is their default.
 // Source: MQuant, arXiv 2502.00425, section 3.1 and table 1.
 //
-// writes  scales of the group's inputs, for `round` and the passes behind it
+// writes  scales of the group's inputs, for the passes after it
 #include <array>
 
 #include "mquant/error.h"
 #include "mquant/pass.h"
+#include "passes/entry.h"
+#include "passes/group_facts.h"
 #include "passes/group_inputs.h"
 #include "passes/scale_rule.h"
 #include "quant/error.h"
@@ -18,35 +20,53 @@
 namespace mquant {
 namespace {
 
-ScaleOptions rule_of(const Config& options, std::string_view name) {
-  ScaleOptions rule = scale_rule(options, name, "calibrate-scales");
-  rule.scale_bits = options.string("scale_dtype") == "bf16" ? 16 : 32;
-  return rule;
-}
+struct CalibrateScalesOptions {
+  enum class Granularity { per_class, per_tensor } granularity = Granularity::per_class;
+  ScaleRule visual = ScaleRule::max, text = ScaleRule::max, sink = ScaleRule::max;
+  Percentile percentile;
+  int scale_bits = 16;
+
+  void bind(OptionBinder& options) {
+    options.choice("granularity", granularity, "one scale for each token class, or one for all",
+                   {{"per_class", Granularity::per_class}, {"per_tensor", Granularity::per_tensor}});
+    options.choice("visual", visual, "rule for visual tokens", kScaleRules);
+    options.choice("text", text, "rule for text tokens, and for all with per_tensor", kScaleRules);
+    options.choice("sink", sink, "rule for sink tokens", kScaleRules);
+    percentile.bind(options);
+    options.choice("scale_dtype", scale_bits, "scales are rounded up to it", {{"bf16", 16}, {"f32", 32}});
+  }
+};
 
 constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
 
 class CalibrateScales final : public Pass {
  public:
-  explicit CalibrateScales(const Config& options)
-      : per_tensor_(options.string("granularity") == "per_tensor") {
-    for (const TokenClass c : kClasses)
-      rules_[static_cast<std::size_t>(c)] = rule_of(options, token_class_name(c));
+  using Options = CalibrateScalesOptions;
+  explicit CalibrateScales(const Options& options)
+      : per_tensor_(options.granularity == Options::Granularity::per_tensor) {
+    const auto set_rule = [&](TokenClass c, ScaleRule rule) {
+      rules_[static_cast<std::size_t>(c)] = {rule, options.percentile.share(), options.scale_bits};
+    };
+    set_rule(TokenClass::visual, options.visual);
+    set_rule(TokenClass::text, options.text);
+    set_rule(TokenClass::sink, options.sink);
   }
 
-  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {
+  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, GroupFacts& facts,
+                 PassContext& ctx) override {
     if (ctx.scheme(block.spec()).activation_bits != 8) return;
-    const std::vector<Observer> observed = observe(inputs);
-    inputs.scales = scales_of(observed[0]);
-    for (std::size_t i = 1; i < observed.size(); ++i) inputs.split_scales.push_back(scales_of(observed[i]));
-    inputs.has_scales = true;
-    for (const TokenClass c : kClasses) note_class(c, observed[0].of(c), group, inputs.scales, ctx);
+    const SplitChannels* split = facts.find<SplitChannels>();
+    const std::vector<Observer> observed =
+        observe(inputs, split != nullptr ? split->channels : std::vector<std::int64_t>());
+    InputScales chosen{.scales = scales_of(observed[0]), .of_split = {}};
+    for (std::size_t i = 1; i < observed.size(); ++i) chosen.of_split.push_back(scales_of(observed[i]));
+    for (const TokenClass c : kClasses) note_class(c, observed[0].of(c), group, chosen.scales, ctx);
+    facts.provide(ctx, std::move(chosen));
   }
 
  private:
   /// Of all channels but the split ones, then of each of those alone.
-  static std::vector<Observer> observe(GroupInputs& inputs) {
-    const std::vector<std::int64_t>& split = inputs.split_channels;
+  static std::vector<Observer> observe(GroupInputs& inputs, const std::vector<std::int64_t>& split) {
     std::vector<Observer> empty = {Observer(inputs.width())};
     empty.resize(1 + split.size(), Observer(1));
     std::vector<std::vector<Observer>> of_sample(inputs.samples(), empty);
@@ -93,21 +113,12 @@ class CalibrateScales final : public Pass {
 
 }  // namespace
 
-extern const PassInfo calibrate_scales_pass = {
-    "calibrate-scales",
-    Effect::approximates,
-    "Choose the static input scales of each token class (MSQ)",
-    {{"granularity",
-      "\"per_class\"",
-      "one scale for each token class, or one for all",
-      {"per_class", "per_tensor"}},
-     {"visual", "\"max\"", "rule for visual tokens", {"max", "mse", "percentile"}},
-     {"text", "\"max\"", "rule for text tokens, and for all with per_tensor", {"max", "mse", "percentile"}},
-     {"sink", "\"max\"", "rule for sink tokens", {"max", "mse", "percentile"}},
-     {"percentile", "99.999", "of |x|, for the rule of that name"},
-     {"scale_dtype", "\"bf16\"", "scales are rounded up to it", {"bf16", "f32"}}},
-    [](const Config& options) -> std::unique_ptr<Pass> {
-      return std::make_unique<CalibrateScales>(options);
-    }};
+extern const PassInfo calibrate_scales_pass = entry<CalibrateScales>({
+    .name = "calibrate-scales",
+    .effect = Effect::approximates,
+    .summary = "Choose the static input scales of each token class (MSQ)",
+    .provides = {Fact::input_scales},
+    .precedes = {Fact::codes},
+});
 
 }  // namespace mquant

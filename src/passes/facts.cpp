@@ -19,10 +19,10 @@ bool is_stream(Space space) {
   return space == Space::vision || space == Space::decoder || space == Space::kv || space == Space::resampled;
 }
 
-std::vector<Space> streams_to_rotate(const Config& rotate_options) {
+std::vector<Space> streams_to_rotate(const RotateOptions& options) {
   std::vector<Space> streams;
-  if (rotate_options.boolean("vision")) streams = {Space::vision, Space::kv, Space::resampled};
-  if (rotate_options.boolean("decoder")) streams.push_back(Space::decoder);
+  if (options.vision) streams = {Space::vision, Space::kv, Space::resampled};
+  if (options.decoder) streams.push_back(Space::decoder);
   return streams;
 }
 

@@ -8,8 +8,8 @@
 
 #include "kernels/hadamard.h"
 #include "mquant/block.h"
-#include "mquant/config.h"
 #include "mquant/model.h"
+#include "passes/stream_options.h"
 
 namespace mquant {
 
@@ -18,8 +18,8 @@ bool has_layer_norm(const ModelSpec& model, Space space);
 
 /// Is it a residual stream: a space that runs through several blocks?
 bool is_stream(Space space);
-/// Streams that a `rotate` pass with these options is to rotate, exemptions aside.
-std::vector<Space> streams_to_rotate(const Config& rotate_options);
+/// Streams that `rotate` is to rotate, exemptions aside.
+std::vector<Space> streams_to_rotate(const RotateOptions& options);
 
 /// Tower whose exemptions hold for a space: its residual stream's.
 Tower tower_of(Space space);

@@ -14,13 +14,16 @@
 #include <set>
 
 #include "mquant/pass.h"
+#include "passes/entry.h"
+#include "passes/stream_options.h"
 
 namespace mquant {
 namespace {
 
 class FoldNorms final : public Pass {
  public:
-  explicit FoldNorms(const Config& options) : everywhere_(options.string("where") == "everywhere") {}
+  using Options = FoldNormsOptions;
+  explicit FoldNorms(const Options& options) : everywhere_(options.where == Options::Where::everywhere) {}
 
   void run(Block& block, PassContext& ctx) override {
     std::set<std::string> folded;
@@ -59,14 +62,13 @@ class FoldNorms final : public Pass {
 
 }  // namespace
 
-extern const PassInfo fold_norms_pass = {
-    "fold-norms",
-    Effect::keeps_function,
-    "Move norm scales and shifts into the linears that read them",
-    {{"where",
-      "\"rotated\"",
-      "only where `rotate` turns the stream and so evens out the weights, or everywhere",
-      {"rotated", "everywhere"}}},
-    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<FoldNorms>(options); }};
+extern const PassInfo fold_norms_pass = entry<FoldNorms>({
+    .name = "fold-norms",
+    .effect = Effect::keeps_function,
+    .summary = "Move norm scales and shifts into the linears that read them",
+    // Into weights that are rotated for their input, a scale would go along the wrong axes.
+    .provides = {Fact::folded_norms},
+    .precedes = with_measured({Fact::online_rotation}),
+});
 
 }  // namespace mquant

@@ -1,14 +1,11 @@
-// The inputs of one group of linears over all calibration samples, and what passes have decided about them.
+// The inputs of one group of linears over all calibration samples.
 #pragma once
 
 #include <cstddef>
 #include <functional>
-#include <map>
-#include <string>
 #include <vector>
 
 #include "mquant/sample.h"
-#include "mquant/scheme.h"
 #include "mquant/tensor.h"
 
 namespace mquant {
@@ -29,12 +26,6 @@ class GroupInputs {
   virtual void in_order(const Visit& visit) = 0;
   /// x *= factors [in], for a pass that has just divided them out of the norm before the group.
   virtual void scale_columns(const at::Tensor& factors) = 0;
-
-  bool has_scales = false;  ///< calibrate-scales has been here
-  ClassScales scales;
-  std::vector<std::int64_t> split_channels;    ///< by suppress: kept apart, not seen by `scales`
-  std::vector<ClassScales> split_scales;       ///< [split_channels]
-  std::map<std::string, SplitColumns> splits;  ///< by linear, input scales not yet filled in
 };
 
 }  // namespace mquant

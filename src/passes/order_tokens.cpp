@@ -6,22 +6,26 @@
 //
 // keeps  the block's output, row by row, bit for bit
 #include "mquant/pass.h"
+#include "passes/entry.h"
 
 namespace mquant {
 namespace {
 
 class OrderTokens final : public Pass {
  public:
+  using Options = NoOptions;
+  explicit OrderTokens(const Options&) {}
+
   void run_tokens(SampleState& sample) override { order_tokens(sample); }
 };
 
 }  // namespace
 
-extern const PassInfo order_tokens_pass = {
-    "order-tokens",
-    Effect::keeps_function,
-    "Reorder tokens once so that each class is one run of rows (AIFS)",
-    {},
-    [](const Config&) -> std::unique_ptr<Pass> { return std::make_unique<OrderTokens>(); }};
+extern const PassInfo order_tokens_pass = entry<OrderTokens>({
+    .name = "order-tokens",
+    .effect = Effect::keeps_function,
+    .summary = "Reorder tokens once so that each class is one run of rows (AIFS)",
+    .provides = {Fact::token_order},
+});
 
 }  // namespace mquant

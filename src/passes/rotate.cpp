@@ -6,10 +6,10 @@
 // be centered: it keeps its LayerNorms, and is turned by a matrix that keeps the vector of ones.
 // Source: QuaRot, arXiv 2404.00456; R1 and R2 as SpinQuant, arXiv 2405.16406, names them; MQuant, section 4.1.
 //
-// needs  fold-norms, and bake-means for towers with LayerNorm unless their family exempts them
 // keeps  the block's output up to the rotation of the space it is in (Frame::turned)
 #include "mquant/error.h"
 #include "mquant/pass.h"
+#include "passes/entry.h"
 #include "passes/facts.h"
 
 namespace mquant {
@@ -17,8 +17,9 @@ namespace {
 
 class Rotate final : public Pass {
  public:
-  explicit Rotate(const Config& options) : spaces_(streams_to_rotate(options)) {
-    if (options.boolean("value")) spaces_.push_back(Space::value);
+  using Options = RotateOptions;
+  explicit Rotate(const Options& options) : spaces_(streams_to_rotate(options)) {
+    if (options.value) spaces_.push_back(Space::value);
   }
 
   void run(Block& block, PassContext& ctx) override {
@@ -39,10 +40,8 @@ class Rotate final : public Pass {
     for (const NormSpec& spec : block.spec().norms) {
       const NormWeights& norm = block.norm(spec.name);
       const bool turns = norm.kind == NormKind::rms || layer_norms;
-      if (spec.space == space && (!turns || norm.scale.defined() || norm.shift.defined()))
-        fail(ErrorKind::usage, "norm '", spec.name, "' of ", block.spec().name,
-             " is no bare RMSNorm; put fold-norms (and bake-means for LayerNorm towers) before rotate in the "
-             "recipe");
+      require(spec.space != space || (turns && !norm.scale.defined() && !norm.shift.defined()), "norm '",
+              spec.name, "' of ", block.spec().name, " is no bare RMSNorm after fold-norms and bake-means");
     }
   }
 
@@ -68,13 +67,13 @@ class Rotate final : public Pass {
 
 }  // namespace
 
-extern const PassInfo rotate_pass = {
-    "rotate",
-    Effect::keeps_function,
-    "Turn residual streams (R1) and attention values (R2) by random Hadamard matrices",
-    {{"vision", "true", "R1 of the vision tower and of a resampler"},
-     {"decoder", "true", "R1 of the decoder, embeddings, head and the projector's output included"},
-     {"value", "true", "R2 of every attention: values and output projection, per head"}},
-    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Rotate>(options); }};
+extern const PassInfo rotate_pass = entry<Rotate>({
+    .name = "rotate",
+    .effect = Effect::keeps_function,
+    .summary = "Turn residual streams (R1) and attention values (R2) by random Hadamard matrices",
+    .needs = {{Fact::folded_norms, {"vision", "decoder"}}, {Fact::centered_stream, {"vision"}}},
+    .provides = {Fact::rotated_stream},
+    .precedes = with_measured({Fact::cache_scales}),
+});
 
 }  // namespace mquant

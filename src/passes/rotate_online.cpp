@@ -14,7 +14,9 @@
 #include "model/ends.h"
 #include "mquant/error.h"
 #include "mquant/pass.h"
+#include "passes/entry.h"
 #include "passes/facts.h"
+#include "passes/stream_options.h"
 #include "support/rng.h"
 
 namespace mquant {
@@ -22,10 +24,12 @@ namespace {
 
 class RotateOnline final : public Pass {
  public:
-  explicit RotateOnline(const Config& options)
-      : signs_(options.string("mode") == "signs"), streams_(options.boolean("streams")) {
-    for (const Tower tower : {Tower::vision, Tower::projector, Tower::decoder})
-      if (options.boolean(tower_name(tower))) towers_.push_back(tower);
+  using Options = RotateOnlineOptions;
+  explicit RotateOnline(const Options& options)
+      : signs_(options.mode == Options::Mode::signs), streams_(options.streams) {
+    if (options.vision) towers_.push_back(Tower::vision);
+    if (options.projector) towers_.push_back(Tower::projector);
+    if (options.decoder) towers_.push_back(Tower::decoder);
   }
 
   void run(Block& block, PassContext& ctx) override {
@@ -72,15 +76,13 @@ class RotateOnline final : public Pass {
 
 }  // namespace
 
-extern const PassInfo rotate_online_pass = {
-    "rotate-online",
-    Effect::keeps_function,
-    "Rotate the inputs of each MLP's last linear (R4), and those from streams exempted from R1, at run time",
-    {{"mode", "\"hadamard\"", "plain matrix, or random signs in front of it", {"hadamard", "signs"}},
-     {"vision", "true", "in the vision tower"},
-     {"projector", "false", "in the projector"},
-     {"decoder", "true", "in the decoder"},
-     {"streams", "true", "inputs from a residual stream that the family exempts from R1, in every tower"}},
-    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<RotateOnline>(options); }};
+extern const PassInfo rotate_online_pass = entry<RotateOnline>({
+    .name = "rotate-online",
+    .effect = Effect::keeps_function,
+    .summary = "Rotate the inputs of each MLP's last linear (R4), and those from streams exempted from R1, "
+               "at run time",
+    .provides = {Fact::online_rotation},
+    .precedes = with_measured(),
+});
 
 }  // namespace mquant

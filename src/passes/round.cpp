@@ -7,15 +7,15 @@
 // 2412.19509, without gradients).
 // Source: GPTQ, arXiv 2210.17323; Hessians of quantized activations: Qronos, arXiv 2505.11695, among others.
 //
-// needs  scales from calibrate-scales, for schemes with 8-bit activations
 // writes codes and scales of every linear of the group; of embeddings and head in 8 bits without looking at inputs
 #include <array>
 
 #include "kernels/quantize_rows.h"
 #include "model/ends.h"
-#include "mquant/error.h"
 #include "mquant/pass.h"
 #include "nn/tensors.h"
+#include "passes/entry.h"
+#include "passes/group_facts.h"
 #include "passes/group_inputs.h"
 #include "quant/error.h"
 #include "quant/gptq.h"
@@ -49,17 +49,43 @@ using ClassWeights = std::array<float, kTokenClasses>;
 /// 2412.19509, finds gradients ten times those of visual tokens).
 constexpr std::array<double, kTokenClasses> kClassParts = {3, 1, 1};
 
+struct RoundOptions {
+  enum class Method { rtn, gptq } method = Method::gptq;
+  enum class Inputs { quantized, real } inputs = Inputs::real;
+  enum class Tokens { balanced, equal } tokens = Tokens::balanced;
+  GptqOptions factor;
+  RoundingOptions rounding;
+
+  void bind(OptionBinder& options) {
+    options.choice("method", method, "to nearest, or with errors compensated by later columns",
+                   {{"rtn", Method::rtn}, {"gptq", Method::gptq}});
+    options.flag("clip", rounding.search_clip,
+                 "search the row's scale for the least error of 2.4th power; else max|w|");
+    options.choice("inputs", inputs, "GPTQ's Hessian: of inputs with or without their 8-bit rounding",
+                   {{"quantized", Inputs::quantized}, {"float", Inputs::real}});
+    options.choice("tokens", tokens,
+                   "GPTQ's Hessian: token classes with fixed parts (text 3, visual 1, sinks 1), or every "
+                   "token with one weight",
+                   {{"balanced", Tokens::balanced}, {"equal", Tokens::equal}});
+    options.number("damping", factor.damping,
+                   "part of the mean of the Hessian's diagonal that is added to it; width over rows of "
+                   "calibration comes on top",
+                   {.above = 0, .at_most = 1});
+    options.flag("act_order", factor.act_order, "columns with the largest inputs first");
+    options.choice("scale_dtype", rounding.scale_bits,
+                   "weight scales are rounded to it before codes are computed", {{"bf16", 16}, {"f32", 32}});
+  }
+};
+
 class Round final : public Pass {
  public:
-  explicit Round(const Config& options)
-      : gptq_(options.string("method") == "gptq"),
-        quantized_inputs_(options.string("inputs") == "quantized"),
-        balanced_(options.string("tokens") == "balanced"),
-        factor_options_{options.number("damping"), options.boolean("act_order")},
-        rounding_{options.boolean("clip"), options.string("scale_dtype") == "bf16" ? 16 : 32} {
-    if (factor_options_.damping <= 0 || factor_options_.damping > 1)
-      fail(ErrorKind::usage, "round.damping is ", factor_options_.damping, ": expected 0 < damping <= 1");
-  }
+  using Options = RoundOptions;
+  explicit Round(const Options& options)
+      : gptq_(options.method == Options::Method::gptq),
+        quantized_inputs_(options.inputs == Options::Inputs::quantized),
+        balanced_(options.tokens == Options::Tokens::balanced),
+        factor_options_(options.factor),
+        rounding_(options.rounding) {}
 
   void run_weights(Block& block, PassContext& ctx) override {
     const QuantScheme scheme = ctx.scheme(block.spec());
@@ -73,31 +99,33 @@ class Round final : public Pass {
         block.embeddings[spec.name] = to_nearest(spec.name, block.param(spec.name), scheme, ctx);
   }
 
-  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {
+  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, GroupFacts& facts,
+                 PassContext& ctx) override {
     const QuantScheme scheme = ctx.scheme(block.spec());
     if (scheme.is_float()) return;
-    if (scheme.activation_bits == 8 && !inputs.has_scales)
-      fail(ErrorKind::usage,
-           "8-bit activations and no scales; put calibrate-scales before round in the recipe");
+    const InputScales* scales = scheme.activation_bits == 8 ? &facts.get<InputScales>() : nullptr;
+    const SplitChannels* split = facts.find<SplitChannels>();
+    const std::vector<std::int64_t> split_channels =
+        split != nullptr ? split->channels : std::vector<std::int64_t>();
     at::Tensor hessian;
     GptqFactor factor;
     if (gptq_ && scheme.weight_bits < 16) {
-      HessianAccumulator sum = second_moments(inputs);
+      HessianAccumulator sum = second_moments(inputs, quantized_inputs_ ? scales : nullptr);
       const GptqOptions options = options_for(sum);
       hessian = sum.take();
-      factor = prepare_hessian(hessian.clone(), options, inputs.split_channels);
+      factor = prepare_hessian(hessian.clone(), options, split_channels);
     }
     for (const std::string& name : group.linears) {
       Linear& linear = block.linear(name);
-      const at::Tensor weight = without_columns(linear.weight, inputs.split_channels);
+      const at::Tensor weight = without_columns(linear.weight, split_channels);
       auto quantized = std::make_shared<QuantizedLinear>(rounded(weight, scheme, factor));
       quantized->scheme = scheme;
-      quantized->input_scales = inputs.scales;
+      if (scales != nullptr) quantized->input_scales = scales->scales;
       note_errors(name, weight, *quantized, hessian, ctx);
-      if (const auto split = inputs.splits.find(name); split != inputs.splits.end()) {
-        quantized->split = split->second;
-        if (split->second.quantized)
-          quantized->split.input_scales = inputs.split_scales;  // else they stay float
+      if (split != nullptr) {
+        quantized->split = split->columns.at(name);
+        if (quantized->split.quantized && scales != nullptr)  // else they stay float
+          quantized->split.input_scales = scales->of_split;
       }
       if (gptq_ && scheme.weight_bits < 16) ctx.note(name, "damping", factor.damping);
       linear.quantized = quantized;
@@ -119,14 +147,14 @@ class Round final : public Pass {
                  : round_to_nearest(weight, scheme, rounding_);
   }
 
-  HessianAccumulator second_moments(GroupInputs& inputs) const {
+  /// @param scales  of inputs that are rounded to their codes first; nullptr: as they are
+  HessianAccumulator second_moments(GroupInputs& inputs, const InputScales* scales) const {
     const ClassWeights weights = class_weights(class_energies(inputs));
     HessianAccumulator hessian(inputs.width());
     inputs.in_order([&](std::size_t, const at::Tensor& x, const std::vector<TokenClass>& classes) {
       std::vector<float> row_weights;
       for (const TokenClass c : classes) row_weights.push_back(weights[static_cast<std::size_t>(c)]);
-      hessian.add(inputs.has_scales && quantized_inputs_ ? seen_by_codes(x, classes, inputs.scales) : x,
-                  row_weights);
+      hessian.add(scales != nullptr ? seen_by_codes(x, classes, scales->scales) : x, row_weights);
     });
     return hessian;
   }
@@ -188,29 +216,11 @@ class Round final : public Pass {
 
 }  // namespace
 
-extern const PassInfo round_pass = {
-    "round",
-    Effect::approximates,
-    "Round weights to integer codes, to nearest or by GPTQ",
-    {{"method", "\"gptq\"", "to nearest, or with errors compensated by later columns", {"rtn", "gptq"}},
-     {"clip", "true", "search the row's scale for the least error of 2.4th power; else max|w|"},
-     {"inputs",
-      "\"float\"",
-      "GPTQ's Hessian: of inputs with or without their 8-bit rounding",
-      {"quantized", "float"}},
-     {"tokens",
-      "\"balanced\"",
-      "GPTQ's Hessian: token classes with fixed parts (text 3, visual 1, sinks 1), or every token with one "
-      "weight",
-      {"balanced", "equal"}},
-     {"damping", "0.01",
-      "part of the mean of the Hessian's diagonal that is added to it; width over rows of calibration comes "
-      "on top"},
-     {"act_order", "true", "columns with the largest inputs first"},
-     {"scale_dtype",
-      "\"bf16\"",
-      "weight scales are rounded to it before codes are computed",
-      {"bf16", "f32"}}},
-    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Round>(options); }};
+extern const PassInfo round_pass = entry<Round>({
+    .name = "round",
+    .effect = Effect::approximates,
+    .summary = "Round weights to integer codes, to nearest or by GPTQ",
+    .provides = {Fact::codes},
+});
 
 }  // namespace mquant

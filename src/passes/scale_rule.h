@@ -1,25 +1,25 @@
 // The options of passes that choose static scales.
 #pragma once
 
-#include <string_view>
+#include <initializer_list>
+#include <utility>
 
-#include "mquant/config.h"
-#include "mquant/error.h"
+#include "mquant/options.h"
 #include "quant/observer.h"
 
 namespace mquant {
 
-/// The rule that option `rule` names, with the pass's option "percentile"; scales in bfloat16.
-/// @throws Error{usage} for a percentile out of range
-inline ScaleOptions scale_rule(const Config& options, std::string_view rule, std::string_view pass) {
-  const std::string text = options.string(rule);
-  const double percentile = options.number("percentile");
-  if (percentile <= 0 || percentile > 100)
-    fail(ErrorKind::usage, pass, ".percentile is ", percentile, ": expected 0 < percentile <= 100");
-  return {.rule = text == "max"   ? ScaleRule::max
-                  : text == "mse" ? ScaleRule::mse
-                                  : ScaleRule::percentile,
-          .percentile = percentile / 100};
-}
+inline constexpr std::initializer_list<std::pair<const char*, ScaleRule>> kScaleRules = {
+    {"max", ScaleRule::max}, {"mse", ScaleRule::mse}, {"percentile", ScaleRule::percentile}};
+
+/// The share of values that the rule `percentile` keeps, in percent.
+struct Percentile {
+  double percent = 99.999;
+
+  void bind(OptionBinder& options) {
+    options.number("percentile", percent, "of |x|, for the rule of that name", {.above = 0, .at_most = 100});
+  }
+  double share() const { return percent / 100; }
+};
 
 }  // namespace mquant

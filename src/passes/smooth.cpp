@@ -1,18 +1,17 @@
 // smooth: move activation outliers of a group's input channels into its weights (SmoothQuant).
 //
 // x_j / s_j and W_j * s_j keep the product; s_j = max|x_j|^alpha / max|W_j|^(1 - alpha) balances the two.  1 / s goes
-// into the norm before the group, so only groups behind a norm are smoothed.
+// into the norm before the group, so only groups behind a norm are smoothed, and none whose input is rotated online.
 // Source: SmoothQuant, arXiv 2211.10438, equation 4.  A baseline here: rotations do better on W4A8.
 //
-// needs  the norm's scale still where it is (no fold-norms), or bare
 // keeps  the group's output
 #include <ATen/ops/full.h>
 
 #include <algorithm>
 #include <mutex>
 
-#include "mquant/error.h"
 #include "mquant/pass.h"
+#include "passes/entry.h"
 #include "passes/group_inputs.h"
 
 namespace mquant {
@@ -20,17 +19,25 @@ namespace {
 
 constexpr double kFloor = 1e-5;
 
+struct SmoothOptions {
+  double alpha = 0.5;
+
+  void bind(OptionBinder& options) {
+    options.number("alpha", alpha, "how much of an outlier goes into the weight", {.above = 0, .below = 1});
+  }
+};
+
 class Smooth final : public Pass {
  public:
-  explicit Smooth(const Config& options) : alpha_(options.number("alpha")) {
-    if (alpha_ <= 0 || alpha_ >= 1)
-      fail(ErrorKind::usage, "smooth.alpha is ", alpha_, ": expected 0 < alpha < 1");
-  }
+  using Options = SmoothOptions;
+  explicit Smooth(const Options& options) : alpha_(options.alpha) {}
 
-  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {
+  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, GroupFacts&,
+                 PassContext& ctx) override {
     const BlockSpec& spec = block.spec();
     const LinearSpec& first = spec.linear(group.linears.front());
     if (first.norm.empty() || ctx.scheme(spec).activation_bits != 8) return;
+    if (block.linear(first.name).rotation) return;        // a factor of the norm is none of the rotated input
     if (first.in != spec.norm(first.norm).width) return;  // several patches share one norm scale
     for (const LinearSpec& linear : spec.linears)
       if (linear.norm == first.norm && std::ranges::find(group.linears, linear.name) == group.linears.end())
@@ -67,11 +74,12 @@ class Smooth final : public Pass {
 
 }  // namespace
 
-extern const PassInfo smooth_pass = {
-    "smooth",
-    Effect::approximates,
-    "Move outliers of input channels into the weights (SmoothQuant), a baseline",
-    {{"alpha", "0.5", "how much of an outlier goes into the weight: 0 < alpha < 1"}},
-    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Smooth>(options); }};
+extern const PassInfo smooth_pass = entry<Smooth>({
+    .name = "smooth",
+    .effect = Effect::approximates,
+    .summary = "Move outliers of input channels into the weights (SmoothQuant), a baseline",
+    .provides = {Fact::smoothed_inputs},
+    .precedes = {Fact::split_columns, Fact::input_scales, Fact::codes},
+});
 
 }  // namespace mquant

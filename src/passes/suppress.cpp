@@ -7,10 +7,10 @@
 // with a scale of their own, or float; a single-scale int4 column would lose more than it saves.
 // Source: MQuant, arXiv 2502.00425, section 3.2 (detection: equation 9, on absolute values).
 //
-// needs  rotate-online before it, calibrate-scales and round behind it
-// writes split channels of the group, for those passes
-#include "mquant/error.h"
+// writes split channels of the group, for the passes after it
 #include "mquant/pass.h"
+#include "passes/entry.h"
+#include "passes/group_facts.h"
 #include "passes/group_inputs.h"
 #include "quant/observer.h"
 #include "quant/outliers.h"
@@ -18,31 +18,44 @@
 namespace mquant {
 namespace {
 
+struct SuppressOptions {
+  OutlierOptions outliers;
+  enum class Columns { int8, float32 } columns = Columns::int8;
+
+  void bind(OptionBinder& options) {
+    options.number("weight_ratio", outliers.weight_ratio,
+                   "split where a channel's largest weight exceeds the median by this; 0: do not look",
+                   {.at_least = 0});
+    options.number("activation_ratio", outliers.activation_ratio,
+                   "the same of the channel's largest input; 0: do not look", {.at_least = 0});
+    options.integer("limit", outliers.limit, "channels a linear, at most", {.at_least = 1});
+    options.choice("columns", columns, "how the split columns are kept",
+                   {{"int8", Columns::int8}, {"float", Columns::float32}});
+  }
+};
+
 class Suppress final : public Pass {
  public:
-  explicit Suppress(const Config& options)
-      : outliers_{options.number("weight_ratio"), options.number("activation_ratio"),
-                  options.positive("limit")},
-        quantized_(options.string("columns") == "int8") {
-    if (outliers_.weight_ratio < 0 || outliers_.activation_ratio < 0)
-      fail(ErrorKind::usage, "suppress: ratios must not be negative");
-  }
+  using Options = SuppressOptions;
+  explicit Suppress(const Options& options) : options_(options) {}
 
-  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, PassContext& ctx) override {
+  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, GroupFacts& facts,
+                 PassContext& ctx) override {
     if (!block.linear(group.linears.front()).rotation || ctx.scheme(block.spec()).weight_bits == 16) return;
     std::vector<at::Tensor> weights;
     for (const std::string& name : group.linears) weights.push_back(block.linear(name).weight);
     const std::vector<float> absmax =
-        outliers_.activation_ratio > 0 ? channel_absmax(inputs) : std::vector<float>();
-    inputs.split_channels = outlier_channels(weights, absmax, outliers_);
-    if (inputs.split_channels.empty()) return;
+        options_.outliers.activation_ratio > 0 ? channel_absmax(inputs) : std::vector<float>();
+    SplitChannels split{.channels = outlier_channels(weights, absmax, options_.outliers), .columns = {}};
+    if (split.channels.empty()) return;
     for (std::size_t i = 0; i < weights.size(); ++i) {
       at::Tensor weight = weights[i].clone();
-      inputs.splits[group.linears[i]] =
-          make_split(weight, inputs.split_channels, quantized_, ctx.weight_scale_bits);
-      ctx.note(group.linears[i], "split_channels", static_cast<double>(inputs.split_channels.size()));
-      ctx.count("channels_split", static_cast<std::int64_t>(inputs.split_channels.size()));
+      split.columns[group.linears[i]] =
+          make_split(weight, split.channels, options_.columns == SuppressOptions::Columns::int8);
+      ctx.note(group.linears[i], "split_channels", static_cast<double>(split.channels.size()));
+      ctx.count("channels_split", std::ssize(split.channels));
     }
+    facts.provide(ctx, std::move(split));
   }
 
  private:
@@ -56,21 +69,19 @@ class Suppress final : public Pass {
     return all.channel_absmax();
   }
 
-  OutlierOptions outliers_;
-  bool quantized_;
+  Options options_;
 };
 
 }  // namespace
 
-extern const PassInfo suppress_pass = {
-    "suppress",
-    Effect::approximates,
-    "Keep input channels that stand out after the online rotation apart from the integer matrix (RMS)",
-    {{"weight_ratio", "3.0",
-      "split where a channel's largest weight exceeds the median by this; 0: do not look"},
-     {"activation_ratio", "0.0", "the same of the channel's largest input; 0: do not look"},
-     {"limit", "4", "channels a linear, at most"},
-     {"columns", "\"int8\"", "how the split columns are kept", {"int8", "float"}}},
-    [](const Config& options) -> std::unique_ptr<Pass> { return std::make_unique<Suppress>(options); }};
+extern const PassInfo suppress_pass = entry<Suppress>({
+    .name = "suppress",
+    .effect = Effect::approximates,
+    .summary =
+        "Keep input channels that stand out after the online rotation apart from the integer matrix (RMS)",
+    .needs = {{Fact::online_rotation}},
+    .provides = {Fact::split_columns},
+    .precedes = {Fact::input_scales, Fact::codes},
+});
 
 }  // namespace mquant

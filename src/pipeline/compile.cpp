@@ -21,6 +21,7 @@
 #include "nn/pytorch_bin.h"
 #include "nn/stored.h"
 #include "nn/token_order.h"
+#include "passes/group_facts.h"
 #include "pipeline/block_inputs.h"
 #include "pipeline/export_report.h"
 #include "pipeline/find_sinks.h"
@@ -104,6 +105,7 @@ class Compiler {
     std::vector<Snapshot> snapshots;
     if (options_.verify_each) snapshots.push_back({"", block});
     for (const NamedPass& named : passes_) {
+      ctx_.running = named.info;
       in_context(cat("pass ", named.info->name), [&] { named.pass->run(block, ctx_); });
       if (options_.verify_each && named.info->effect == Effect::keeps_function)
         snapshots.push_back({named.info->name, block});
@@ -139,12 +141,14 @@ class Compiler {
     for (const LinearGroup& group : groups) {
       const std::unique_ptr<GroupInputs> inputs = walk.inputs_of(group);
       report_.time("forward", watch);
-      run_passes(block, watch, [&](Pass& pass) { pass.run_group(block, group, *inputs, ctx_); });
+      GroupFacts facts;
+      run_passes(block, watch, [&](Pass& pass) { pass.run_group(block, group, *inputs, facts, ctx_); });
     }
   }
 
   void run_passes(const Block& block, Stopwatch& watch, const std::function<void(Pass&)>& run) {
     for (const NamedPass& named : passes_) {
+      ctx_.running = named.info;
       in_context(cat("pass ", named.info->name, ": ", block.spec().name), [&] { run(*named.pass); });
       report_.time(named.info->name, watch);
     }

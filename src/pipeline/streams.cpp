@@ -1,27 +1,37 @@
 #include "pipeline/streams.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "mquant/error.h"
 #include "passes/facts.h"
+#include "passes/stream_options.h"
 
 namespace mquant {
+namespace {
+
+bool has_pass(const Recipe& recipe, std::string_view name) {
+  return std::ranges::find(recipe.passes, name, &PassConfig::name) != recipe.passes.end();
+}
+
+/// nullopt if the recipe does not have the pass.
+template <class Options>
+std::optional<Options> options_of(const Recipe& recipe, std::string_view pass) {
+  const auto it = std::ranges::find(recipe.passes, pass, &PassConfig::name);
+  return it == recipe.passes.end() ? std::nullopt : std::optional(read_options<Options>(it->options));
+}
+
+}  // namespace
 
 std::set<Space> rotated_streams(const Recipe& recipe, const ModelSpec& model) {
   std::set<Space> streams;
-  for (const PassConfig& pass : recipe.passes)
-    if (pass.name == "rotate")
-      for (const Space space : streams_to_rotate(pass.options))
-        if (!exempted(model, "rotate", space)) streams.insert(space);
+  if (const auto rotate = options_of<RotateOptions>(recipe, "rotate"))
+    for (const Space space : streams_to_rotate(*rotate))
+      if (!exempted(model, "rotate", space)) streams.insert(space);
   return streams;
 }
 
 namespace {
-
-const PassConfig* find_pass_of(const Recipe& recipe, std::string_view name) {
-  const auto it = std::ranges::find(recipe.passes, name, &PassConfig::name);
-  return it == recipe.passes.end() ? nullptr : &*it;
-}
 
 /// Do quantized linears read the stream, and do norms with a scale stand before them?
 struct Readers {
@@ -42,7 +52,7 @@ Readers readers_of(const Recipe& recipe, const ModelSpec& model, Space space) {
 }
 
 std::string why_not_rotated(const Recipe& recipe, const ModelSpec& model, Space space) {
-  if (find_pass_of(recipe, "rotate") == nullptr) return "the recipe has no rotate";
+  if (!has_pass(recipe, "rotate")) return "the recipe has no rotate";
   for (const Exemption& exemption : model.exemptions)
     if (exemption.pass == "rotate" && exemption.tower == tower_of(space)) return exemption.reason;
   return "the recipe's rotate leaves it out";
@@ -50,16 +60,15 @@ std::string why_not_rotated(const Recipe& recipe, const ModelSpec& model, Space 
 
 std::string treatment_of(const Recipe& recipe, const ModelSpec& model, Space space, bool rotated,
                          bool normed) {
-  const PassConfig* fold = find_pass_of(recipe, "fold-norms");
-  const PassConfig* online = find_pass_of(recipe, "rotate-online");
-  const bool everywhere = fold != nullptr && fold->options.string("where") == "everywhere";
-  if (rotated)
-    return fold == nullptr ? "rotated offline" : "rotated offline, norm scales folded into the weights";
+  const auto fold = options_of<FoldNormsOptions>(recipe, "fold-norms");
+  const auto online = options_of<RotateOnlineOptions>(recipe, "rotate-online");
+  const bool everywhere = fold && fold->where == FoldNormsOptions::Where::everywhere;
+  if (rotated) return "rotated offline, norm scales folded into the weights";
   std::string text = cat("not rotated offline (", why_not_rotated(recipe, model, space), ")");
   if (normed) text += everywhere ? "; norm scales folded all the same" : "; norms keep their scales";
-  if (online != nullptr && online->options.boolean("streams") && exempted(model, "rotate", space))
-    text += "; inputs rotated online";
-  if (find_pass_of(recipe, "smooth") != nullptr && normed) text += "; smoothed";
+  const bool rotated_online = online && online->streams && exempted(model, "rotate", space);
+  if (rotated_online) text += "; inputs rotated online";
+  if (has_pass(recipe, "smooth") && normed && !rotated_online) text += "; smoothed";
   return text;
 }
 

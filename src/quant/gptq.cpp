@@ -19,36 +19,37 @@ namespace {
 
 constexpr std::int64_t kBlock = 128;  // columns between two products
 
-std::vector<bool> dead_columns(const at::Tensor& H, std::span<const std::int64_t> excluded) {
+/// Columns that no other column may compensate: without input, or excluded.
+std::vector<bool> lone_columns(const at::Tensor& H, std::span<const std::int64_t> excluded) {
   const std::int64_t n = H.size(0);
-  std::vector<bool> dead(static_cast<std::size_t>(n));
+  std::vector<bool> lone(static_cast<std::size_t>(n));
   for (std::int64_t i = 0; i < n; ++i)
-    dead[static_cast<std::size_t>(i)] = !(float_row(H, i)[static_cast<std::size_t>(i)] > 0.0F);
+    lone[static_cast<std::size_t>(i)] = !(float_row(H, i)[static_cast<std::size_t>(i)] > 0.0F);
   for (const std::int64_t i : excluded) {
     require(i >= 0 && i < n, "column ", i, " of ", n, " to be left out");
-    dead[static_cast<std::size_t>(i)] = true;
+    lone[static_cast<std::size_t>(i)] = true;
   }
-  return dead;
+  return lone;
 }
 
-/// Mean of the diagonal over the live columns; 1 if there are none.
-double mean_diagonal(const at::Tensor& H, const std::vector<bool>& dead) {
+/// Mean of the diagonal over the other columns; 1 if there are none.
+double mean_diagonal(const at::Tensor& H, const std::vector<bool>& lone) {
   double sum = 0;
-  std::int64_t live = 0;
+  std::int64_t others = 0;
   for (std::int64_t i = 0; i < H.size(0); ++i) {
-    if (dead[static_cast<std::size_t>(i)]) continue;
+    if (lone[static_cast<std::size_t>(i)]) continue;
     sum += static_cast<double>(float_row(H, i)[static_cast<std::size_t>(i)]);
-    ++live;
+    ++others;
   }
-  return live ? sum / static_cast<double>(live) : 1.0;
+  return others ? sum / static_cast<double>(others) : 1.0;
 }
 
 /// The last column is rounded first: the one with the largest diagonal, or column 0.
-std::vector<std::int64_t> rounding_order(const at::Tensor& H, const std::vector<bool>& dead, bool act_order) {
-  std::vector<std::int64_t> order(dead.size());
+std::vector<std::int64_t> rounding_order(const at::Tensor& H, const std::vector<bool>& lone, bool act_order) {
+  std::vector<std::int64_t> order(lone.size());
   std::iota(order.rbegin(), order.rend(), 0);
   const auto importance = [&](std::int64_t i) {
-    return dead[static_cast<std::size_t>(i)] ? 0.0F : float_row(H, i)[static_cast<std::size_t>(i)];
+    return lone[static_cast<std::size_t>(i)] ? 0.0F : float_row(H, i)[static_cast<std::size_t>(i)];
   };
   if (act_order)
     std::ranges::stable_sort(order,
@@ -56,8 +57,8 @@ std::vector<std::int64_t> rounding_order(const at::Tensor& H, const std::vector<
   return order;
 }
 
-/// H in the order of rounding, dead columns those of the identity times `unit`; the diagonal is returned apart.
-at::Tensor permuted(const at::Tensor& H, const GptqFactor& factor, const std::vector<bool>& dead,
+/// H in the order of rounding, lone columns those of the identity times `unit`; the diagonal is returned apart.
+at::Tensor permuted(const at::Tensor& H, const GptqFactor& factor, const std::vector<bool>& lone,
                     double unit) {
   const std::int64_t n = factor.in;
   at::Tensor result = at::empty({n, n}, at::kFloat);
@@ -67,8 +68,8 @@ at::Tensor permuted(const at::Tensor& H, const GptqFactor& factor, const std::ve
     const std::span<const float> row = float_row(H, static_cast<std::int64_t>(from));
     for (std::int64_t j = 0; j < n; ++j) {
       const auto column = static_cast<std::size_t>(factor.column_at[static_cast<std::size_t>(j)]);
-      const bool live = !dead[from] && !dead[column];
-      out[i * n + j] = live ? row[column] : (i == j ? static_cast<float>(unit) : 0.0F);
+      const bool paired = !lone[from] && !lone[column];
+      out[i * n + j] = paired ? row[column] : (i == j ? static_cast<float>(unit) : 0.0F);
     }
   });
   return result;
@@ -93,15 +94,15 @@ GptqFactor prepare_hessian(at::Tensor H, const GptqOptions& options, std::span<c
   require(H.size(0) == H.size(1), "Hessian of ", H.size(0), " x ", H.size(1));
   require(options.damping >= 0 && std::isfinite(options.damping), "GPTQ damping ", options.damping);
   require_finite(H, "Hessian");
-  const std::vector<bool> dead = dead_columns(H, excluded);
-  const double unit = mean_diagonal(H, dead);
-  GptqFactor factor{.in = H.size(0), .column_at = rounding_order(H, dead, options.act_order)};
-  for (std::size_t i = 0; i < dead.size(); ++i)
-    if (dead[i]) factor.dead.push_back(static_cast<std::int64_t>(i));
-  at::Tensor lower = permuted(H, factor, dead, unit);
+  const std::vector<bool> lone = lone_columns(H, excluded);
+  const double unit = mean_diagonal(H, lone);
+  GptqFactor factor{.in = H.size(0),
+                    .column_at = rounding_order(H, lone, options.act_order),
+                    .excluded = {excluded.begin(), excluded.end()}};
+  at::Tensor lower = permuted(H, factor, lone, unit);
   H.reset();
   float* a = lower.data_ptr<float>();
-  std::vector<float> diagonal(dead.size());
+  std::vector<float> diagonal(lone.size());
   for (std::size_t i = 0; i < diagonal.size(); ++i) diagonal[i] = a[i * diagonal.size() + i];
   factor.damping = options.damping;
   for (int raised = 0; raised <= 2; ++raised, factor.damping *= 10) {
@@ -191,12 +192,12 @@ std::int64_t rows_in_tile(std::int64_t out) {
   return std::clamp<std::int64_t>((out / tasks + 5) / 6 * 6, 48, 192);
 }
 
-at::Tensor without_columns(const at::Tensor& W, const std::vector<std::int64_t>& dead) {
-  if (dead.empty()) return W;
+at::Tensor without_columns(const at::Tensor& W, const std::vector<std::int64_t>& columns) {
+  if (columns.empty()) return W;
   at::Tensor w = W.clone();
   float* values = w.data_ptr<float>();
   for (std::int64_t r = 0; r < w.size(0); ++r)
-    for (const std::int64_t column : dead) values[r * w.size(1) + column] = 0.0F;
+    for (const std::int64_t column : columns) values[r * w.size(1) + column] = 0.0F;
   return w;
 }
 
@@ -208,7 +209,7 @@ GptqResult gptq(const at::Tensor& W, const GptqFactor& factor, const QuantScheme
           "GPTQ: a weight of other width than the Hessian's, ", factor.in);
   const at::Tensor original = float_matrix(W, "weight");
   require_finite(original, "weight");
-  const at::Tensor w = without_columns(original, factor.dead);
+  const at::Tensor w = without_columns(original, factor.excluded);
   if (!factor.usable()) return {.linear = round_to_nearest(w, scheme, options), .fell_back = true};
   GptqResult result{.linear = {.out = w.size(0), .in = factor.in, .scheme = scheme}};
   QuantizedLinear& linear = result.linear;

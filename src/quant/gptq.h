@@ -16,19 +16,20 @@ struct GptqOptions {
   bool act_order = true;  ///< columns with the largest diagonal first
 };
 
-/// H made ready: damped, put in order, factored.  Linears that share their input share it.
+/// H made ready: columns without input taken as independent of all others, damped, put in order, factored.  Linears that share their input share it.
 struct GptqFactor {
   std::int64_t in = 0;
   /// L, lower triangular, [in, in], L L^T = H in the order of `column_at`; undefined if no damping helped.
   at::Tensor lower;
   std::vector<std::int64_t> column_at;  ///< [in]: columns are rounded from the last of these to the first
-  std::vector<std::int64_t> dead;       ///< columns without input, ascending: all their codes are 0
+  std::vector<std::int64_t> excluded;   ///< columns that are left out: all their codes are 0
   double damping = 0;                   ///< that was used, as a part of the mean diagonal
 
   bool usable() const { return lower.defined(); }
 };
 
-/// A singular H is no error: the damping is raised tenfold, at most twice, with a warning.  If that does not help, the
+/// A column whose diagonal is 0 had no input in calibration: it is taken as independent of all others, which rounds it to
+/// nearest, since inputs to come may have a value there.  A singular H is no error: the damping is raised tenfold, at most twice, with a warning.  If that does not help, the
 /// factor is not usable and gptq rounds to nearest.
 ///
 /// @param H         2 sum x x^T, [in, in], symmetric; consumed

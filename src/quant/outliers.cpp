@@ -70,8 +70,7 @@ std::vector<std::int64_t> outlier_channels(std::span<const at::Tensor> weights,
   return channels;
 }
 
-SplitColumns make_split(at::Tensor& W, std::span<const std::int64_t> channels, bool quantized,
-                        int scale_bits) {
+SplitColumns make_split(at::Tensor& W, std::span<const std::int64_t> channels, bool quantized) {
   require(W.dim() == 2, "a split of no matrix");
   require(std::ranges::is_sorted(channels) &&
               (channels.empty() || (channels.front() >= 0 && channels.back() < W.size(1))),
@@ -86,7 +85,7 @@ SplitColumns make_split(at::Tensor& W, std::span<const std::int64_t> channels, b
       float most = 0;
       for (const float value : values) most = std::max(most, std::abs(value));
       const float exact = most == 0.0F ? 1.0F : most / static_cast<float>(range.high);
-      const float scale = scale_bits == 16 ? round_up_to_bfloat16(exact) : exact;
+      const float scale = round_up_to_bfloat16(exact);
       split.weight_scale.push_back(scale);
       split.codes.resize(split.codes.size() + values.size());
       round_row(values, scale, range, split.codes.data() + split.codes.size() - values.size());

@@ -32,7 +32,12 @@ std::string checked_choice(const PassOption& option, const std::string& text, co
   return text;
 }
 
-/// `value` in the type of the default.
+void check_range(const PassOption& option, double value, const std::string& where) {
+  if (!option.range.contains(value))
+    fail(ErrorKind::usage, where, ": expected ", option.range.text(), ", found ", value);
+}
+
+/// `value` in the type of the default, and in its range.
 Json checked(const PassOption& option, const Json& value, const std::string& where) {
   const Json fallback = fallback_of(option);
   const std::string found = describe(value);
@@ -44,10 +49,12 @@ Json checked(const PassOption& option, const Json& value, const std::string& whe
     const bool too_large =
         value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{INT64_MAX};
     if (!value.is_number_integer() || too_large) wrong_type(where, "an integer", found);
+    check_range(option, value.get<double>(), where);
     return value.get<std::int64_t>();
   }
   if (fallback.is_number_float()) {
     if (!value.is_number()) wrong_type(where, "a number", found);
+    check_range(option, value.get<double>(), where);
     return value.get<double>();
   }
   require(fallback.is_string(), where, ": an option is a boolean, a number or a text, not ", option.fallback);
@@ -97,9 +104,11 @@ Json value_of_text(const PassOption& option, const std::string& text, const std:
     if (text != "true" && text != "false") wrong_type(where, "true or false", "'" + text + "'");
     return text == "true";
   }
-  if (fallback.is_number_integer()) return number_of_text<std::int64_t>(text, "an integer", where);
-  if (fallback.is_number_float()) return number_of_text<double>(text, "a number", where);
-  return checked_choice(option, text, where);
+  if (fallback.is_number_integer())
+    return checked(option, number_of_text<std::int64_t>(text, "an integer", where), where);
+  if (fallback.is_number_float())
+    return checked(option, number_of_text<double>(text, "a number", where), where);
+  return checked(option, text, where);
 }
 
 namespace {

@@ -15,7 +15,8 @@ namespace mquant {
 
 /// Every option of the table, from `given` or its default; values are converted to the type of the default.
 /// @param where  begins messages: "w4a8.json: pass 'round'"
-/// @throws Error{usage} for an unknown key (with the nearest), a wrong type, a text that is no choice.
+/// @throws Error{usage} for an unknown key (with the nearest), a wrong type, a number out of range, a text that is no
+/// choice.
 Json completed(const Json& given, std::span<const PassOption> options, const std::string& where);
 
 /// `text` as the value of an option, by the type of its default: true|false, a number, or the text as it is.

@@ -7,10 +7,11 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <tuple>
 #include <utility>
 
 #include "mquant/error.h"
+#include "mquant/options.h"
+#include "recipe/contracts.h"
 #include "recipe/options.h"
 #include "support/strings.h"
 
@@ -143,9 +144,8 @@ void apply(Json& document, const std::string& text) {
   set_option(*pass, pass_info(set.group, "recipe").options, set);
 }
 
-SinkSetting sink_setting(const std::string& text) {
-  if (text == "auto") return SinkSetting::find;
-  return text == "true" ? SinkSetting::first_token : SinkSetting::none;
+CalibrationSettings calibration_settings(const Json& calibration) {
+  return read_options<CalibrationSettings>(Config::parse(calibration.dump(), "calibration"));
 }
 
 Recipe recipe_of(Json document, const std::string& origin) {
@@ -163,19 +163,11 @@ Recipe recipe_of(Json document, const std::string& origin) {
     recipe.passes.push_back({name, Config::parse(pass.dump(), cat(origin, ": pass '", name, "'"))});
   }
   Json& calibration = document["calibration"];
-  recipe.calibration = {.samples = calibration["samples"],
-                        .answers = calibration["answers"],
-                        .sinks = sink_setting(calibration["sink"]),
-                        .classes = token_classes(calibration["classes"], origin + ": 'calibration.classes'"),
-                        .self_check = calibration["self_check"],
-                        .quantized = calibration["propagate"] == "quantized"};
-  for (const auto& [key, zero, value] : {std::tuple{"samples", "all", recipe.calibration.samples},
-                                         std::tuple{"self_check", "none", recipe.calibration.self_check}})
-    if (value < 0)
-      fail(ErrorKind::usage, origin, ": 'calibration.", key, "': expected 0 (", zero, ") or more, found ",
-           value);
+  recipe.calibration =
+      in_context(origin + ": 'calibration'", [&] { return calibration_settings(calibration); });
   calibration["classes"] = text_of(recipe.calibration.classes);
   recipe.json = document.dump();
+  check_contracts(recipe, origin);
   return recipe;
 }
 
@@ -200,24 +192,29 @@ const std::vector<PassOption>& scheme_options() {
 }
 
 const std::vector<PassOption>& calibration_options() {
-  static const std::vector<PassOption> kOptions = {
-      {"samples", "0", "the first n samples of the file; 0: all"},
-      {"answers", "true", "the tokens of the answer follow the prompt"},
-      {"sink",
-       R"("auto")",
-       "tokens with massive activations are a class of their own: those that are found, the first one, none",
-       {"auto", "true", "false"}},
-      {"classes", R"("all")",
-       "token classes that the model will meet, such as text,sink for one without pictures: each needs rows "
-       "in "
-       "the samples"},
-      {"propagate",
-       R"("quantized")",
-       "what later blocks see: the output of quantized blocks or of float ones",
-       {"quantized", "float"}},
-      {"self_check", "4", "samples that also run through the float model, to tell what was lost; 0: none"},
-  };
+  static const std::vector<PassOption> kOptions = describe_options<CalibrationSettings>();
   return kOptions;
+}
+
+void CalibrationSettings::bind(OptionBinder& options) {
+  options.integer("samples", samples, "the first n samples of the file; 0: all", {.at_least = 0});
+  options.flag("answers", answers, "the tokens of the answer follow the prompt");
+  options.choice(
+      "sink", sinks,
+      "tokens with massive activations are a class of their own: those that are found, the first one, none",
+      {{"auto", SinkSetting::find}, {"true", SinkSetting::first_token}, {"false", SinkSetting::none}});
+  std::string names = text_of(classes);
+  options.text(
+      "classes", names,
+      "token classes that the model will meet, such as text,sink for one without pictures: each needs "
+      "rows in the samples");
+  classes = token_classes(names, "'classes'");
+  options.choice("propagate", quantized,
+                 "what later blocks see: the output of quantized blocks or of float ones",
+                 {{"quantized", true}, {"float", false}});
+  options.integer("self_check", self_check,
+                  "samples that also run through the float model, to tell what was lost; 0: none",
+                  {.at_least = 0});
 }
 
 std::string Recipe::scheme_name(const std::string& role) const {

@@ -1,9 +1,11 @@
 // The JSON schema of recipes, made from the same tables that the parser reads: for editors, and for other
 // programs.
 #include <algorithm>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "mquant/recipe.h"
+#include "support/strings.h"
 
 namespace mquant {
 namespace {
@@ -28,6 +30,16 @@ Ordered option_schema(const PassOption& option) {
       schema["type"] = {"string", "boolean"};
       schema["enum"].push_back(value);
     }
+  const auto end = [&](const char* key, const std::optional<double>& value) {
+    if (value && fallback.is_number_integer())
+      schema[key] = static_cast<std::int64_t>(*value);
+    else if (value)
+      schema[key] = *value;
+  };
+  end("exclusiveMinimum", option.range.above);
+  end("minimum", option.range.at_least);
+  end("exclusiveMaximum", option.range.below);
+  end("maximum", option.range.at_most);
   schema["default"] = fallback;
   schema["description"] = option.summary;
   return schema;
@@ -41,7 +53,9 @@ Ordered options_schema(const std::vector<PassOption>& options) {
 
 Ordered pass_schema(const PassInfo& info) {
   Ordered schema = options_schema(info.options);
-  schema["description"] = info.summary;
+  std::vector<std::string> description = {info.summary};
+  for (const std::string& clause : contract_text(info)) description.push_back(clause);
+  schema["description"] = join(description, "; ");
   schema["required"] = {"pass"};
   schema["properties"]["pass"] = {{"enum", {info.name}}};
   return schema;

@@ -60,7 +60,7 @@ std::vector<Block> blocks_of(const Checkpoint& checkpoint, const ModelSpec& mode
   ctx.model = &model;
   ctx.seed = 7;
   ctx.scheme = [](const BlockSpec&) { return parse_scheme("w4a8"); };
-  for (const Space space : streams_to_rotate(complete(find_pass("rotate"), "{}")))
+  for (const Space space : streams_to_rotate(RotateOptions()))
     if (!exempted(model, "rotate", space)) ctx.rotated.insert(space);
   std::vector<Block> blocks;
   for (const BlockSpec& spec : model.blocks) {

@@ -39,6 +39,18 @@ Json options_json(const std::vector<PassOption>& options) {
   return list;
 }
 
+Json facts_json(const std::vector<Fact>& facts) {
+  Json list = Json::array();
+  for (const Fact fact : facts) list.push_back(fact_name(fact));
+  return list;
+}
+
+Json needs_json(const std::vector<Need>& needs) {
+  Json list = Json::array();
+  for (const Need& need : needs) list.push_back({{"fact", fact_name(need.fact)}, {"with", need.with}});
+  return list;
+}
+
 std::string options_markdown(const std::vector<PassOption>& options) {
   Table table({{"option"}, {"default"}, {"meaning"}});
   for (const PassOption& option : options) {
@@ -129,12 +141,23 @@ Catalogue formats() {
   return listing.catalogue("Formats");
 }
 
+std::string facts_markdown() {
+  Table table({{"fact"}, {"meaning"}});
+  for (const FactInfo& fact : kFacts) table.row({std::string(fact.name), std::string(fact.summary)});
+  return table.markdown();
+}
+
 Catalogue passes() {
   Catalogue result{
       "",
-      kGenerated + std::string("# Passes\n\nIn the order in which recipes usually have them.  A pass that "
-                               "keeps the function changes no output but by\nrounding; `--verify-each` "
-                               "checks it.\n"),
+      kGenerated +
+          std::string("# Passes\n\nIn an order that satisfies the contracts below.  A pass that "
+                      "keeps the function changes no output but by\nrounding; `--verify-each` "
+                      "checks it.\n\nWhat a pass needs, an earlier one of the recipe provides; what "
+                      "it would break, later ones provide.  A recipe in\nanother order is refused, "
+                      "and so is one with a scheme that asks for codes or input scales that no "
+                      "pass\nprovides.\n\n") +
+          facts_markdown(),
       ""};
   Json json = Json::array();
   for (const PassInfo& pass : all_passes()) {
@@ -142,13 +165,19 @@ Catalogue passes() {
     Table options({{"option"}, {"default"}, {"meaning"}});
     for (const PassOption& option : pass.options) options.row({option.name, values(option), option.summary});
     result.screen += cat(pass.name, "  (", effect, ")\n  ", pass.summary, "\n");
+    for (const std::string& clause : contract_text(pass)) result.screen += cat("  ", clause, "\n");
     if (!options.empty()) result.screen += options.text(4);
     result.screen += "\n";
     result.markdown += cat("\n## ", pass.name, "\n\n", pass.summary, " (", effect, ").\n");
+    if (!contract_text(pass).empty()) result.markdown += "\n";
+    for (const std::string& clause : contract_text(pass)) result.markdown += cat("- ", clause, "\n");
     if (!options.empty()) result.markdown += "\n" + options_markdown(pass.options);
     json.push_back({{"name", pass.name},
                     {"effect", pass.effect == Effect::keeps_function ? "keeps_function" : "approximates"},
                     {"summary", pass.summary},
+                    {"needs", needs_json(pass.needs)},
+                    {"provides", facts_json(pass.provides)},
+                    {"precedes", facts_json(pass.precedes)},
                     {"options", options_json(pass.options)}});
   }
   result.json = json.dump();

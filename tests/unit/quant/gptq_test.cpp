@@ -110,20 +110,36 @@ TEST(Gptq, FactorOfOneHessianServesSeveralLinears) {
   EXPECT_EQ(gptq(q.W, factor, kInt4, kRounding).linear.codes, first);
 }
 
-TEST(Gptq, DeadColumnsAndExcludedOnesGetCodeZero) {
+TEST(Gptq, ColumnsWithoutInputAreRoundedToNearestAndExcludedOnesGetCodeZero) {
   Layer layer = test::correlated_layer(10, 48, 13);
-  for (const std::int64_t dead : {0, 17}) {
-    layer.H.select(0, dead).zero_();
-    layer.H.select(1, dead).zero_();
+  const std::vector<std::int64_t> unseen = {0, 17}, excluded = {5, 30};
+  for (const std::int64_t column : unseen) {
+    layer.H.select(0, column).zero_();
+    layer.H.select(1, column).zero_();
   }
-  const std::vector<std::int64_t> excluded = {5, 30};
-  const GptqFactor factor = prepare_hessian(layer.H.clone(), {}, excluded);
-  EXPECT_THAT(factor.dead, testing::ElementsAre(0, 5, 17, 30));
-  const GptqResult got = gptq(layer.W, factor, kInt4, kRounding);
-  EXPECT_FALSE(got.fell_back);
-  for (const std::int64_t column : factor.dead)
-    EXPECT_EQ(test::codes_of(got.linear).select(1, column).count_nonzero().item<std::int64_t>(), 0);
-  EXPECT_GT(test::codes_of(got.linear).count_nonzero().item<std::int64_t>(), 10 * 40);
+  for (const bool act_order : {false, true}) {
+    const GptqFactor factor = prepare_hessian(layer.H.clone(), {.act_order = act_order}, excluded);
+    const GptqResult got = gptq(layer.W, factor, kInt4, kRounding);
+    EXPECT_FALSE(got.fell_back);
+    at::Tensor split = layer.W.clone();
+    for (const std::int64_t column : excluded) {
+      EXPECT_EQ(test::codes_of(got.linear).select(1, column).count_nonzero().item<std::int64_t>(), 0);
+      split.select(1, column).zero_();
+    }
+    const QuantizedLinear nearest = round_to_nearest(split, kInt4, kRounding);
+    ASSERT_EQ(got.linear.weight_scale, nearest.weight_scale);
+    for (const std::int64_t column : unseen) {
+      const at::Tensor codes = test::codes_of(got.linear).select(1, column);
+      EXPECT_TRUE(codes.equal(test::codes_of(nearest).select(1, column))) << column;
+      EXPECT_GT(codes.count_nonzero().item<std::int64_t>(), 0) << column;
+    }
+  }
+}
+
+TEST(Gptq, WithoutAnyInputRoundsToNearest) {
+  const at::Tensor W = test::random_matrix(7, 30, 19);
+  const GptqFactor factor = prepare_hessian(at::zeros({30, 30}, at::kFloat), {});
+  EXPECT_EQ(gptq(W, factor, kInt4, kRounding).linear.codes, round_to_nearest(W, kInt4, kRounding).codes);
 }
 
 TEST(Gptq, SingularHessianIsDampedAndStillRounded) {

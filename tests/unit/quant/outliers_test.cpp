@@ -71,7 +71,7 @@ TEST(Outliers, AnyLinearOfTheGroupCounts) {
 TEST(Split, FloatColumnsAreExactForAnyChannels) {
   const at::Tensor original = test::random_matrix(9, 16, 8);
   at::Tensor W = original.clone();
-  const SplitColumns split = make_split(W, std::vector<std::int64_t>{0, 5, 15}, /*quantized=*/false, 16);
+  const SplitColumns split = make_split(W, std::vector<std::int64_t>{0, 5, 15}, /*quantized=*/false);
   EXPECT_THAT(split.channels, ElementsAre(0, 5, 15));
   ASSERT_EQ(split.values.size(), 27U);
   for (std::int64_t k = 0; k < 3; ++k) {
@@ -89,7 +89,7 @@ TEST(Split, Int8ColumnsAreWithinHalfAStepAndTheWeightComesBack) {
   at::Tensor W = original.clone();
   W.select(1, 2).mul_(40);
   const at::Tensor scaled = W.clone();
-  const SplitColumns split = make_split(W, std::vector<std::int64_t>{2}, /*quantized=*/true, 16);
+  const SplitColumns split = make_split(W, std::vector<std::int64_t>{2}, /*quantized=*/true);
   QuantizedLinear linear = round_to_nearest(W, test::kInt8, {});
   linear.split = split;
   const at::Tensor back = dequantized(linear);

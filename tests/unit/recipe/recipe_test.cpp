@@ -122,6 +122,16 @@ TEST(Recipe, WrongTypesSayWhatIsExpectedAndFound) {
   EXPECT_THAT(usage_error(R"({"passes": [{"pass": "rotate"}, {"pass": "rotate"}]})"), HasSubstr("twice"));
 }
 
+TEST(Recipe, NumbersOutOfTheirRangeAreRefused) {
+  EXPECT_EQ(small({"round.damping=1"}).passes[1].options.number("damping"), 1);
+  EXPECT_THAT(override_error("round.damping=0"),
+              HasSubstr("--set 'round.damping=0': expected above 0 and at most 1, found 0"));
+  EXPECT_THAT(usage_error(R"({"passes": [{"pass": "round", "damping": 7}]})"),
+              HasSubstr("'damping': expected above 0 and at most 1, found 7"));
+  EXPECT_THAT(usage_error(R"({"calibration": {"self_check": -2}})"),
+              HasSubstr("expected at least 0, found -2"));
+}
+
 TEST(Recipe, TokenClassesAreAllOrAListWithText) {
   using Classes = std::set<TokenClass>;
   EXPECT_EQ(small().calibration.classes, (Classes{TokenClass::text, TokenClass::visual, TokenClass::sink}));

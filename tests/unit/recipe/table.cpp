@@ -10,20 +10,18 @@ class Pass {};
 
 const std::vector<PassInfo>& all_passes() {
   static const std::vector<PassInfo> kPasses = {
-      {"rotate",
-       Effect::keeps_function,
-       "turn",
-       {{"vision", "true", "the tower"}, {"value", "true", "heads"}},
-       nullptr},
-      {"round",
-       Effect::approximates,
-       "round weights",
-       {{"method", R"("gptq")", "how", {"rtn", "gptq"}},
-        {"damping", "0.01", "of H"},
-        {"steps", "80", "of a search"},
-        {"note", R"("")", "any text"}},
-       nullptr},
-      {"fold-norms", Effect::keeps_function, "fold", {}, nullptr},
+      {.name = "rotate",
+       .effect = Effect::keeps_function,
+       .summary = "turn",
+       .options = {{"vision", "true", "the tower"}, {"value", "true", "heads"}}},
+      {.name = "round",
+       .summary = "round weights",
+       .provides = {Fact::input_scales, Fact::codes},
+       .options = {{"method", R"("gptq")", "how", {"rtn", "gptq"}},
+                   {"damping", "0.01", "of H", {}, {.above = 0, .at_most = 1}},
+                   {"steps", "80", "of a search"},
+                   {"note", R"("")", "any text"}}},
+      {.name = "fold-norms", .effect = Effect::keeps_function, .summary = "fold"},
   };
   return kPasses;
 }
