@@ -10,8 +10,7 @@ namespace mquant {
 
 /// `facts`, and those that are found from weights and inputs: what a pass that rewrites weights precedes.
 inline std::vector<Fact> with_measured(std::vector<Fact> facts = {}) {
-  facts.insert(facts.end(),
-               {Fact::smoothed_inputs, Fact::split_columns, Fact::input_scales, Fact::codes});
+  facts.insert(facts.end(), {Fact::smoothed_inputs, Fact::split_columns, Fact::input_scales, Fact::codes});
   return facts;
 }
 

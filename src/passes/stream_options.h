@@ -20,7 +20,8 @@ struct RotateOptions {
 
   void bind(OptionBinder& options) {
     options.flag("vision", vision, "R1 of the vision tower and of a resampler");
-    options.flag("decoder", decoder, "R1 of the decoder, embeddings, head and the projector's output included");
+    options.flag("decoder", decoder,
+                 "R1 of the decoder, embeddings, head and the projector's output included");
     options.flag("value", value, "R2 of every attention: values and output projection, per head");
   }
 };

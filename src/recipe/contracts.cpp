@@ -11,7 +11,8 @@ namespace mquant {
 namespace {
 
 const PassInfo& provider_of(Fact fact) {
-  const auto provider = std::ranges::find_if(all_passes(), [&](const PassInfo& pass) { return pass.owns(fact); });
+  const auto provider =
+      std::ranges::find_if(all_passes(), [&](const PassInfo& pass) { return pass.owns(fact); });
   require(provider != all_passes().end(), "no pass provides ", fact_name(fact));
   return *provider;
 }
@@ -88,8 +89,8 @@ class Contracts {
   void check_precedes(std::size_t at, Fact fact) const {
     for (std::size_t before = 0; before < at; ++before)
       if (passes_[before]->owns(fact))
-        broken("'", passes_[at]->name, "' stands after '", passes_[before]->name, "', whose ", fact_name(fact),
-               " would not hold: put it before");
+        broken("'", passes_[at]->name, "' stands after '", passes_[before]->name, "', whose ",
+               fact_name(fact), " would not hold: put it before");
   }
 
   /// The recipe's passes and those that it lacks, in the order of the table, which satisfies all contracts.
@@ -132,7 +133,8 @@ void check_contracts(const Recipe& recipe, const std::string& origin) { Contract
 std::vector<std::string> contract_text(const PassInfo& pass) {
   std::vector<std::string> needs, clauses;
   for (const Need& need : pass.needs)
-    needs.push_back(cat(fact_name(need.fact), need.with.empty() ? "" : " (with " + join(need.with, " or ") + ")"));
+    needs.push_back(
+        cat(fact_name(need.fact), need.with.empty() ? "" : " (with " + join(need.with, " or ") + ")"));
   if (!needs.empty()) clauses.push_back("needs " + join(needs, ", "));
   if (!pass.provides.empty()) clauses.push_back("provides " + names_of(pass.provides));
   if (!pass.precedes.empty()) clauses.push_back("before what provides " + names_of(pass.precedes));

@@ -73,13 +73,16 @@ struct Refused {
 TEST(Contracts, OrdersThatBreakOneAreRefusedWithTheOrderThatWorks) {
   const std::vector<Refused> cases = {
       {{"calibrate-scales", "round", "smooth"},
-       "r.json: 'smooth' stands after 'calibrate-scales', whose input scales would not hold: put it before; an "
+       "r.json: 'smooth' stands after 'calibrate-scales', whose input scales would not hold: put it before; "
+       "an "
        "order that works: smooth, calibrate-scales, round"},
       {{"calibrate-scales", "smooth", "round"},
-       "r.json: 'smooth' stands after 'calibrate-scales', whose input scales would not hold: put it before; an "
+       "r.json: 'smooth' stands after 'calibrate-scales', whose input scales would not hold: put it before; "
+       "an "
        "order that works: smooth, calibrate-scales, round"},
       {{"rotate-online", "calibrate-scales", "suppress", "round"},
-       "r.json: 'suppress' stands after 'calibrate-scales', whose input scales would not hold: put it before; an "
+       "r.json: 'suppress' stands after 'calibrate-scales', whose input scales would not hold: put it "
+       "before; an "
        "order that works: rotate-online, suppress, calibrate-scales, round"},
       {{"calibrate-scales", "round", "rotate-online"},
        "r.json: 'rotate-online' stands after 'calibrate-scales', whose input scales would not hold: put it "
@@ -97,10 +100,12 @@ TEST(Contracts, OrdersThatBreakOneAreRefusedWithTheOrderThatWorks) {
        "r.json: 'rotate' needs centered stream before it: add 'bake-means' there; an order "
        "that works: fold-norms, bake-means, rotate, calibrate-scales, round"},
       {{"fold-norms", "rotate-online", "suppress", "round"},
-       "r.json: scheme w4a8 of 'decoder' needs input scales, and no pass provides them: add 'calibrate-scales'; "
+       "r.json: scheme w4a8 of 'decoder' needs input scales, and no pass provides them: add "
+       "'calibrate-scales'; "
        "an order that works: fold-norms, rotate-online, suppress, calibrate-scales, round"},
-      {{}, "r.json: scheme w4a8 of 'decoder' needs input scales, and no pass provides them: add "
-           "'calibrate-scales'; an order that works: calibrate-scales, round"},
+      {{},
+       "r.json: scheme w4a8 of 'decoder' needs input scales, and no pass provides them: add "
+       "'calibrate-scales'; an order that works: calibrate-scales, round"},
       {{"calibrate-scales"},
        "r.json: scheme w4a8 of 'decoder' needs codes, and no pass provides them: add 'round'; an order that "
        "works: calibrate-scales, round"},
@@ -123,8 +128,9 @@ TEST(Contracts, EveryRoleThatIsNotFloatAsksForCodesAndEightBitInputsForScales) {
 }
 
 TEST(Contracts, RoundHasSomethingToRound) {
-  EXPECT_EQ(refusal(Json::object(), with_defaults({"round"})),
-            "r.json: every scheme is float, and 'round' has nothing to do: set one in 'schemes', or drop the pass");
+  EXPECT_EQ(
+      refusal(Json::object(), with_defaults({"round"})),
+      "r.json: every scheme is float, and 'round' has nothing to do: set one in 'schemes', or drop the pass");
 }
 
 TEST(Contracts, NeedsFollowOptions) {
@@ -132,7 +138,8 @@ TEST(Contracts, NeedsFollowOptions) {
     return Json{{{"pass", "rotate"}, {"vision", vision}, {"decoder", decoder}}};
   };
   EXPECT_EQ(refusal(Json::object(), rotate(false, false)), "accepted");
-  EXPECT_THAT(refusal(Json::object(), rotate(false, true)), testing::HasSubstr("order that works: fold-norms, rotate"));
+  EXPECT_THAT(refusal(Json::object(), rotate(false, true)),
+              testing::HasSubstr("order that works: fold-norms, rotate"));
   EXPECT_THAT(refusal(Json::object(), rotate(true, false)),
               testing::HasSubstr("order that works: fold-norms, bake-means, rotate"));
 }

@@ -11,6 +11,7 @@
 #include "mquant/error.h"
 #include "mquant/recipe.h"
 #include "tests/pipeline/runs.h"
+#include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
 
 namespace mquant::test {
@@ -54,6 +55,18 @@ INSTANTIATE_TEST_SUITE_P(Configs, Recipes, testing::ValuesIn(recipe_names()), []
 
 TEST(RecipesInConfigs, AreFound) {
   EXPECT_THAT(recipe_names(), testing::IsSupersetOf({"w4a8", "w4a8-offline", "w8a8"}));
+}
+
+/// In Gemma norms keep their scales, and what they write is rotated online: no place for the factors of smooth.
+TEST(Smooth, LeavesLinearsAloneWhoseInputIsRotatedOnline) {
+  const TempDir directory;
+  write_text(directory / "r.json", R"({"schemes": {"vision": "w8a8", "projector": "w8a8", "decoder": "w8a8"},
+    "passes": [{"pass": "rotate-online"}, {"pass": "smooth"}, {"pass": "calibrate-scales"},
+               {"pass": "round", "method": "rtn"}]})");
+  const TestData gemma{data_path("goldens/gemma3/model"), data_path("goldens/gemma3/cases.jsonl")};
+  const nlohmann::json report = nlohmann::json::parse(
+      calibrate_into(directory / "calibration", gemma, {.recipe = directory / "r.json"}));
+  EXPECT_LT(report["self_check"]["agreement"]["text"]["kl"].get<double>(), 0.01);
 }
 
 TEST(RecipesInConfigs, ABrokenOneLeavesNothing) {
