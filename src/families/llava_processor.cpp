@@ -116,6 +116,19 @@ void check_processor_config(const std::filesystem::path& directory, std::int64_t
            "\"; known is \"", value, "\"");
 }
 
+/// <s>, as the template of tokenizer.json has it.  Versions of transformers differ in whether tokenizer_config.json
+/// overrules it.
+TokenIds front(const std::filesystem::path& directory, const Tokenizer& tokenizer) {
+  TokenIds ids = tokenizer.encode_with_template("");
+  const Config names = open_optional(directory / "tokenizer_config.json");
+  const bool bos = !ids.empty(), wanted = names.boolean_or("add_bos_token", bos);
+  if (bos != wanted || names.boolean_or("add_eos_token", false))
+    fail(ErrorKind::unsupported, names.origin(), ": 'add_bos_token' is ", wanted ? "true" : "false",
+         " and 'add_eos_token' is ", names.boolean_or("add_eos_token", false) ? "true" : "false",
+         ": expected what the post-processor of tokenizer.json does, ", bos ? "true" : "false", " and false");
+  return ids;
+}
+
 }  // namespace
 
 std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& directory,
@@ -130,7 +143,7 @@ std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& dir
   check_processor_config(directory, patch, config);
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
   spec.prompt = vicuna();
-  spec.front = spec.tokenizer.encode_with_template("");
+  spec.front = front(directory, spec.tokenizer);
   spec.placeholder = "<image>";
   agreed_id(spec.tokenizer, spec.placeholder, config, "image_token_id");
   spec.layout = {.patch = patch};

@@ -69,6 +69,24 @@ class FuseDecoder final : public Decoder {
   }
 };
 
+class MetaspaceDecoder final : public Decoder {
+ public:
+  MetaspaceDecoder(std::string mark, bool prepended) : mark_(std::move(mark)), prepended_(prepended) {}
+  std::vector<std::string> apply(std::vector<std::string> tokens) const override {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const std::string_view blank = i == 0 && prepended_ ? "" : " ";
+      for (std::size_t at = tokens[i].find(mark_); at != std::string::npos;
+           at = tokens[i].find(mark_, at + blank.size()))
+        tokens[i].replace(at, mark_.size(), blank);
+    }
+    return tokens;
+  }
+
+ private:
+  std::string mark_;
+  bool prepended_;
+};
+
 class StripDecoder final : public Decoder {
  public:
   StripDecoder(char32_t content, std::size_t start, std::size_t stop)
@@ -103,6 +121,9 @@ std::unique_ptr<Decoder> decode_byte_level() { return std::make_unique<ByteLevel
 std::unique_ptr<Decoder> decode_bytes() { return std::make_unique<ByteLevelDecoder>(false); }
 std::unique_ptr<Decoder> decode_byte_fallback() { return std::make_unique<ByteFallbackDecoder>(); }
 std::unique_ptr<Decoder> decode_fuse() { return std::make_unique<FuseDecoder>(); }
+std::unique_ptr<Decoder> decode_metaspace(std::string mark, bool prepended) {
+  return std::make_unique<MetaspaceDecoder>(std::move(mark), prepended);
+}
 std::unique_ptr<Decoder> decode_strip(char32_t content, std::size_t start, std::size_t stop) {
   return std::make_unique<StripDecoder>(content, start, stop);
 }

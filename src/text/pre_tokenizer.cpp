@@ -65,7 +65,7 @@ class SplitStep final : public PreTokenizer {
   SplitStep(Pattern pattern, SplitBehavior behavior, bool invert)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
 
-  void split(std::string_view word, Words& words) const override {
+  void split(std::string_view word, bool /*at_start*/, Words& words) const override {
     std::vector<Span> matches;
     find_all(word, pattern_, matches);
     std::vector<Part> parts = parts_of(word, matches);
@@ -83,7 +83,7 @@ class Digits final : public PreTokenizer {
  public:
   explicit Digits(bool individual) : individual_(individual) {}
 
-  void split(std::string_view word, Words& words) const override {
+  void split(std::string_view word, bool /*at_start*/, Words& words) const override {
     std::size_t begin = 0;
     bool in_number = false;
     for (std::size_t at = 0; at < word.size();) {
@@ -109,7 +109,7 @@ class ByteLevel final : public PreTokenizer {
       pattern_.emplace(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)");
   }
 
-  void split(std::string_view word, Words& words) const override {
+  void split(std::string_view word, bool /*at_start*/, Words& words) const override {
     if (add_prefix_space_ && !word.empty() && word[0] != ' ') {
       word = words.owned.emplace_back(std::string(1, ' ').append(word));
     }
@@ -127,6 +127,28 @@ class ByteLevel final : public PreTokenizer {
   std::optional<Regex> pattern_;
 };
 
+class Metaspace final : public PreTokenizer {
+ public:
+  Metaspace(std::string mark, PrependScheme scheme, bool split)
+      : mark_(std::move(mark)), scheme_(scheme), split_(split) {}
+
+  void split(std::string_view word, bool at_start, Words& words) const override {
+    std::string marked;
+    for (const char c : word) c == ' ' ? marked += mark_ : marked += c;
+    const bool prepends = scheme_ == PrependScheme::always || (scheme_ == PrependScheme::first && at_start);
+    if (prepends && !marked.starts_with(mark_)) marked.insert(0, mark_);
+    const std::string_view text = words.owned.emplace_back(std::move(marked));
+    std::vector<Span> matches;
+    if (split_) find_all(text, mark_, matches);
+    append(text, arranged(parts_of(text, matches), SplitBehavior::merged_with_next), words);
+  }
+
+ private:
+  std::string mark_;
+  PrependScheme scheme_;
+  bool split_;
+};
+
 }  // namespace
 
 std::unique_ptr<PreTokenizer> split_at(Pattern pattern, SplitBehavior behavior, bool invert) {
@@ -135,6 +157,9 @@ std::unique_ptr<PreTokenizer> split_at(Pattern pattern, SplitBehavior behavior, 
 std::unique_ptr<PreTokenizer> digits(bool individual) { return std::make_unique<Digits>(individual); }
 std::unique_ptr<PreTokenizer> byte_level(bool add_prefix_space, bool use_regex) {
   return std::make_unique<ByteLevel>(add_prefix_space, use_regex);
+}
+std::unique_ptr<PreTokenizer> metaspace(std::string mark, PrependScheme scheme, bool split) {
+  return std::make_unique<Metaspace>(std::move(mark), scheme, split);
 }
 
 }  // namespace mquant

@@ -19,18 +19,20 @@ constexpr std::size_t kMostItems = 1000;  // messages of a sample, parts of a me
 constexpr std::string_view kMark = "<image>";
 
 /// What a chat template may read of a message beside its role and content.
-constexpr std::array<std::string_view, 4> kFields = {"tool_calls", "tool_call_id", "name", "reasoning_content"};
+constexpr std::array<std::string_view, 4> kFields = {"tool_calls", "tool_call_id", "name",
+                                                     "reasoning_content"};
 
 /// The roles of ShareGPT, LLaMA-Factory and OpenAI by ours.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kRoles = {{{"system", "system"},
-                                                                                  {"user", "user"},
-                                                                                  {"assistant", "assistant"},
-                                                                                  {"tool", "tool"},
-                                                                                  {"human", "user"},
-                                                                                  {"gpt", "assistant"},
-                                                                                  {"function_call", "assistant"},
-                                                                                  {"observation", "tool"},
-                                                                                  {"function", "tool"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kRoles = {
+    {{"system", "system"},
+     {"user", "user"},
+     {"assistant", "assistant"},
+     {"tool", "tool"},
+     {"human", "user"},
+     {"gpt", "assistant"},
+     {"function_call", "assistant"},
+     {"observation", "tool"},
+     {"function", "tool"}}};
 
 std::string read_role(const JsonPart& part) {
   std::vector<std::string> known;
@@ -40,6 +42,17 @@ std::string read_role(const JsonPart& part) {
   }
   fail(ErrorKind::input, part.where(), ": unknown role '", printable(part.text()), "'; expected ",
        join(known, ", "), did_you_mean(part.text(), known));
+}
+
+/// A picture that a text spells, or another medium that it has a place for, would be lost.
+void refuse_other_marks(const JsonPart& part) {
+  for (const char* mark : {"<video>", "<audio>"})
+    if (part.text().find(mark) != std::string::npos) part.fail_unsupported(cat(mark, " in a text"));
+  for (const auto& [begin, end] : {std::pair("<img>", "</img>"), std::pair("<image>", "</image>")})
+    if (const std::size_t at = part.text().find(begin);
+        at != std::string::npos && part.text().find(end, at) != std::string::npos)
+      fail(ErrorKind::input, part.where(), ": a picture that the text spells (", begin, "...", end,
+           "); give its path as a part or beside the messages, with ", kMark, " in its place");
 }
 
 std::vector<JsonPart> some_items(const JsonPart& part) {
@@ -137,6 +150,10 @@ struct SampleReader::Marked {
     if (marks < pictures.size()) message.content.push_back(pictures[marks]);
     ++marks;
   }
+  void add_text(const JsonPart& part, Message& message) {
+    refuse_other_marks(part);
+    add_text(part.text(), message);
+  }
   /// The line break after a mark, and that before one at the end, set it apart and are no part of the text: a family's
   /// template writes its own.
   void add_text(std::string_view text, Message& message) {
@@ -161,6 +178,7 @@ void SampleReader::tell_once(const JsonPart& part, const std::string& what) {
 
 std::vector<ContentPart> SampleReader::read_pictures(const JsonPart& part) const {
   if (part.is_text()) return {pictures_.read(part)};
+  if (!part.value().is_array()) part.fail_expecting("the path of a picture, or a list of them");
   std::vector<ContentPart> pictures;
   for (const JsonPart& item : some_items(part)) pictures.push_back(pictures_.read(item));
   return pictures;
@@ -172,7 +190,7 @@ void SampleReader::read_parts(const JsonPart& list, Marked& marked, Message& mes
     const std::string& type = part.type();
     if (type == "text") {
       check_keys(part, {"type", "text"});
-      marked.add_text(part.at("text").text(), message);
+      marked.add_text(part.at("text"), message);
     } else if (type == "image") {
       check_keys(part, {"type", "image", "url", "path"});
       std::vector<const char*> places = {"image", "url", "path"};
@@ -213,7 +231,7 @@ Message SampleReader::read_message(const JsonPart& part, std::string_view text, 
   if (has_some(part, "tool_calls") && !part.has("content") && !part.has("value")) return message;
   const JsonPart content = either(part, "content", "value");
   if (content.is_text())
-    marked.add_text(content.text(), message);
+    marked.add_text(content, message);
   else
     read_parts(content, marked, message);
   return message;
@@ -221,7 +239,8 @@ Message SampleReader::read_message(const JsonPart& part, std::string_view text, 
 
 std::vector<Message> SampleReader::read_messages(const JsonPart& sample, std::string_view text) {
   if (sample.has("prompt")) {
-    fail(ErrorKind::input, sample.where(), ": a list of messages and the short form ('prompt') in one sample");
+    fail(ErrorKind::input, sample.where(),
+         ": a list of messages and the short form ('prompt') in one sample");
   }
   const char* key = sample.has("conversations") ? "conversations" : "messages";
   const JsonPart list = either(sample, "messages", "conversations");
@@ -251,6 +270,7 @@ Message SampleReader::read_short_form(const JsonPart& sample) {
   if (has_some(sample, "image") || has_some(sample, "images"))
     message.content = read_pictures(either(sample, "image", "images"));
   const JsonPart prompt = sample.at("prompt");
+  refuse_other_marks(prompt);
   if (prompt.text().find(kMark) != std::string::npos) {
     fail(ErrorKind::input, prompt.where(), ": ", kMark,
          " in the text: in this form pictures stand before it; remove the mark, or write 'conversations'");

@@ -43,8 +43,8 @@ struct Words {
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
-  /// Appends the parts of one word, empty ones left out.
-  virtual void split(std::string_view word, Words& words) const = 0;
+  /// Appends the parts of one word, empty ones left out.  `at_start`: the whole text begins with it.
+  virtual void split(std::string_view word, bool at_start, Words& words) const = 0;
 };
 
 /// What becomes of the matches of a pattern.
@@ -56,6 +56,10 @@ std::unique_ptr<PreTokenizer> split_at(Pattern pattern, SplitBehavior behavior, 
 std::unique_ptr<PreTokenizer> digits(bool individual);
 /// A blank in front of each word that has none, then GPT-2's pattern if `use_regex`.
 std::unique_ptr<PreTokenizer> byte_level(bool add_prefix_space, bool use_regex);
+/// Where a word that does not begin with Metaspace's mark gets one.
+enum class PrependScheme { first, always, never };
+/// Blanks become `mark` ("▁"), and each begins a word if `split`.
+std::unique_ptr<PreTokenizer> metaspace(std::string mark, PrependScheme scheme, bool split);
 
 // --- tokens to text ---
 
@@ -72,6 +76,8 @@ std::unique_ptr<Decoder> decode_bytes();
 /// Runs of "<0xE4>" become the characters that they spell, or as many U+FFFD.
 std::unique_ptr<Decoder> decode_byte_fallback();
 std::unique_ptr<Decoder> decode_fuse();
+/// Each `mark` becomes a blank; `prepended`: those of the first token become nothing.
+std::unique_ptr<Decoder> decode_metaspace(std::string mark, bool prepended);
 std::unique_ptr<Decoder> decode_replace(Pattern pattern, std::string content);
 /// Takes up to `start` characters `content` from the front of each token and up to `stop` from its end.
 std::unique_ptr<Decoder> decode_strip(char32_t content, std::size_t start, std::size_t stop);

@@ -66,6 +66,26 @@ SplitBehavior read_behavior(const JsonPart& part) {
   part.fail_unsupported("behavior '" + printable(name) + "'");
 }
 
+/// One character of a text.
+const std::string& one_character(const JsonPart& part) {
+  std::size_t at = 0;
+  if (!part.text().empty()) next_character(part.text(), at);
+  if (at == 0 || at != part.text().size()) part.fail_expecting("one character");
+  return part.text();
+}
+
+/// Files before tokenizers 0.14 say "add_prefix_space" alone.
+PrependScheme read_scheme(const JsonPart& metaspace) {
+  const std::string scheme =
+      metaspace.has("prepend_scheme") ? metaspace.at("prepend_scheme").text() : "always";
+  const bool never = scheme == "never";
+  if (!never && scheme != "first" && scheme != "always")
+    metaspace.at("prepend_scheme").fail_expecting("\"first\", \"always\" or \"never\"");
+  if (metaspace.has("add_prefix_space") && metaspace.at("add_prefix_space").flag() == never)
+    metaspace.at("add_prefix_space").fail_expecting(cat("what goes with prepend_scheme \"", scheme, "\""));
+  return never ? PrependScheme::never : scheme == "first" ? PrependScheme::first : PrependScheme::always;
+}
+
 std::unique_ptr<PreTokenizer> read_pre_tokenizer(const JsonPart& part) {
   const std::string& type = part.type();
   if (type == "Split") {
@@ -75,6 +95,8 @@ std::unique_ptr<PreTokenizer> read_pre_tokenizer(const JsonPart& part) {
   if (type == "Digits") return digits(part.at("individual_digits").flag());
   if (type == "ByteLevel")
     return byte_level(part.at("add_prefix_space").flag(), part.flag_or("use_regex", true));
+  if (type == "Metaspace")
+    return metaspace(one_character(part.at("replacement")), read_scheme(part), part.flag_or("split", true));
   part.fail_unsupported("pre-tokenizer '" + printable(type) + "'");
 }
 
@@ -84,10 +106,8 @@ std::size_t read_count(const JsonPart& part) {
 }
 
 std::unique_ptr<Decoder> read_strip(const JsonPart& part) {
-  const JsonPart content = part.at("content");
   std::size_t at = 0;
-  const char32_t c = content.text().empty() ? 0 : next_character(content.text(), at);
-  if (at == 0 || at != content.text().size()) content.fail_expecting("one character");
+  const char32_t c = next_character(one_character(part.at("content")), at);
   return decode_strip(c, read_count(part.at("start")), read_count(part.at("stop")));
 }
 
@@ -96,6 +116,8 @@ std::unique_ptr<Decoder> read_decoder(const JsonPart& part) {
   if (type == "ByteLevel") return decode_byte_level();
   if (type == "ByteFallback") return decode_byte_fallback();
   if (type == "Fuse") return decode_fuse();
+  if (type == "Metaspace")
+    return decode_metaspace(one_character(part.at("replacement")), read_scheme(part) != PrependScheme::never);
   if (type == "Replace")
     return decode_replace(read_pattern(part.at("pattern")), short_text(part.at("content")));
   if (type == "Strip") return read_strip(part);

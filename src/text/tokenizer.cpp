@@ -22,14 +22,18 @@ void check_text(std::string_view text) {
   }
 }
 
-/// The words of one stretch of text.
-Words words_of(std::string_view text, const TokenizerParts& parts) {
+/// The words of one stretch of text; `at_start`: the whole text begins with it.
+Words words_of(std::string_view text, bool at_start, const TokenizerParts& parts) {
   Words words;
   words.views.push_back(text);
   for (const auto& step : parts.pre_tokenizers) {
     const std::vector<std::string_view> before = std::move(words.views);
     words.views.clear();
-    for (const std::string_view word : before) step->split(word, words);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      // A step may have removed what the text began with; what it has rewritten begins where the text did.
+      const bool inside = before[i].data() > text.data() && before[i].data() < text.data() + text.size();
+      step->split(before[i], at_start && i == 0 && !inside, words);
+    }
   }
   return words;
 }
@@ -53,6 +57,7 @@ TokenIds Tokenizer::encode_recognising(std::string_view text, const Recognised& 
       ids.push_back(piece.id);
       continue;
     }
+    const bool begins = piece.text.data() == text.data();
     const std::string normalized = parts_->normalize(std::string(piece.text));
     std::vector<AddedTokens::Piece> stretches;
     parts_->added.split(normalized, AddedTokens::Stage::normalized, recognised, stretches);
@@ -60,7 +65,8 @@ TokenIds Tokenizer::encode_recognising(std::string_view text, const Recognised& 
       if (stretch.id >= 0)
         ids.push_back(stretch.id);
       else
-        parts_->vocabulary->encode(words_of(stretch.text, *parts_).views, ids);
+        parts_->vocabulary->encode(
+            words_of(stretch.text, begins && stretch.text.data() == normalized.data(), *parts_).views, ids);
     }
   }
   return ids;

@@ -57,12 +57,14 @@ class Tokenizer {
   std::unique_ptr<const TokenizerParts> parts_;
 };
 
-/// Reads tokenizer.json of `directory`; other files there are not looked at.  "truncation" and "padding" are ignored,
-/// as transformers does unless asked.
-/// @throws Error{input}        the file is absent, broken or contradicts itself
-///         Error{unsupported}  a component that is not known here, naming it
+/// Reads tokenizer.json of `directory`, and the added tokens that the files beside it state: tokenizer_config.json,
+/// added_tokens.json, special_tokens_map.json.  "truncation" and "padding" are ignored, as transformers does unless
+/// asked.
+/// @throws Error{input}        a file is broken, contradicts itself or another; tokenizer.json is absent
+///         Error{unsupported}  a component that is not known here, naming it; split_special_tokens, or an
+///                             add_prefix_space that contradicts tokenizer.json
 Tokenizer open_tokenizer(const std::filesystem::path& directory);
-/// The same from text; `origin` is what messages call it.
+/// tokenizer.json alone, from text; `origin` is what messages call it.
 Tokenizer parse_tokenizer(std::string_view json, const std::string& origin);
 
 struct TiktokenOptions {

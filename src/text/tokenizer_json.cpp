@@ -1,4 +1,5 @@
 // tokenizer.json of HuggingFace's tokenizers library.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "mquant/error.h"
@@ -107,7 +108,32 @@ std::vector<AddedToken> read_added_tokens(const JsonPart& part, const Vocabulary
   return tokens;
 }
 
-std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::string& origin) {
+/// Whether a step puts a blank, or what stands for one, in front of texts.
+bool adds_blank(const JsonPart& step) {
+  if (step.is_null()) return false;
+  for (const char* list : {"normalizers", "pretokenizers"})
+    if (step.has(list)) return std::ranges::any_of(step.at(list).items(), adds_blank);
+  const std::string& type = step.type();
+  if (type == "Metaspace") return !step.has("prepend_scheme") || step.at("prepend_scheme").text() != "never";
+  return type == "Prepend" || (type == "ByteLevel" && step.flag_or("add_prefix_space", false));
+}
+
+/// Versions of transformers differ in what these do to a tokenizer.json that says otherwise.
+void check_switches(const std::filesystem::path& directory, bool adds) {
+  const std::filesystem::path file = directory / "tokenizer_config.json";
+  if (!std::filesystem::exists(file)) return;
+  const Json json = read_json(file);
+  const JsonPart config(json, file.string());
+  if (config.flag_or("split_special_tokens", false))
+    config.at("split_special_tokens").fail_unsupported("true: special tokens as text");
+  if (config.flag_or("add_prefix_space", adds) != adds)
+    config.at("add_prefix_space")
+        .fail_unsupported(cat(adds ? "false" : "true", ", where tokenizer.json says otherwise,"));
+}
+
+/// `directory`: of the files beside it; nullptr: none.
+std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::string& origin,
+                                                 const std::filesystem::path* directory) {
   const JsonPart root(json, origin);
   const Json absent;
   const auto optional = [&](std::string_view key) {
@@ -124,9 +150,12 @@ std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::st
   parts->before = std::move(around.before);
   parts->after = std::move(around.after);
   std::vector<AddedToken> added;
-  if (root.has("added_tokens")) {
-    const auto entries = static_cast<std::int64_t>(root.at("model").at("vocab").value().size());
+  const auto entries = static_cast<std::int64_t>(root.at("model").at("vocab").value().size());
+  if (root.has("added_tokens"))
     added = read_added_tokens(root.at("added_tokens"), *parts->vocabulary, entries);
+  if (directory) {
+    check_switches(*directory, adds_blank(optional("normalizer")) || adds_blank(optional("pre_tokenizer")));
+    merge_added_tokens(*directory, *parts->vocabulary, entries, added);
   }
   parts->added = in_context(origin, [&] {
     return AddedTokens(std::move(added), [&](const std::string& text) { return parts->normalize(text); });
@@ -138,11 +167,11 @@ std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::st
 
 Tokenizer open_tokenizer(const std::filesystem::path& directory) {
   const std::filesystem::path file = directory / "tokenizer.json";
-  return Tokenizer(read_parts(read_json(file), file.string()));
+  return Tokenizer(read_parts(read_json(file), file.string(), &directory));
 }
 
 Tokenizer parse_tokenizer(std::string_view json, const std::string& origin) {
-  return Tokenizer(read_parts(parse_json(json, origin), origin));
+  return Tokenizer(read_parts(parse_json(json, origin), origin, nullptr));
 }
 
 }  // namespace mquant

@@ -1,6 +1,8 @@
 // What a tokenizer is made of.  The readers of tokenizer files fill this in.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,5 +28,13 @@ struct TokenizerParts {
     return text;
   }
 };
+
+/// Adds the tokens that other files of a directory with tokenizer.json state: "added_tokens_decoder" of
+/// tokenizer_config.json or, where it has none, added_tokens.json and special_tokens_map.json; then those that have a
+/// name there ("bos_token", "image_token", "extra_special_tokens").  A token without an id gets the vocabulary's, or
+/// `next` and so on, as in transformers.
+/// @throws Error{input} if a token has another id or other flags there
+void merge_added_tokens(const std::filesystem::path& directory, const Vocabulary& vocabulary,
+                        std::int64_t next, std::vector<AddedToken>& tokens);
 
 }  // namespace mquant

@@ -120,6 +120,10 @@ TEST(Processors, OfLlavaRefuseWhatItsTowerDoesNotTake) {
        "'image_token'"},
       {"llava", "processor_config.json", R"({"vision_feature_select_strategy": "full"})",
        ErrorKind::unsupported, "full"},
+      {"llava", "tokenizer_config.json", R"({"add_bos_token": false})", ErrorKind::unsupported,
+       "'add_bos_token' is false"},
+      {"llava", "tokenizer_config.json", R"({"add_eos_token": true})", ErrorKind::unsupported,
+       "'add_eos_token' is true"},
       {"llava", "processor_config.json", R"({"num_additional_image_tokens": 0})", ErrorKind::input,
        "class token"}};
   for (const auto& [family, file, change, kind, message] : cases) {

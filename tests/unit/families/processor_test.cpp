@@ -105,6 +105,15 @@ TEST(Processors, TakeTheirSizesFromTheFiles) {
   });
   const Features small = qwen.features(asked({picture("wide.jpg")}));
   EXPECT_LE(small.grids.at(0).rows() * 14 * 14, 3136);
+
+  Model unlimited("qwen2_5_vl");  // 56 * 56 to 28 * 28 * 1280 pixels, as the official class has it
+  unlimited.edit("preprocessor_config.json", [](auto& c) {
+    c.erase("min_pixels");
+    c.erase("max_pixels");
+  });
+  const Features whole = unlimited.features(asked({picture("wide.jpg")}));  // 300 x 60 becomes 308 x 56
+  EXPECT_EQ(whole.grids.at(0).w, 22);
+  EXPECT_EQ(whole.grids.at(0).h, 4);
 }
 
 /// Padded, stretched, cropped, as transformers' image processors of that name do it.
@@ -147,6 +156,20 @@ TEST(Processors, TakeTheSettingsThatProcessorConfigHoldsBeforeOthers) {
   model.edit("processor_config.json", [&](auto& c) { c["image_processor"] = pre; });
   EXPECT_THAT(complaint(ErrorKind::input, [&] { model.processor(); }),
               HasSubstr("processor_config.json (image_processor)"));
+}
+
+TEST(Processors, TakePicturesThatTheSampleHolds) {
+  ContentPart held = picture("cat.png");
+  held.image_bytes = read_text(held.image);
+  held.image.clear();
+  held.image_as_written.clear();
+  const Features by_path = Model("qwen2_vl").features(asked({picture("cat.png"), text("x")}));
+  EXPECT_EQ(Model("qwen2_vl").features(asked({held, text("x")})).pixels, by_path.pixels);
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { Model("qwen_vl").features(asked({held, text("x")})); }),
+              HasSubstr("spells the path of a picture"));
+  held.image_bytes = "no picture";
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { Model("qwen2_vl").features(asked({held, text("x")})); }),
+              HasSubstr("the picture of a data: URI: expected a JPEG"));
 }
 
 TEST(Processors, LeaveOutPixelsThatFillNoPatch) {

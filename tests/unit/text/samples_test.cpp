@@ -301,6 +301,11 @@ TEST_F(Samples, NothingIsPassedOverAtAnyLevel) {
       {R"({"messages": [{"role": "user", "content": "a"}], "conversations": [{"from": "human", "value": "a"}]})",
        "'messages' and 'conversations', which mean the same"},
       {R"({"prompt": "<image>\na", "image": "a.png"})", "prompt: <image> in the text"},
+      {R"({"prompt": "Picture 1: <img>a.png</img>\na"})",
+       "prompt: a picture that the text spells (<img>...</img>)"},
+      {R"({"prompt": "a", "image": {"path": "a.png"}})",
+       "image: expected the path of a picture, or a list of them"},
+      {message(R"("content": "(<image>./</image>)a")"), "content: a picture that the text spells"},
       {message(R"("content": "a", "image": "a.png")"),
        "messages.0: unknown key 'image'; did you mean 'images'?"},
       {message(R"("content": "a", "value": "b")"), "'content' and 'value', which mean the same"},
@@ -328,10 +333,11 @@ TEST_F(Samples, NothingIsPassedOverAtAnyLevel) {
        "conversations.0.value: parse error"},
   };
   for (const auto& [line, complained] : cases) EXPECT_THAT(complaint(line), HasSubstr(complained)) << line;
-  for (const std::string& line : {std::string(R"({"prompt": "a", "video": "a.mp4"})"),
-                                  message(R"("content": "a", "audios": ["a.wav"])"),
-                                  message(R"("content": [{"type": "video", "video": "v"}])"),
-                                  message(R"("content": [{"type": "input_audio", "input_audio": {}}])")})
+  for (const std::string& line :
+       {std::string(R"({"prompt": "a", "video": "a.mp4"})"), std::string(R"({"prompt": "<video>a"})"),
+        message(R"("content": "a", "audios": ["a.wav"])"),
+        message(R"("content": [{"type": "video", "video": "v"}])"),
+        message(R"("content": [{"type": "input_audio", "input_audio": {}}])")})
     EXPECT_THAT(complaint(line, ErrorKind::unsupported), HasSubstr("is not supported")) << line;
 }
 
