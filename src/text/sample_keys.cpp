@@ -54,8 +54,7 @@ bool contains(const std::vector<std::string>& keys, std::string_view key) {
 std::string hint(const std::string& key, const std::vector<std::string>& known) {
   for (const auto& [other, ours] : kOtherNames)
     if (key == other && contains(known, ours)) return cat("; did you mean '", ours, "'?");
-  const std::string meant = did_you_mean(key, known);
-  return meant.empty() ? cat("; known are ", join(known, ", ")) : meant;
+  return did_you_mean(key, known);
 }
 
 bool says_nothing(const Json& value) { return value.is_null() || (value.is_array() && value.empty()); }
@@ -89,8 +88,10 @@ void check_keys(const JsonPart& object, const std::vector<std::string>& known,
     if (says_nothing(value) || contains(known, key) || contains(harmless, key)) continue;
     if (std::ranges::find(kOtherMedia, key) != kOtherMedia.end())
       object.at(key).fail_unsupported("anything but texts and pictures");
-    fail(ErrorKind::input, object.where(), ": unknown key '", printable(key), "'", hint(key, known),
-         harmless.empty() ? "" : "; what is no part of the sample goes to 'metadata'");
+    const std::string meant = hint(key, known);
+    fail(ErrorKind::input, object.where(), ": unknown key '", printable(key), "'",
+         meant.empty() ? cat("; known are ", join(known, ", ")) : meant,
+         meant.empty() && !harmless.empty() ? "; what is no part of the sample goes to 'metadata'" : "");
   }
 }
 

@@ -21,7 +21,7 @@ using namespace std::string_view_literals;
 constexpr std::string_view kJpegMagic = "\xff\xd8\xff"sv;
 constexpr std::string_view kPngMagic = "\x89PNG\r\n\x1a\n"sv;
 constexpr std::string_view kGifMagic = "GIF8"sv;
-constexpr std::string_view kWebpMagic = "WEBP"sv;  // behind "RIFF" and a size
+constexpr std::string_view kWebpMagic = "WEBP"sv;  // after "RIFF" and a size
 constexpr const char* kExpected = "expected a JPEG, PNG, WebP or GIF picture";
 
 struct Magic {

@@ -29,7 +29,7 @@ struct DecodeOptions {
 ///       stored inverted, Adobe's habit, and multiplied out as Pillow does.
 /// PNG   alpha and transparent colours are dropped, not composited; 16-bit colour keeps the high byte; 16-bit grey is
 ///       clipped at 255, not scaled (Pillow's I;16); gamma and colour profiles are ignored.  A wrong checksum of
-///       pixels, and an end that is cut off behind the last pixel, are passed over, as Pillow does.
+///       pixels, and an end that is cut off after the last pixel, are passed over, as Pillow does.
 /// WebP  lossy and lossless by libwebp; alpha is dropped; the first frame of an animation.
 /// GIF   the first picture on its screen; around it the transparent colour, or that of index 0.
 /// @throws Error{input}       for a truncated or broken file, something that is no picture, more than max_pixels
