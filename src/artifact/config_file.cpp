@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "mquant/error.h"
-#include "support/mapped_file.h"
 #include "support/strings.h"
 
 namespace mquant {
@@ -26,10 +25,7 @@ void set_false(OrderedJson& config, const std::string& path) {
 
 std::string edited_config(const std::filesystem::path& source, const OrderedJson& quantization_config,
                           const std::string& untied_key) {
-  read_json(source);  // size, depth and keys
-  const MappedFile file(source);
-  OrderedJson config = OrderedJson::parse(
-      std::string_view(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()));
+  OrderedJson config = read_ordered_json(source);
   if (!config.is_object()) fail(ErrorKind::input, source.string(), ": expected an object");
   if (config.contains(kQuantization))
     fail(ErrorKind::unsupported, source.string(), ": '", kQuantization,

@@ -10,8 +10,6 @@
 
 namespace mquant {
 
-using OrderedJson = nlohmann::ordered_json;
-
 /// An object and what messages call it.  Refers to the JSON value; keep that alive.
 class Fields {
  public:

@@ -2,7 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "artifact/run_identity.h"
 #include "mquant/error.h"
 #include "support/sha256.h"
 
@@ -15,37 +14,7 @@ std::string text_of(const OrderedJson& manifest) {
   return manifest.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
-/// JSON text with its keys in the order they are written.
-OrderedJson ordered(const std::string& text, const std::string& origin) {
-  parse_json(text, origin);  // depth and keys
-  return OrderedJson::parse(text);
-}
-
 }  // namespace
-
-OrderedJson manifest_head(const ExportInput& input, const FormatInfo& format) {
-  const RunIdentity& run = input.calibration->identity();
-  OrderedJson classes = OrderedJson::array();
-  for (int c = 0; c < kTokenClasses; ++c) classes.push_back(token_class_name(static_cast<TokenClass>(c)));
-  OrderedJson head = {
-      {"manifest_version", kManifestVersion},
-      {"tool", {{"name", "mquant"}, {"version", run.tool_version}, {"libraries", run.libraries}}},
-      {"format", {{"name", format.name}, {"version", 1}, {"summary", format.summary}}},
-      {"source", {{"model", run.model.filename().string()}, {"family", run.family}, {"files", run.files}}},
-      {"calibration",
-       {{"data_file", run.data_file},
-        {"data_digest", run.data_digest},
-        {"samples", run.samples},
-        {"tokens", run.tokens},
-        {"sample_digests", run.sample_digests},
-        {"seed", run.seed},
-        {"recipe", ordered(run.recipe, "the recipe of the calibration")}}},
-      {"classes", classes},
-      {"sinks", sinks_json(run.sinks)},
-      {"token_rule", input.token_rule.empty() ? OrderedJson() : ordered(input.token_rule, "the token rule")}};
-  if (!input.self_check.empty()) head["self_check"] = ordered(input.self_check, "the self-check");
-  return head;
-}
 
 std::string sealed(OrderedJson manifest) {
   manifest.erase(kDigest);
@@ -58,7 +27,7 @@ std::string sealed(OrderedJson manifest) {
 }
 
 bool is_sealed(std::string_view text) {
-  OrderedJson manifest = OrderedJson::parse(text, nullptr, /*allow_exceptions=*/false);
+  OrderedJson manifest = parse_ordered_json(text, kManifestFile);
   if (!manifest.is_object() || !manifest.contains(kDigest) || text_of(manifest) != text) return false;
   const OrderedJson digest = manifest[kDigest];
   manifest.erase(kDigest);

@@ -24,7 +24,7 @@ std::string sealed(OrderedJson manifest);
 /// @throws Error{input} if there is none, it does not follow the schema, or its version is of a later mquant
 Json read_manifest(const std::filesystem::path& directory);
 
-/// Is the text what sealed() made?
+/// Is the text what sealed() made?  @throws Error{input} if it is not JSON
 bool is_sealed(std::string_view text);
 
 /// "" if `manifest` follows configs/manifest.schema.json; else the first thing that does not, with its place.

@@ -62,7 +62,7 @@ class Verifier {
         report_.bytes += size;
         if (size != entry["bytes"])
           return problem(file, ": expected ", entry["bytes"].dump(), " bytes, found ", size);
-        if (sha256_file(directory_ / file) != entry["sha256"])
+        if (entry["sha256"] != sha256_file(directory_ / file))
           problem(file, ": its SHA-256 is not the one in the manifest");
       });
     }
@@ -85,7 +85,7 @@ class Verifier {
     const Json config = read_json(directory_ / "config.json");
     const Fields quantization = Fields(config, "config.json").object("quantization_config");
     const std::string method = quantization.text("quant_method");
-    if (method != manifest_["format"]["name"])
+    if (manifest_["format"]["name"] != method)
       problem("config.json: quant_method is '", printable(method), "', the manifest says ",
               describe(manifest_["format"]["name"]));
   }

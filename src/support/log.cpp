@@ -16,6 +16,7 @@
 
 #include "mquant/error.h"
 #include "support/console.h"
+#include "support/strings.h"
 
 namespace mquant {
 namespace {
@@ -23,16 +24,6 @@ namespace {
 bool is_terminal() {
   const char* const term = std::getenv("TERM");
   return isatty(STDERR_FILENO) == 1 && term != nullptr && std::strcmp(term, "dumb") != 0;
-}
-
-/// Names in messages come from files of others: no control character of theirs reaches the terminal.
-std::string printable(std::string_view text) {
-  std::string line(text);
-  for (char& c : line) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) c = '?';
-  }
-  return line;
 }
 
 class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
@@ -59,7 +50,7 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
       put(cat(R"({"event": "log", "level": ")", std::string_view(level.data(), level.size()),
               R"(", "message": )", console::json_string(text), "}"));
     } else {
-      put(prefix(message.level) + printable(text));
+      put(cat(prefix(message.level), text));
     }
   }
   void flush_() override {}
@@ -147,10 +138,12 @@ void set_log_file(const std::string& path) {
   }
 }
 
-void debug(std::string_view message) { write(spdlog::level::debug, message); }
-void info(std::string_view message) { write(spdlog::level::info, message); }
-void warn(std::string_view message) { write(spdlog::level::warn, message); }
-void log_error(std::string_view message) { write(spdlog::level::err, message); }
+// Names in messages come from files of others: none makes a second line, or sends the terminal a command.
+void debug(std::string_view message) { write(spdlog::level::debug, one_line(message)); }
+void info(std::string_view message) { write(spdlog::level::info, one_line(message)); }
+void warn(std::string_view message) { write(spdlog::level::warn, one_line(message)); }
+
+void log_error(std::string_view message) { write(spdlog::level::err, message); }  // main's, a hint below it
 
 console::Style console::style() {
   switch (log().console->progress_style) {

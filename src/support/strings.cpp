@@ -6,8 +6,21 @@
 #include <cstdio>
 #include <numeric>
 
+#include "support/utf8.h"
+
 namespace mquant {
 namespace {
+
+constexpr std::size_t kLongestWord = 300, kLongestMessage = 4000;
+
+/// Also the controls of ISO 8859 (C2 80 to C2 9F): a terminal may obey them.
+bool is_shown(std::string_view character) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) >= 0x20 && byte(0) != 0x7F;
+  return byte(0) != 0xC2 || byte(1) >= 0xA0;
+}
+
+bool continues_utf8(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
 
 /// Levenshtein distance, one row at a time.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -97,6 +110,33 @@ std::string join(std::span<const std::string> parts, std::string_view separator)
     text += parts[i];
   }
   return text;
+}
+
+std::string printable(std::string_view text, std::size_t longest) {
+  if (text.size() > longest) {  // both ends, cut between characters
+    std::size_t head = longest / 2, tail = text.size() - longest / 2;
+    while (head > 0 && continues_utf8(text[head])) --head;
+    while (tail < text.size() && continues_utf8(text[tail])) ++tail;
+    return printable(text.substr(0, head), longest) + "..." + printable(text.substr(tail), longest);
+  }
+  std::string shown;
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8Sequence sequence = utf8_sequence(text, at);
+    const std::string_view character = text.substr(at, sequence.length);
+    if (sequence.valid && is_shown(character)) {
+      shown += character;
+    } else {
+      for (const char byte : character) shown += printed("\\x%02x", static_cast<unsigned char>(byte));
+    }
+    at += sequence.length;
+  }
+  return shown;
+}
+
+std::string one_line(std::string_view message) {
+  std::vector<std::string> words = split(message, ' ');
+  for (std::string& word : words) word = printable(word, kLongestWord);
+  return printable(join(words, " "), kLongestMessage);
 }
 
 }  // namespace mquant

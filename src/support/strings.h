@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -31,5 +32,12 @@ std::string shape_text(std::span<const std::int64_t> shape);
 std::vector<std::string> split(std::string_view text, char separator);
 
 std::string join(std::span<const std::string> parts, std::string_view separator);
+
+/// Text of a file as a message may show it: control characters and what is not UTF-8 escaped (\x1b), the middle left
+/// out where it has more than `longest` bytes.
+std::string printable(std::string_view text, std::size_t longest = 200);
+
+/// A whole message on one line of bounded length, whatever names of files it holds: printable, word by word.
+std::string one_line(std::string_view message);
 
 }  // namespace mquant

@@ -13,31 +13,6 @@ namespace {
 
 constexpr int kLongestMarkRun = 4096;
 
-struct Sequence {
-  std::size_t length;  // of the character, or of the maximal ill-formed subpart
-  bool valid;
-};
-
-/// Unicode, table 3-7: the second byte's range depends on the first; the others are 80..BF.
-Sequence sequence_at(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = byte(at);
-  if (first < 0x80) return {1, true};
-  if (first < 0xC2 || first > 0xF4) return {1, false};
-  const std::size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-  unsigned low = 0x80, high = 0xBF;
-  if (first == 0xE0) low = 0xA0;
-  if (first == 0xED) high = 0x9F;
-  if (first == 0xF0) low = 0x90;
-  if (first == 0xF4) high = 0x8F;
-  for (std::size_t i = 1; i < length; ++i) {
-    if (at + i >= text.size() || byte(at + i) < low || byte(at + i) > high) return {i, false};
-    low = 0x80;
-    high = 0xBF;
-  }
-  return {length, true};
-}
-
 utf8proc_category_t category(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)); }
 
 /// Other_Alphabetic outside of the categories L, M and Nl: circled and squared Latin letters.
@@ -68,20 +43,11 @@ bool is_normalized_already(std::string_view text, NormalForm form) {
 
 }  // namespace
 
-std::size_t first_invalid_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const Sequence sequence = sequence_at(text, at);
-    if (!sequence.valid) return at;
-    at += sequence.length;
-  }
-  return std::string_view::npos;
-}
-
 std::string replace_invalid_utf8(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());
   for (std::size_t at = 0; at < bytes.size();) {
-    const Sequence sequence = sequence_at(bytes, at);
+    const Utf8Sequence sequence = utf8_sequence(bytes, at);
     text += sequence.valid ? bytes.substr(at, sequence.length) : std::string_view("\xEF\xBF\xBD");
     at += sequence.length;
   }

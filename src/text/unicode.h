@@ -5,10 +5,9 @@
 #include <string>
 #include <string_view>
 
-namespace mquant {
+#include "support/utf8.h"
 
-/// Offset of the first byte that is not part of well-formed UTF-8 (no surrogates, no overlong forms), or npos.
-std::size_t first_invalid_utf8(std::string_view text);
+namespace mquant {
 
 /// Each ill-formed sequence (maximal subpart) becomes one U+FFFD: Python's errors="replace", Rust's from_utf8_lossy.
 std::string replace_invalid_utf8(std::string_view bytes);

@@ -69,7 +69,7 @@ TEST(Manifest, SealHoldsOnlyForTheTextThatWasWritten) {
   EXPECT_TRUE(is_sealed(manifest_text()));
   EXPECT_FALSE(is_sealed(manifest_text() + " "));
   EXPECT_FALSE(is_sealed("{}"));
-  EXPECT_FALSE(is_sealed("[1"));
+  EXPECT_THROW(is_sealed("[1"), Error);
 }
 
 TEST(ManifestSchema, NamesThePlaceOfAViolation) {

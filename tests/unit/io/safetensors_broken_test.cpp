@@ -60,7 +60,7 @@ const std::vector<BrokenFile>& broken_files() {
       {"Utf8", safetensors_file("{\"\xFF\":1}", ""),
        "header: parse error at line 1, column 3: syntax error while parsing object key - invalid string: "
        "ill-formed UTF-8 "
-       "byte; last read: '\"\xFF'; expected string literal"},
+       "byte; last read: '\"\\xff'; expected string literal"},
       {"TwoNames", safetensors_file(R"({"t":1,"t":1})", ""),
        "header: key 't' is there twice in one object; remove one"},
       {"TwoKeys", with(R"({"dtype":"U8","dtype":"U8","shape":[4],"data_offsets":[0,4]})"),

@@ -51,13 +51,18 @@ TEST_F(Log, BracesAndPercentSignsAreText) {
 }
 
 TEST_F(Log, ControlCharactersOfFilesDoNotReachTheTerminal) {
-  EXPECT_EQ(stderr_of([] { info("tensor '\033[2J\r'"); }), "tensor '?[2J?'\n");
+  EXPECT_EQ(stderr_of([] { info("tensor '\033[2J\r'"); }), "tensor '\\x1b[2J\\x0d'\n");
+}
+
+TEST_F(Log, AMessageIsOneLine) {
+  EXPECT_EQ(stderr_of([] { warn("directory 'new\nline'"); }), "warning: directory 'new\\x0aline'\n");
+  EXPECT_LT(stderr_of([] { info("model type '" + std::string(100'000, 'x') + "'"); }).size(), 500U);
 }
 
 TEST_F(Log, IsJsonWhenProgressIs) {
   set_progress_style(ProgressStyle::json);
   EXPECT_EQ(stderr_of([] { warn("a \"b\" \\ \n"); }),
-            R"({"event": "log", "level": "warning", "message": "a \"b\" \\ \u000a"})"
+            R"({"event": "log", "level": "warning", "message": "a \"b\" \\ \\x0a"})"
             "\n");
 }
 

@@ -62,5 +62,29 @@ TEST(SplitJoin, UndoEachOther) {
   EXPECT_EQ(split("a,b,,c", ','), (std::vector<std::string>{"a", "b", "", "c"}));
 }
 
+TEST(Printable, EscapesWhatATerminalWouldObeyOrNotShow) {
+  EXPECT_EQ(printable("caf\u00e9 'x'"), "caf\u00e9 'x'");
+  EXPECT_EQ(printable(std::string_view("a\n\t\0\x1b[31m\x7f", 10)), "a\\x0a\\x09\\x00\\x1b[31m\\x7f");
+  EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b");           // CSI of ISO 8859 as UTF-8
+  EXPECT_EQ(printable("\xff\xfe\xc3"), "\\xff\\xfe\\xc3");  // no UTF-8
+}
+
+TEST(Printable, LeavesTheMiddleOfLongTextsOut) {
+  EXPECT_EQ(printable("abcdefgh", 8), "abcdefgh");
+  EXPECT_EQ(printable("abcdefghi", 8), "abcd...fghi");
+  EXPECT_EQ(printable("abc\u00e9efg\u00e9ijk", 8), "abc...ijk");  // between characters
+}
+
+TEST(OneLine, ShortensWordsAndTheWhole) {
+  EXPECT_EQ(one_line("no file 'a b'\n"), "no file 'a b'\\x0a");
+  const std::string shortened = one_line("x " + std::string(100'000, 'y') + " z");
+  EXPECT_LT(shortened.size(), 400U);
+  EXPECT_EQ(shortened.substr(0, 3), "x y");
+  EXPECT_EQ(shortened.substr(shortened.size() - 3), "y z");
+  std::string words;
+  for (int i = 0; i < 10'000; ++i) words += "word ";
+  EXPECT_LT(one_line(words).size(), 4100U);
+}
+
 }  // namespace
 }  // namespace mquant
