@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing and unpacks libtorch to third_party/libtorch.
 # Does nothing, and needs no network, when all is there.  With --lint, also what scripts/format.sh and the preset tidy need.
+# With --fuzz, also what the preset fuzz needs.
 # With --packages NAME..., installs these Debian packages and nothing else.
 #
 # libtorch comes out of the PyPI wheel, through pip and its configuration.  Where pip would take a CUDA build, let
@@ -12,10 +13,11 @@ readonly torch_version=2.13.0
 packages=(
   g++ cmake ninja-build ccache mold git ca-certificates unzip python3 python3-jinja2 python3-pip
   libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libeigen3-dev libgtest-dev libgmock-dev
-  libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev
+  libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev libminizip-dev
   libonig-dev libutf8proc-dev libssl-dev libvalijson-dev libsentencepiece-dev
 )
 if [[ ${1:-} == --lint ]]; then packages+=(clang-format-19 clang-tidy-19 libomp-19-dev); fi
+if [[ ${1:-} == --fuzz ]]; then packages+=(clang-19 libclang-rt-19-dev libomp-19-dev); fi
 if [[ ${1:-} == --packages ]]; then packages=("${@:2}"); fi
 readonly packages
 

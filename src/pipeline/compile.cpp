@@ -12,13 +12,13 @@
 #include <functional>
 #include <span>
 
+#include "io/pytorch_bin.h"
 #include "model/ends.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "mquant/pass.h"
 #include "mquant/recipe.h"
-#include "nn/pytorch_bin.h"
 #include "nn/stored.h"
 #include "nn/token_order.h"
 #include "passes/group_facts.h"

@@ -4,10 +4,10 @@
 #include <fstream>
 
 #include "eval/loaded_model.h"
+#include "io/pytorch_bin.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
 #include "mquant/pass.h"
-#include "nn/pytorch_bin.h"
 #include "nn/stored.h"
 #include "passes/facts.h"
 #include "tests/families/goldens.h"

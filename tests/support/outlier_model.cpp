@@ -5,13 +5,13 @@
 #include <map>
 #include <set>
 
+#include "io/pytorch_bin.h"
 #include "io/safetensors.h"
 #include "mquant/checkpoint.h"
 #include "mquant/config.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
 #include "mquant/tensor.h"
-#include "nn/pytorch_bin.h"
 #include "nn/tensors.h"
 #include "support/rng.h"
 

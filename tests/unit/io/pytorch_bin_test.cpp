@@ -1,4 +1,4 @@
-#include "nn/pytorch_bin.h"
+#include "io/pytorch_bin.h"
 
 #include <caffe2/serialize/inline_container.h>
 #include <gmock/gmock.h>
@@ -143,7 +143,9 @@ TEST(PytorchBin, BrokenArchivesAreRefusedWithTheirCause) {
   EXPECT_EQ(error({pickle, {"data/0", "abc"}}),
             "tensor 'lone': its storage should have 6 bytes, but the archive has 3");
   EXPECT_EQ(error({pickle, {"data/0", std::string(1000, 'a'), true}}),
-            "record data/0 is compressed, as PyTorch never does");
+            "record f/data/0 is compressed, as PyTorch never does");
+  EXPECT_EQ(error({pickle, {"data/0", "abcdef"}, {"unread", std::string(1000, 'a'), true}}),
+            "record f/unread is compressed, as PyTorch never does");
   EXPECT_THAT(error({pickle, {"byteorder", "big"}, {"data/0", "abcdef"}}),
               HasSubstr("its numbers are big-endian; convert it to safetensors"));
   EXPECT_EQ(error({{"data.pkl", std::string((16 << 20) + 1, '.')}}),
@@ -176,8 +178,8 @@ TEST(PytorchBin, ATruncatedDownloadSaysSo) {
       test::read_text(test::data_path("goldens/qwen_vl_bin/pytorch_model-00001-of-00004.bin"));
   test::write_text(directory / "f", whole.substr(0, whole.size() / 2));
   const std::string message = thrown([&] { open_pytorch_bin(directory / "f"); });
-  EXPECT_THAT(message, testing::StartsWith(
-                           cat("input: ", (directory / "f").string(), ": a broken PyTorch checkpoint: ")));
+  EXPECT_THAT(message,
+              testing::StartsWith(cat("input: ", (directory / "f").string(), ": a broken zip archive: ")));
   EXPECT_THAT(message, testing::EndsWith("; the download may be incomplete"));
   EXPECT_EQ(message.find('\n'), message.npos);
 }

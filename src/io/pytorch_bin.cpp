@@ -1,19 +1,15 @@
-#include "nn/pytorch_bin.h"
+#include "io/pytorch_bin.h"
 
-#include <caffe2/serialize/inline_container.h>
-#include <caffe2/serialize/read_adapter_interface.h>
-
-#include <algorithm>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "io/file_kind.h"
-#include "io/json_text.h"
 #include "io/state_dict_pickle.h"
+#include "io/zip_records.h"
 #include "mquant/error.h"
 #include "support/mapped_file.h"
 #include "support/strings.h"
@@ -22,23 +18,6 @@ namespace mquant {
 namespace {
 
 constexpr std::size_t kLargestPickle = std::size_t{16} << 20;  // 1000 tensors take about 150 KiB
-constexpr std::size_t kLocalHeader = 30;  // bytes of a zip's local header before the name
-
-/// Hands the mapped bytes to libtorch's zip reader.
-class MappedAdapter final : public caffe2::serialize::ReadAdapterInterface {
- public:
-  explicit MappedAdapter(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  std::size_t size() const override { return bytes_.size(); }
-  std::size_t read(std::uint64_t begin, void* to, std::size_t count, const char*) const override {
-    if (begin > bytes_.size()) return 0;
-    count = std::min<std::size_t>(count, bytes_.size() - begin);
-    if (count != 0) std::memcpy(to, bytes_.data() + begin, count);
-    return count;
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-};
 
 /// Row by row without gaps, so that the bytes can be used as they lie.
 bool is_contiguous(const PickledTensor& tensor) {
@@ -71,22 +50,13 @@ std::vector<std::byte> gathered(const PickledTensor& tensor, const std::byte* fr
   return bytes;
 }
 
+using Records = std::map<std::string, std::span<const std::byte>>;
+
 class PytorchBin final : public TensorFile {
  public:
   explicit PytorchBin(const std::filesystem::path& path) : file_(path), origin_(path.string()) {
     check_kind();
-    try {
-      read_archive();
-    } catch (const Error&) {
-      throw;
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const std::exception& error) {  // of the zip reader: the first line, the others are a trace
-      const std::string_view text = error.what();
-      fail(ErrorKind::input, origin_,
-           ": a broken PyTorch checkpoint: ", printable(text.substr(0, text.find('\n'))),
-           "; the download may be incomplete");
-    }
+    read_archive();
   }
 
   std::vector<std::string> names() const override {
@@ -127,59 +97,39 @@ class PytorchBin final : public TensorFile {
   }
 
   void read_archive() {
-    caffe2::serialize::PyTorchStreamReader reader(std::make_shared<MappedAdapter>(file_.bytes()));
-    if (!reader.hasRecord("data.pkl"))
-      fail(ErrorKind::input, origin_, ": not a PyTorch checkpoint: no data.pkl in it");
-    if (reader.hasRecord("byteorder")) {
-      const auto order = record(reader, "byteorder");
-      if (!begins_with(order, "little")) {
-        fail(ErrorKind::unsupported, origin_, ": its numbers are big-endian; convert it to safetensors");
-      }
-    }
-    const auto pickle = record(reader, "data.pkl");
-    if (pickle.size() > kLargestPickle) {
+    const Records records = zip_records(file_.bytes(), origin_);
+    // Every name begins with that of the archive: "archive/data.pkl".
+    const std::string first = records.empty() ? "" : records.begin()->first;
+    const std::string prefix = first.substr(0, first.find('/') + 1);
+    const auto record = [&](const std::string& key) {
+      const auto found = records.find(prefix + key);
+      return found == records.end() ? std::nullopt : std::optional(found->second);
+    };
+    const auto pickle = record("data.pkl"), order = record("byteorder");
+    if (!pickle) fail(ErrorKind::input, origin_, ": not a PyTorch checkpoint: no data.pkl in it");
+    if (order && !begins_with(*order, "little"))
+      fail(ErrorKind::unsupported, origin_, ": its numbers are big-endian; convert it to safetensors");
+    if (pickle->size() > kLargestPickle) {
       fail(ErrorKind::input, origin_, ": data.pkl: expected at most ", human_bytes(kLargestPickle),
-           ", found ", human_bytes(pickle.size()));
+           ", found ", human_bytes(pickle->size()));
     }
-    tensors_ = read_state_dict_pickle(pickle, origin_);
-    for (const auto& [name, tensor] : tensors_) map_storage(reader, name, tensor);
+    tensors_ = read_state_dict_pickle(*pickle, origin_);
+    for (const auto& [name, tensor] : tensors_)
+      storages_.try_emplace(tensor.storage, storage(record("data/" + tensor.storage), name, tensor));
   }
 
-  void map_storage(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name,
-                   const PickledTensor& tensor) {
-    auto found = storages_.find(tensor.storage);
-    if (found == storages_.end()) {
-      const std::string key = "data/" + tensor.storage;
-      if (!reader.hasRecord(key)) {
-        fail(ErrorKind::input, origin_, ": tensor '", printable(name), "': no record ", printable(key),
-             " in the archive");
-      }
-      found = storages_.emplace(tensor.storage, record(reader, key)).first;
+  std::span<const std::byte> storage(std::optional<std::span<const std::byte>> record,
+                                     const std::string& name, const PickledTensor& tensor) const {
+    if (!record) {
+      fail(ErrorKind::input, origin_, ": tensor '", printable(name), "': no record data/",
+           printable(tensor.storage), " in the archive");
     }
     const auto expected = static_cast<std::uint64_t>(tensor.storage_elements * byte_size(tensor.dtype));
-    if (found->second.size() < expected) {
+    if (record->size() < expected) {
       fail(ErrorKind::input, origin_, ": tensor '", printable(name), "': its storage should have ", expected,
-           " bytes, but the archive has ", found->second.size());
+           " bytes, but the archive has ", record->size());
     }
-  }
-
-  /// The bytes of a record where they lie in the file: PyTorch stores them uncompressed.
-  std::span<const std::byte> record(caffe2::serialize::PyTorchStreamReader& reader,
-                                    const std::string& key) const {
-    const std::span<const std::byte> all = file_.bytes();
-    const std::uint64_t size = reader.getRecordSize(key), header = reader.getRecordHeaderOffset(key);
-    if (header > all.size() || all.size() - header < kLocalHeader) leaves(key);
-    if (all[header + 8] != std::byte{0} || all[header + 9] != std::byte{0}) {
-      fail(ErrorKind::input, origin_, ": record ", printable(key), " is compressed, as PyTorch never does");
-    }
-    const std::uint64_t begin = reader.getRecordOffset(key);
-    if (begin > all.size() || all.size() - begin < size) leaves(key);
-    return all.subspan(begin, size);
-  }
-
-  [[noreturn]] void leaves(const std::string& key) const {
-    fail(ErrorKind::input, origin_, ": record ", printable(key),
-         " leaves the file; the download may be incomplete");
+    return *record;
   }
 
   std::span<const std::byte> copy_of(const std::string& name, const PickledTensor& tensor,
@@ -193,7 +143,7 @@ class PytorchBin final : public TensorFile {
   MappedFile file_;
   std::string origin_;
   std::map<std::string, PickledTensor> tensors_;
-  std::map<std::string, std::span<const std::byte>> storages_;
+  Records storages_;  // by key
   mutable std::mutex copying_;
   mutable std::map<std::string, std::vector<std::byte>> copies_;
 };
