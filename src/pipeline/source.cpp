@@ -5,9 +5,10 @@
 
 #include <thread>
 
+#include "io/pytorch_bin.h"
 #include "mquant/error.h"
-#include "nn/pytorch_bin.h"
 #include "pipeline/for_all.h"
+#include "pipeline/torch_memory.h"
 
 namespace mquant {
 
@@ -39,6 +40,7 @@ DType stored_dtype(const SourceModel& source) {
 
 void apply(const RunSettings& run) {
   if (run.device != "cpu") fail(ErrorKind::unsupported, "--device ", run.device, ": only 'cpu' is supported");
+  install_torch_memory();
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   at::set_num_threads(run.threads > 0 ? run.threads : static_cast<int>(cores));
 }

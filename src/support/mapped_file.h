@@ -1,4 +1,4 @@
-// A file mapped read-only into memory.
+// A file mapped read-only into memory, and what happens when it shrinks meanwhile.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,9 @@ namespace mquant {
 
 class MappedFile {
  public:
-  /// @throws Error{input} naming `path` if it is absent, not readable, or not a regular file; an empty file is fine.
+  /// An empty file is fine.
+  /// @throws Error{input} naming `path` if it is absent or not a regular file; Error{resources} if this process may not
+  /// read it or has no memory left to map it
   explicit MappedFile(std::filesystem::path path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
@@ -24,6 +26,11 @@ class MappedFile {
 
   std::filesystem::path path_;
   std::span<const std::byte> bytes_;
+  struct MappedRange* range_ = nullptr;
 };
+
+/// From now on a mapped file that was made shorter, or whose disk fails, ends the process with one line that names it and
+/// the exit code of ErrorKind::input, where it would be killed by SIGBUS.  For main().
+void install_lost_file_handler();
 
 }  // namespace mquant

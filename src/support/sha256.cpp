@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mquant/error.h"
+#include "support/read_error.h"
 
 namespace mquant {
 
@@ -66,9 +67,7 @@ std::string sha256_file(const std::filesystem::path& path) {
     in.read(piece.data(), static_cast<std::streamsize>(piece.size()));
     sha.update(std::string_view(piece.data(), static_cast<std::size_t>(in.gcount())));
   }
-  if (!in.eof()) {
-    fail(ErrorKind::input, "cannot read '", path.string(), "': ", std::strerror(errno != 0 ? errno : EIO));
-  }
+  if (!in.eof()) fail_reading("read", path, errno != 0 ? errno : EIO);
   return sha.hex();
 }
 

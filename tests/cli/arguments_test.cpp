@@ -75,10 +75,12 @@ TEST(Arguments, AnUnknownOptionIsNamedBeforeWhatItSeemsToLackIsMissed) {
 }
 
 TEST(Arguments, IntegersAreWholeAndLargeEnough) {
-  for (const char* const wrong : {"0", "-1", "1.5", "x", "99999999999999999999"}) {
+  for (const char* const wrong : {"0", "-1", "1.5", "x", "-99999999999999999999"}) {
     EXPECT_EQ(Example().error_of({"run", "model", std::string("--limit=") + wrong}),
               std::string("--limit: expected an integer of at least 1, found '") + wrong + "'");
   }
+  EXPECT_EQ(Example().error_of({"run", "model", "--limit", "99999999999999999999"}),
+            "--limit: expected an integer of at most 9223372036854775807, found '99999999999999999999'");
 }
 
 TEST(CommandLine, IsQuotedForAShell) {

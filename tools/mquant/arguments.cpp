@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
+#include <limits>
 #include <set>
 
 #include "mquant/error.h"
 #include "support/strings.h"
+#include "support/utf8.h"
 
 namespace mquant::cli {
 namespace {
@@ -92,15 +95,32 @@ CLI::Validator one_of(std::vector<std::string> names) {
   return CLI::Validator([check](std::string& text) { return check(text); }, "", "one_of");
 }
 
-CLI::Validator at_least(std::int64_t least) {
-  const auto check = [least](const std::string& text) -> std::string {
+CLI::Validator integer_from(std::int64_t least, std::int64_t most) {
+  const auto check = [least, most](const std::string& text) -> std::string {
     std::int64_t value = 0;
     const char* const end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, value);
-    if (error == std::errc{} && stop == end && value >= least) return "";
-    return cat("expected an integer of at least ", least, ", found '", text, "'");
+    const bool whole = stop == end && error != std::errc::invalid_argument;
+    if (whole && error == std::errc{} && value >= least && value <= most) return "";
+    const bool too_large = whole && !text.starts_with('-') && (error != std::errc{} || value > most);
+    return cat("expected an integer of at ", too_large ? cat("most ", most) : cat("least ", least),
+               ", found '", text, "'");
   };
-  return CLI::Validator([check](std::string& text) { return check(text); }, "", "at_least");
+  return CLI::Validator([check](std::string& text) { return check(text); }, "", "integer_from");
+}
+
+CLI::Validator at_least(std::int64_t least) {
+  return integer_from(least, std::numeric_limits<std::int64_t>::max());
+}
+
+void expect_utf8(const Arguments& arguments) {
+  const auto expect = [](const char* what, const std::string& text) {
+    if (first_invalid_utf8(text) != std::string::npos)
+      fail(ErrorKind::usage, what, " '", text, "' is not UTF-8; rename the file or directory");
+  };
+  for (const std::string& argument : arguments) expect("argument", argument);
+  std::error_code gone;
+  expect("the current directory", std::filesystem::current_path(gone).string());
 }
 
 std::string command_line(const Arguments& arguments) {

@@ -21,8 +21,13 @@ std::string explanation(const CLI::App& app, const CLI::ParseError& error);
 /// Accepts one of `names`; the error has all of them and the nearest.
 CLI::Validator one_of(std::vector<std::string> names);
 
-/// Accepts an integer from `least` on.
-CLI::Validator at_least(std::int64_t least);
+/// Accepts an integer from `least` to `most`.
+CLI::Validator integer_from(std::int64_t least, std::int64_t most);
+CLI::Validator at_least(std::int64_t least);  ///< `most` is what 63 bits hold
+
+/// @throws Error{usage} for an argument, or the current directory, that is not UTF-8: paths go into JSON, which has no
+/// other bytes
+void expect_utf8(const Arguments& arguments);
 
 /// A line for a shell; arguments are quoted where they must be.
 std::string command_line(const Arguments& arguments);

@@ -15,6 +15,8 @@
 #include "help.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
+#include "process.h"
+#include "support/strings.h"
 
 namespace mquant::cli {
 namespace {
@@ -33,6 +35,8 @@ constexpr const char* kOverview =
     "  mquant list      families|passes|formats|recipes        what there is\n\n"
     "mquant COMMAND --help has options and examples; mquant --help the options of all commands.\n";
 
+constexpr std::int64_t kMostThreads =
+    1024;  // more than the cores of any machine; thousands use up its process table
 constexpr const char* kSpins = "2000";  // tens of microseconds: longer than between the loops of one block
 
 constexpr const char* kExitCodes =
@@ -48,7 +52,7 @@ struct Settings {
 void add_settings(CLI::App& app, Settings& settings, RunSettings& run) {
   app.add_option("--threads", run.threads, "Cores to use; 0: all")
       ->type_name("N")
-      ->check(at_least(0))
+      ->check(integer_from(0, kMostThreads))
       ->envname("MQUANT_THREADS")
       ->capture_default_str();
   app.add_option("--seed", run.seed, "Of rotations and all else that is drawn")
@@ -144,12 +148,15 @@ class Program {
 
  private:
   int parse_and_run() {
+    expect_utf8(arguments_);
     Arguments words = normalized(app_, {arguments_.begin() + 1, arguments_.end()});
     std::ranges::reverse(words);  // CLI11 takes them from the back
     try {
       app_.parse(std::move(words));
     } catch (const CLI::Success& asked) {  // --help, --version
-      return app_.exit(asked);
+      app_.exit(asked);
+      check_stdout();
+      return 0;
     } catch (const CLI::ParseError& error) {
       fail(ErrorKind::usage, explanation(app_, error));
     }
@@ -166,7 +173,8 @@ class Program {
 
   int report(ErrorKind kind, const std::string& message) const {
     const std::string advice = hint(kind, app_, command_, arguments_);
-    log_error(advice.empty() ? message : cat(message, "\nhint: ", advice));
+    const std::string line = one_line(message);
+    log_error(advice.empty() ? line : cat(line, "\nhint: ", printable(advice, advice.size())));
     return static_cast<int>(kind);
   }
 
@@ -194,6 +202,7 @@ void settle_waiting(int argc, char** argv) {
 }  // namespace mquant::cli
 
 int main(int argc, char** argv) {
+  mquant::cli::prepare_process();
   mquant::cli::settle_waiting(argc, argv);
-  return mquant::cli::Program({argv, argv + argc}).run();
+  return mquant::cli::leave(mquant::cli::Program({argv, argv + argc}).run());
 }

@@ -49,10 +49,10 @@ TEST(JsonText, OrderedTextIsCheckedToo) {
   EXPECT_EQ(thrown([] { parse_ordered_json("[1e999]", "j"); }), "input: j: number overflow parsing '1e999'");
 }
 
-/// With time that grows with the square, one of these takes an hour.
+/// With time that grows with the square, one of these takes many minutes.
 TEST(JsonText, TimeIsLinearInTheNumberOfMembers) {
   std::string header = "{", lists = "[";
-  for (int i = 0; i < 300'000; ++i) {
+  for (int i = 0; i < 100'000; ++i) {
     header += cat(i == 0 ? "" : ",", R"("t)", i, R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})");
     lists += i == 0 ? "[]" : ",[]";
   }
@@ -61,9 +61,9 @@ TEST(JsonText, TimeIsLinearInTheNumberOfMembers) {
   const auto begin = std::chrono::steady_clock::now();
   const test::TempDir directory;
   test::write_text(directory / "f.safetensors", test::safetensors_file(header, ""));
-  EXPECT_EQ(SafetensorsFile(directory / "f.safetensors").names().size(), 300'000U);
-  EXPECT_EQ(parse_ordered_json(header, "j").size(), 300'000U);
-  EXPECT_EQ(parse_json(lists, "j").size(), 300'000U);
+  EXPECT_EQ(SafetensorsFile(directory / "f.safetensors").names().size(), 100'000U);
+  EXPECT_EQ(parse_ordered_json(header, "j").size(), 100'000U);
+  EXPECT_EQ(parse_json(lists, "j").size(), 100'000U);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::minutes(1));
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <string>
@@ -55,6 +56,27 @@ TEST(MappedFile, RefusesWhatIsNotARegularFile) {
       EXPECT_THAT(error.what(), testing::HasSubstr(path.string()));
     }
   }
+}
+
+/// The last byte of a file that shrinks to nothing once it is mapped.
+void read_lost_page(const std::filesystem::path& path) {
+  const MappedFile other(path), file(path);
+  std::filesystem::resize_file(path, 0);
+  const volatile std::byte* const last = &file.bytes().back();
+  static_cast<void>(*last);
+}
+
+TEST(MappedFileDeathTest, AFileThatShrinksEndsTheProcessWithItsName) {
+  const test::TempDir directory;
+  const std::filesystem::path path = directory / "new\nline";
+  test::write_text(path, std::string(100'000, 'x'));
+  EXPECT_EXIT((install_lost_file_handler(), read_lost_page(path)),
+              testing::ExitedWithCode(static_cast<int>(ErrorKind::input)),
+              "mquant: error: '.*new.x0aline' was made shorter while it was in use");
+}
+
+TEST(MappedFileDeathTest, OtherBusErrorsEndItAsEver) {
+  EXPECT_EXIT((install_lost_file_handler(), raise(SIGBUS)), testing::KilledBySignal(SIGBUS), "^$");
 }
 
 }  // namespace

@@ -1,0 +1,72 @@
+#include "process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <new>
+
+#include "mquant/error.h"
+#include "support/mapped_file.h"
+
+namespace mquant::cli {
+namespace {
+
+bool leaving = false;
+
+/// Nothing here may allocate, nor rely on constructors that have run.
+[[noreturn]] void end_now(const char* message, ErrorKind kind) {
+  for (const char* text : {"mquant: error: ", message, "\n"}) {
+    [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, text, std::strlen(text));
+  }
+  _exit(static_cast<int>(kind));
+}
+
+[[noreturn]] void on_terminate() {
+  try {
+    if (const std::exception_ptr error = std::current_exception()) std::rethrow_exception(error);
+  } catch (const std::bad_alloc&) {
+    end_now("out of memory", ErrorKind::resources);
+  } catch (const std::exception& error) {
+    end_now(error.what(), ErrorKind::internal);
+  } catch (...) {
+  }
+  end_now("std::terminate was called; this is a bug of mquant", ErrorKind::internal);
+}
+
+void on_exit() {
+  if (!leaving)
+    end_now("a library ended the program: no memory or no more threads; try fewer --threads",
+            ErrorKind::resources);
+}
+
+void set_terminate_handler() { std::set_terminate(on_terminate); }
+
+// The loader calls what stands here before the constructors of any library, libtorch's among them.
+[[gnu::section(".preinit_array"), gnu::used]] void (*const before_libraries)() = set_terminate_handler;
+
+}  // namespace
+
+void prepare_process() {
+  while (true) {
+    const int opened = open("/dev/null", O_RDONLY);  // the lowest number that is free
+    if (opened < 0) break;
+    if (opened > STDERR_FILENO) {
+      close(opened);
+      break;
+    }
+  }
+  signal(SIGXFSZ, SIG_IGN);
+  install_lost_file_handler();
+  std::atexit(on_exit);
+}
+
+int leave(int code) {
+  leaving = true;
+  return code;
+}
+
+}  // namespace mquant::cli
