@@ -52,13 +52,21 @@ struct StoredBlock {
   std::map<std::string, double> self_check;  // of the block as a whole; empty: not checked
 };
 
-/// What a calibration belongs to; --resume refuses to go on when any of it differs.
+/// The files of a model's directory, by name there.
+struct SourceFiles {
+  std::map<std::string, std::string>
+      opened;  // SHA-256 of every file that was opened: weights, config, tokenizer ...
+  std::map<std::string, std::string> sidecars;  // SHA-256 of the others that export copies
+  std::map<std::string, std::string> config;    // what was looked up in config.json: JSON by path
+};
+
+/// What a calibration belongs to; --resume refuses to go on when anything in it that decides bytes differs.
 struct RunIdentity {
   std::string tool_version;
   std::map<std::string, std::string>
-      libraries;                             // versions of those that decide the numbers, by name: "libtorch"
-  std::filesystem::path model;               // absolute
-  std::map<std::string, std::string> files;  // SHA-256 of every weight and config file, by name
+      libraries;                // versions of those that decide the numbers, by name: "libtorch"
+  std::filesystem::path model;  // absolute; may move
+  SourceFiles source;
   std::string family;
   std::string data_file, data_digest;       // file name; SHA-256 over the digests of the samples, in order
   std::vector<std::string> sample_digests;  // eval warns when it is given one of these
@@ -67,6 +75,17 @@ struct RunIdentity {
   SinkRule sinks;
   std::string recipe;  // Recipe::json
   std::uint64_t seed = 0;
+};
+
+/// What a run tells of the work on a block; times are those of the machine, so no two runs have the same.
+struct BlockWork {
+  double seconds = 0, cpu_seconds = 0;                        // since the block before
+  std::map<std::string, double> phases;                       // seconds by name
+  std::map<std::string, std::int64_t, std::less<>> counters;  // of passes
+  std::int64_t peak_bytes = 0;                                // of the process so far
+  std::optional<double> kept;                                 // the largest difference that --verify-each saw
+  /// Sums, and the largest of peaks and differences.
+  BlockWork& operator+=(const BlockWork& other);
 };
 
 /// A calibration directory: run.json, journal.jsonl, blocks/NNNN-NAME.{safetensors,json}, and state/ while it runs.
@@ -86,6 +105,9 @@ class CalibrationStore {
   static bool is_calibration(const std::filesystem::path& directory);
   /// Throws what `create` would, before the work.
   static void expect_new(const std::filesystem::path& directory);
+  /// Removes the files of a calibration, and its directory if nothing else is in it.  A kill on the way leaves a
+  /// calibration that can be removed.  Throws Error{usage} while another process writes it.
+  static void remove(const std::filesystem::path& directory);
   /// The sinks of a calibration, finished or not: found once, when it is created.
   static SinkRule sinks_of(const std::filesystem::path& directory);
 
@@ -96,9 +118,12 @@ class CalibrationStore {
   const std::filesystem::path& directory() const;
   /// Names of the durable blocks, in order.
   const std::vector<std::string>& done() const;
-  /// Makes `block` durable.  `state`: file names (in state_directory) to keep for resuming; older ones are removed.
+  /// Makes `block` durable.  `state`: names of safetensors files (in state_directory) to keep for resuming; older ones
+  /// are removed.
   /// They must not be the names of the block before: those are still needed until this returns.
-  void add(const StoredBlock& block, const std::vector<std::string>& state);
+  void add(const StoredBlock& block, const std::vector<std::string>& state, const BlockWork& work = {});
+  /// The work on all durable blocks, whichever process did it.
+  BlockWork work() const;
   std::filesystem::path state_directory() const;
   StoredBlock read(const std::string& block) const;
   /// Marks the calibration as complete and removes the state.  `report`: JSON text for report.json.
@@ -133,8 +158,11 @@ const std::vector<FormatInfo>& all_formats();
 /// Throws Error{usage} with the nearest name.  "auto": the first that does not refuse.
 const FormatInfo& find_format(const std::string& name, const ExportInput& input);
 
-/// Writes the artifact beside `output` and renames it as a whole.  Throws Error{usage} if `output` exists and is not
-/// an artifact of ours to be replaced with `overwrite`.
+/// Throws what write_artifact would, before the work: Error{usage} if `output` exists and is neither empty nor, with
+/// `overwrite`, an artifact with none but its own files; Error{resources} if nothing may be written there.
+void expect_output(const std::filesystem::path& output, bool overwrite);
+
+/// Writes the artifact beside `output` and renames it as a whole.  `output` may be a link to a directory.
 void write_artifact(const ExportInput& input, const std::string& format, const std::filesystem::path& output,
                     bool overwrite);
 
@@ -143,6 +171,9 @@ class Artifact {
  public:
   static bool is_artifact(const std::filesystem::path& directory);  // mquant_manifest.json is there
   static Artifact open(const std::filesystem::path& directory, const ModelSpec& model);
+  static SinkRule sinks_of(const std::filesystem::path& directory);
+  /// Was the artifact made from that very run?  Its files are not looked at.
+  static bool is_of(const std::filesystem::path& directory, const RunIdentity& identity);
   ~Artifact();
   Artifact(Artifact&&) noexcept;
   /// Codes unpacked, fused tensors apart again.
@@ -160,9 +191,10 @@ class Artifact {
 struct VerifyReport {
   std::int64_t tensors = 0, bytes = 0, linears = 0;
   std::vector<std::string> problems;  // one line each; empty: the artifact holds what its manifest says
+  std::vector<std::string> warnings;  // files that the manifest does not name and that no loader reads
 };
 /// Reopens an artifact: every name, shape, dtype, code range, scale (finite, positive) and SHA-256, the schema of the
-/// manifest, and that config.json and manifest agree.
+/// manifest, that config.json and manifest agree, and that nothing lies beside that a loader would read.
 VerifyReport verify_artifact(const std::filesystem::path& directory, const ModelSpec& model);
 
 }  // namespace mquant

@@ -40,6 +40,7 @@ std::string calibrate(const CalibrateOptions& options);
 
 struct ExportOptions {
   std::filesystem::path calibration, output;
+  std::filesystem::path model = {};  // where the model is now; "": where it was calibrated
   std::string format = "auto";
   bool overwrite = false;
 };
@@ -51,7 +52,13 @@ struct ExportReport {
                weight_bytes = 0;  // of quantized linears: codes, scales and split columns
   std::int64_t tensors = 0, files = 0;
 };
+/// The model's files must be those of the calibration; a change that enters no number of it is told, and no error.
 ExportReport export_artifact(const ExportOptions& options);
+
+/// Is the artifact what calibrate and export would make with `options`?  Tells by digests, without the work.
+bool is_quantized_into(const CalibrateOptions& options, const std::filesystem::path& artifact);
+/// The report of an artifact that is there.
+ExportReport report_of_artifact(const std::filesystem::path& artifact);
 
 /// One row of `inspect` and of --dry-run.
 struct BlockPlan {

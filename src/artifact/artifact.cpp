@@ -23,6 +23,18 @@ bool Artifact::is_artifact(const fs::path& directory) {
   return fs::is_regular_file(directory / kManifestFile);
 }
 
+SinkRule Artifact::sinks_of(const fs::path& directory) {
+  const Json manifest = read_manifest(directory);
+  return sinks_from(Fields(manifest["sinks"], "mquant_manifest.json: 'sinks'"));
+}
+
+bool Artifact::is_of(const fs::path& directory, const RunIdentity& identity) {
+  const Json manifest = read_manifest(directory), run = manifest_of(identity);
+  for (const auto& [part, value] : run.items())
+    if (manifest[part] != value) return false;
+  return true;
+}
+
 Artifact Artifact::open(const fs::path& directory, const ModelSpec& model) {
   if (!is_artifact(directory))
     fail(ErrorKind::input, "'", directory.string(), "' is no artifact of mquant: it has no ", kManifestFile);

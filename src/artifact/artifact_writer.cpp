@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "artifact/check_linear.h"
 #include "artifact/config_file.h"
 #include "artifact/kv_scales.h"
 #include "artifact/manifest.h"
@@ -71,7 +72,9 @@ class Writer {
     Progress progress("export", static_cast<std::int64_t>(input_.model->blocks.size()));
     for (const BlockSpec& spec : input_.model->blocks) {
       check_interrupt();
-      write_block(spec, input_.calibration->read(spec.name));
+      StoredBlock block = input_.calibration->read(spec.name);
+      check_block(block, spec);
+      write_block(spec, std::move(block));
       progress.advance(1, spec.name);
     }
     for (const std::string& name : input_.source->names())

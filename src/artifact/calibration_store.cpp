@@ -7,8 +7,12 @@
 //
 // A kill before 3 leaves files that no line names, a kill before 4 state that the last line does not name; resume
 // removes both, so a resumed run ends with the same bytes as one that was never killed.
+#include <unistd.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 
 #include "artifact/calibration_files.h"
 #include "artifact/journal.h"
@@ -26,6 +30,7 @@ namespace {
 constexpr const char* kRun = "run.json";
 constexpr const char* kJournal = "journal.jsonl";
 constexpr const char* kReport = "report.json";
+constexpr std::string_view kPartial = ".partial";  // of an AtomicFile
 
 /// Makes the directory `path` if it is not there.
 void make_directory(const fs::path& path) {
@@ -34,12 +39,42 @@ void make_directory(const fs::path& path) {
   if (error) fail(ErrorKind::resources, "cannot make the directory '", path.string(), "': ", error.message());
 }
 
-/// Removes what is in `directory` but not in `keep`.
-void remove_others(const fs::path& directory, const std::set<std::string>& keep) {
+/// A directory inside of a calibration: made if it is not there, refused if it is a link, since what is swept in it would
+/// lie elsewhere.
+void make_own_directory(const fs::path& path) {
+  const fs::file_type type = fs::symlink_status(path).type();
+  if (type == fs::file_type::not_found) return make_directory(path);
+  if (type != fs::file_type::directory)
+    fail(ErrorKind::input, "'", path.string(), "': expected a directory of the calibration, found ",
+         type == fs::file_type::symlink ? "a link" : "a file", "; move it away");
+}
+
+/// Could a run have left this file in blocks/ or state/?
+bool is_left_over(const fs::directory_entry& entry) {
+  std::string name = entry.path().filename().string();
+  if (name.ends_with(kPartial)) name.resize(name.size() - kPartial.size());
+  return entry.symlink_status().type() == fs::file_type::regular && is_plain_name(name) &&
+         (name.ends_with(".safetensors") || name.ends_with(".json"));
+}
+
+/// Removes the files of runs in `directory` that are not in `keep`; what others put there stays.
+void remove_left_over(const fs::path& directory, const std::set<std::string>& keep) {
   std::vector<fs::path> others;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory))
-    if (!keep.contains(entry.path().filename().string())) others.push_back(entry.path());
-  for (const fs::path& path : others) fs::remove_all(path);
+    if (is_left_over(entry) && !keep.contains(entry.path().filename().string()))
+      others.push_back(entry.path());
+  for (const fs::path& path : others) fs::remove(path);
+}
+
+/// The same for all files, and the directory itself once it is empty; rmdir follows no link.
+void remove_own_directory(const fs::path& path) {
+  if (fs::symlink_status(path).type() != fs::file_type::directory) return;
+  remove_left_over(path, {});
+  rmdir(path.c_str());
+}
+
+bool is_empty_file(const fs::directory_entry& entry) {
+  return entry.symlink_status().type() == fs::file_type::regular && entry.file_size() == 0;
 }
 
 void expect_digest(const fs::path& file, const std::string& digest) {
@@ -98,15 +133,12 @@ struct CalibrationStore::Impl {
       const BlockFiles files = block_files(directory, i, done[i]);
       blocks.insert({files.shard.filename().string(), files.record.filename().string()});
     }
-    remove_others(directory / "blocks", blocks);
-    if (!contents.finished.empty()) {
-      fs::remove_all(state());
-      return;
-    }
+    remove_left_over(directory / "blocks", blocks);
+    if (!contents.finished.empty()) return remove_own_directory(state());
     if (!contents.entries.empty())
       for (const auto& [name, digest] : contents.entries.back().state) states.insert(name);
-    make_directory(state());
-    remove_others(state(), states);
+    make_own_directory(state());
+    remove_left_over(state(), states);
   }
 };
 
@@ -121,31 +153,51 @@ bool CalibrationStore::is_calibration(const fs::path& directory) {
 SinkRule CalibrationStore::sinks_of(const fs::path& directory) { return read_identity(directory).sinks; }
 
 void CalibrationStore::expect_new(const fs::path& directory) {
+  if (directory.empty()) fail(ErrorKind::usage, "expected a directory for the calibration, found ''");
   if (is_calibration(directory))
     fail(ErrorKind::usage, "'", directory.string(),
          "' holds a calibration already; go on with it by --resume, or give another directory");
-  if (fs::exists(directory)) {
-    if (!fs::is_directory(directory)) fail(ErrorKind::usage, "'", directory.string(), "' is no directory");
-    const std::set<std::string> ours = {"blocks", "state", kJournal,
-                                        cat(kRun, ".partial")};  // of a run killed here
-    for (const fs::directory_entry& entry : fs::directory_iterator(directory))
-      if (!ours.contains(entry.path().filename().string()))
-        fail(ErrorKind::usage, "'", directory.string(), "' is no calibration and not empty: it has '",
-             entry.path().filename().string(), "'; give a new directory");
+  if (fs::symlink_status(directory).type() == fs::file_type::not_found) return;
+  if (!fs::is_directory(directory))
+    fail(ErrorKind::usage, "'", directory.string(), "' is not a directory; give a new one");
+  const fs::path journal = directory / kJournal;
+  if (fs::exists(journal) && !is_empty_file(fs::directory_entry(journal)))
+    fail(ErrorKind::input, "'", directory.string(), "' has a ", kJournal, " and no ", kRun,
+         ", without which finished blocks cannot be used: put the file back, or give a new directory");
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    const bool begun =
+        (name == kJournal && is_empty_file(entry)) ||
+        (name == cat(kRun, kPartial) && entry.symlink_status().type() == fs::file_type::regular);
+    if (!begun)  // else a run was killed before it had anything
+      fail(ErrorKind::usage, "'", directory.string(), "' is no calibration and not empty: it has '",
+           printable(name), "'; give a new directory");
   }
 }
 
 CalibrationStore CalibrationStore::create(const fs::path& directory, const RunIdentity& identity) {
   expect_new(directory);
-  make_directory(directory / "blocks");
-  make_directory(directory / "state");
+  make_directory(directory);
   auto impl = std::make_unique<Impl>();
   impl->directory = directory;
   impl->identity = identity;
   impl->journal = std::make_unique<Journal>(directory / kJournal);
-  impl->sweep();
+  expect_new(directory);  // another process may have begun and ended before this one held the journal
   write_file_atomically(directory / kRun, identity_json(identity).dump(1) + "\n");
+  make_own_directory(directory / "blocks");
+  make_own_directory(impl->state());
   return CalibrationStore(std::move(impl));
+}
+
+void CalibrationStore::remove(const fs::path& directory) {
+  expect_calibration(directory);
+  const Journal held(directory / kJournal);
+  for (const char* part : {"blocks", "state"}) remove_own_directory(directory / part);
+  for (const std::string& file :
+       {cat(kRun, kPartial), cat(kReport, kPartial), std::string(kReport), std::string(kJournal),
+        std::string(kRun)})  // what proves that it is ours, last
+    fs::remove(directory / file);
+  rmdir(directory.c_str());
 }
 
 CalibrationStore CalibrationStore::resume(const fs::path& directory, const RunIdentity& identity) {
@@ -157,12 +209,19 @@ CalibrationStore CalibrationStore::resume(const fs::path& directory, const RunId
     fail(ErrorKind::usage, "cannot resume '", directory.string(), "': ", text,
          "; run as before, or calibrate into a new directory");
   impl->journal = std::make_unique<Journal>(directory / kJournal);
+  make_own_directory(directory / "blocks");
   impl->take(impl->journal->contents());
   impl->check_digests();
   if (impl->contents.finished.empty() && !impl->contents.entries.empty())
     for (const auto& [name, digest] : impl->contents.entries.back().state)
       expect_digest(impl->state() / name, digest);
   impl->sweep();
+  for (const std::string& change : harmless_changes(impl->identity.source, identity.source))
+    info(cat(change, " since the calibration began; it enters no number: the run continues"));
+  if (impl->identity.model != identity.model) {  // moved: export looks for it there
+    impl->identity.model = identity.model;
+    write_file_atomically(directory / kRun, identity_json(impl->identity).dump(1) + "\n");
+  }
   return CalibrationStore(std::move(impl));
 }
 
@@ -185,17 +244,35 @@ const std::vector<std::string>& CalibrationStore::done() const { return impl_->d
 fs::path CalibrationStore::state_directory() const { return impl_->state(); }
 bool CalibrationStore::finished() const { return !impl_->contents.finished.empty(); }
 
-void CalibrationStore::add(const StoredBlock& block, const std::vector<std::string>& state) {
+BlockWork& BlockWork::operator+=(const BlockWork& other) {
+  seconds += other.seconds;
+  cpu_seconds += other.cpu_seconds;
+  for (const auto& [phase, time] : other.phases) phases[phase] += time;
+  for (const auto& [counter, n] : other.counters) counters[counter] += n;
+  peak_bytes = std::max(peak_bytes, other.peak_bytes);
+  if (other.kept) kept = std::max(kept.value_or(0), *other.kept);
+  return *this;
+}
+
+BlockWork CalibrationStore::work() const {
+  BlockWork sum;
+  for (const JournalEntry& entry : impl_->contents.entries) sum += entry.work;
+  return sum;
+}
+
+void CalibrationStore::add(const StoredBlock& block, const std::vector<std::string>& state,
+                           const BlockWork& work) {
   require(impl_->journal != nullptr && !finished(), "block '", block.name,
           "' comes to a calibration that is closed");
   require(is_plain_name(block.name), "a block cannot be named '", block.name, "'");
   for (const std::string& done : impl_->done)
     require(done != block.name, "block '", block.name, "' comes twice");
   const BlockFiles files = block_files(impl_->directory, impl_->done.size(), block.name);
-  JournalEntry entry{block.name, write_stored_block(block, files.shard, files.record), {}};
+  JournalEntry entry{block.name, write_stored_block(block, files.shard, files.record), {}, work};
   std::set<std::string> keep;
   for (const std::string& name : state) {
-    require(is_plain_name(name), "a state file cannot be named '", name, "'");
+    require(is_plain_name(name) && name.ends_with(".safetensors"), "a state file cannot be named '", name,
+            "'");
     require(impl_->contents.entries.empty() || !impl_->contents.entries.back().state.contains(name),
             "state file '", name, "' has the name of one of the block before");
     sync_path(impl_->state() / name);
@@ -205,7 +282,7 @@ void CalibrationStore::add(const StoredBlock& block, const std::vector<std::stri
   if (!state.empty()) sync_path(impl_->state());
   impl_->journal->append(entry);
   impl_->take(impl_->journal->contents());
-  remove_others(impl_->state(), keep);
+  remove_left_over(impl_->state(), keep);
 }
 
 StoredBlock CalibrationStore::read(const std::string& block) const {
@@ -230,7 +307,7 @@ void CalibrationStore::finish(const std::string& report) {
   write_file_atomically(impl_->directory / kReport, report);
   impl_->journal->finish(sha256_hex(report));
   impl_->take(impl_->journal->contents());
-  fs::remove_all(impl_->state());
+  remove_own_directory(impl_->state());
 }
 
 }  // namespace mquant

@@ -160,6 +160,44 @@ void check_embedding(const StoredLinear& table, const std::string& where, ErrorK
   check_linear(table, table.quantized->out, table.quantized->in, where, kind);
 }
 
+void check_block(const StoredBlock& block, const BlockSpec& spec) {
+  const auto expect = [&](bool holds, const std::string& part, const auto&... expected) {
+    if (!holds)
+      fail(ErrorKind::input, "block '", spec.name, "': '", part, "': expected ", expected...,
+           " by config.json, found another");
+  };
+  for (const LinearSpec& linear : spec.linears) {
+    const auto it = block.linears.find(linear.name);
+    expect(it != block.linears.end(), linear.name, "a linear");
+    const StoredLinear& stored = it->second;
+    const std::vector<std::int64_t> shape = {linear.out, linear.in};
+    expect(stored.quantized ? std::vector{stored.quantized->out, stored.quantized->in} == shape
+                            : stored.weight.shape == shape,
+           linear.name, linear.out, " x ", linear.in);
+    expect(!stored.bias || stored.bias.shape == std::vector{linear.out}, linear.name, "a bias of ",
+           linear.out);
+  }
+  for (const NormSpec& norm : spec.norms) {
+    const auto it = block.norms.find(norm.name);
+    expect(it != block.norms.end(), norm.name, "a norm");
+    const auto fits = [&](const TensorData& data, const Source& source) {
+      return !data || (source && data.shape == std::vector{norm.width});
+    };
+    expect(fits(it->second.scale, norm.weight) && fits(it->second.shift, norm.bias), norm.name, "a width of ",
+           norm.width, " and the names of its tensors");
+  }
+  for (const ParamSpec& param : spec.params) {
+    const auto codes = block.embeddings.find(param.name);
+    const auto floats = block.params.find(param.name);
+    if (codes != block.embeddings.end())
+      expect(std::vector{codes->second.quantized->out, codes->second.quantized->in} == param.shape,
+             param.name, shape_text(param.shape));
+    else
+      expect(floats == block.params.end() ? param.source.optional : floats->second.shape == param.shape,
+             param.name, shape_text(param.shape));
+  }
+}
+
 void check_norm(const StoredNorm& norm, const std::string& where, ErrorKind kind) {
   const Place at{where, kind};
   at.expect(std::isfinite(norm.eps) && norm.eps >= 0, "eps: expected a small positive number, found ",

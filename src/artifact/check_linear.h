@@ -19,6 +19,9 @@ void check_linear(const StoredLinear& linear, std::int64_t out, std::int64_t in,
 void check_embedding(const StoredLinear& table, const std::string& where, ErrorKind kind);
 void check_norm(const StoredNorm& norm, const std::string& where, ErrorKind kind);
 
+/// Does a block that was read have the parts and sizes of its description?  @throws Error{input} naming the part
+void check_block(const StoredBlock& block, const BlockSpec& spec);
+
 /// Largest class scale; nullopt if there is none.
 std::optional<float> largest(const ClassScales& scales);
 

@@ -16,6 +16,8 @@
 namespace mquant {
 namespace {
 
+constexpr std::int64_t kMost = std::int64_t{1} << 50;  // bytes, or what a pass counts in a block
+
 std::string digest(const Fields& line, const std::string& key) {
   std::string text = line.text(key);
   const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
@@ -29,6 +31,27 @@ std::string plain_name(std::string name, const std::string& where) {
   return name;
 }
 
+OrderedJson work_json(const BlockWork& work) {
+  return {{"seconds", work.seconds},       {"cpu_seconds", work.cpu_seconds},
+          {"phases", work.phases},         {"counters", work.counters},
+          {"peak_bytes", work.peak_bytes}, {"kept", work.kept ? OrderedJson(*work.kept) : OrderedJson()}};
+}
+
+BlockWork work_from(const Fields& fields) {
+  BlockWork work{.seconds = fields.number("seconds"),
+                 .cpu_seconds = fields.number("cpu_seconds"),
+                 .phases = {},
+                 .counters = {},
+                 .peak_bytes = fields.integer("peak_bytes", 0, kMost),
+                 .kept = {}};
+  const Fields phases = fields.object("phases"), counters = fields.object("counters");
+  for (const auto& [name, value] : phases.json().items()) work.phases[name] = phases.number(name);
+  for (const auto& [name, value] : counters.json().items())
+    work.counters[name] = counters.integer(name, 0, kMost);
+  if (fields.has("kept")) work.kept = fields.number("kept");
+  return work;
+}
+
 void read_line(std::string_view text, const std::string& where, JournalContents& contents) {
   const Json json = parse_json(text, where);
   const Fields line(json, where);
@@ -38,8 +61,10 @@ void read_line(std::string_view text, const std::string& where, JournalContents&
     contents.finished = digest(line, "finished");
     return;
   }
-  JournalEntry entry{
-      plain_name(line.text("block"), where), {digest(line, "shard"), digest(line, "record")}, {}};
+  JournalEntry entry{plain_name(line.text("block"), where),
+                     {digest(line, "shard"), digest(line, "record")},
+                     {},
+                     work_from(line.object("work"))};
   const Fields state = line.object("state");
   for (const auto& [name, value] : state.json().items())
     entry.state[plain_name(name, where)] = digest(state, name);
@@ -109,7 +134,8 @@ void Journal::append(const JournalEntry& entry) {
   const OrderedJson line = {{"block", entry.block},
                             {"shard", entry.digests.shard},
                             {"record", entry.digests.record},
-                            {"state", entry.state}};
+                            {"state", entry.state},
+                            {"work", work_json(entry.work)}};
   append_line(line.dump() + "\n");
   contents_.entries.push_back(entry);
 }

@@ -1,6 +1,7 @@
 // journal.jsonl of a calibration: one line for each durable block, and a last one when all is done.
 //
-//   {"block": "decoder.3", "shard": SHA-256, "record": SHA-256, "state": {file name: SHA-256}}
+//   {"block": "decoder.3", "shard": SHA-256, "record": SHA-256, "state": {file name: SHA-256},
+//    "work": {"seconds", "cpu_seconds", "phases": {name: s}, "counters": {name: n}, "peak_bytes", "kept": d or null}}
 //   {"finished": SHA-256 of report.json}
 //
 // A line counts once it ends with a newline.  A kill may leave the last one torn: it is as if never written.
@@ -19,6 +20,7 @@ struct JournalEntry {
   std::string block;
   BlockDigests digests;
   std::map<std::string, std::string> state;
+  BlockWork work;
 };
 
 /// What a journal says.

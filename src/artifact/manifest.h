@@ -13,6 +13,8 @@ namespace mquant {
 inline constexpr const char* kManifestFile = "mquant_manifest.json";
 inline constexpr int kManifestVersion = 1;  // raised when an old reader would misunderstand a new manifest
 
+/// What the manifest says of a run: "tool", "source", "calibration", "sinks".
+OrderedJson manifest_of(const RunIdentity& run);
 /// The part that is known before any block: tool, source, calibration, recipe, token rule.
 OrderedJson manifest_head(const ExportInput& input, const FormatInfo& format);
 

@@ -5,27 +5,34 @@
 
 namespace mquant {
 
+OrderedJson manifest_of(const RunIdentity& run) {
+  return {{"tool", {{"name", "mquant"}, {"version", run.tool_version}, {"libraries", run.libraries}}},
+          {"source",
+           {{"model", run.model.filename().string()}, {"family", run.family}, {"files", run.source.opened}}},
+          {"calibration",
+           {{"data_file", run.data_file},
+            {"data_digest", run.data_digest},
+            {"samples", run.samples},
+            {"tokens", run.tokens},
+            {"sample_digests", run.sample_digests},
+            {"seed", run.seed},
+            {"recipe", parse_ordered_json(run.recipe, "the recipe of the calibration")}}},
+          {"sinks", sinks_json(run.sinks)}};
+}
+
 OrderedJson manifest_head(const ExportInput& input, const FormatInfo& format) {
-  const RunIdentity& run = input.calibration->identity();
+  OrderedJson run = manifest_of(input.calibration->identity());
   OrderedJson classes = OrderedJson::array();
   for (int c = 0; c < kTokenClasses; ++c) classes.push_back(token_class_name(static_cast<TokenClass>(c)));
   OrderedJson head = {
       {"manifest_version", kManifestVersion},
-      {"tool", {{"name", "mquant"}, {"version", run.tool_version}, {"libraries", run.libraries}}},
+      {"tool", run["tool"]},
       {"format", {{"name", format.name}, {"version", 1}, {"summary", format.summary}}},
-      {"source", {{"model", run.model.filename().string()}, {"family", run.family}, {"files", run.files}}},
-      {"calibration",
-       {{"data_file", run.data_file},
-        {"data_digest", run.data_digest},
-        {"samples", run.samples},
-        {"tokens", run.tokens},
-        {"sample_digests", run.sample_digests},
-        {"seed", run.seed},
-        {"recipe", parse_ordered_json(run.recipe, "the recipe of the calibration")}}},
+      {"source", run["source"]},
+      {"calibration", run["calibration"]},
       {"classes", classes},
-      {"sinks", sinks_json(run.sinks)},
-      {"token_rule",
-       input.token_rule.empty() ? OrderedJson() : parse_ordered_json(input.token_rule, "the token rule")}};
+      {"sinks", run["sinks"]},
+      {"token_rule", input.token_rule.empty() ? OrderedJson() : parse_ordered_json(input.token_rule, "the token rule")}};
   if (!input.self_check.empty()) head["self_check"] = parse_ordered_json(input.self_check, "the self-check");
   return head;
 }

@@ -8,8 +8,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "artifact/journal.h"
+#include "mquant/artifact.h"
 #include "mquant/error.h"
 
 namespace mquant {
@@ -27,15 +29,52 @@ bool is_still_named(int directory, const fs::path& path) {
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-/// "out/" and "out/." name the same directory as "out".
-fs::path without_slash(const fs::path& path) {
+/// "out/" and "out/." name the same directory as "out", and a link the one that it leads to.
+fs::path named_directory(const fs::path& path) {
   const fs::path normal = fs::absolute(path).lexically_normal();
-  return normal.has_filename() ? normal : normal.parent_path();
+  const fs::path named = normal.has_filename() ? normal : normal.parent_path();
+  return fs::is_symlink(named) ? fs::canonical(named) : named;
+}
+
+/// Lies in a directory while it is written or removed, and proves that what is in it is ours.
+constexpr const char* kMarker = ".mquant-partial";
+
+bool is_ours(const fs::path& directory) {
+  return fs::is_empty(directory) ||
+         fs::symlink_status(directory / kMarker).type() == fs::file_type::regular ||
+         Artifact::is_artifact(directory);  // whole, but not renamed yet
+}
+
+void expect_ours(const fs::path& directory, const fs::path& target) {
+  if (!is_ours(directory))
+    fail(ErrorKind::usage, "'", directory.string(),
+         "' is there and is not left over from mquant; move it away, ", "or write to another place than '",
+         target.string(), "'");
+}
+
+void mark(const fs::path& directory) {
+  const int file = open((directory / kMarker).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+  if (file < 0) fail_with("write into", directory, errno);
+  close(file);
+}
+
+/// Removes all but the marker: killed on the way, the rest is still known as ours.
+void clear(const fs::path& directory) {
+  mark(directory);
+  std::vector<fs::path> entries;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory))
+    if (entry.path().filename() != kMarker) entries.push_back(entry.path());
+  for (const fs::path& entry : entries) fs::remove_all(entry);
+}
+
+void remove_ours(const fs::path& directory) {
+  clear(directory);
+  fs::remove_all(directory);
 }
 
 }  // namespace
 
-PartialDirectory::PartialDirectory(fs::path target) : target_(without_slash(target)) {
+PartialDirectory::PartialDirectory(fs::path target) : target_(named_directory(target)) {
   partial_ = target_.parent_path() / cat(".", target_.filename().string(), ".partial");
   std::error_code error;
   fs::create_directories(target_.parent_path(), error);
@@ -50,7 +89,13 @@ PartialDirectory::PartialDirectory(fs::path target) : target_(without_slash(targ
     close(lock_);
     fail(ErrorKind::usage, "another process is writing '", target_.string(), "'; wait for it to end");
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(partial_)) fs::remove_all(entry.path());
+  try {
+    expect_ours(partial_, target_);
+    clear(partial_);
+  } catch (...) {
+    close(lock_);
+    throw;
+  }
 }
 
 PartialDirectory::~PartialDirectory() {
@@ -60,6 +105,7 @@ PartialDirectory::~PartialDirectory() {
 }
 
 void PartialDirectory::publish() {
+  fs::remove(partial_ / kMarker);
   sync_path(partial_);
   const bool replaces = fs::exists(target_) && !fs::is_empty(target_);
   // RENAME_EXCHANGE: one of the two is there under the name at any moment.
@@ -67,12 +113,15 @@ void PartialDirectory::publish() {
     if (errno != EINVAL && errno != ENOSYS) fail_with("replace", target_, errno);
     fs::path old = partial_;
     old += ".old";
-    fs::remove_all(old);
+    if (fs::exists(old)) {
+      expect_ours(old, target_);
+      remove_ours(old);
+    }
     if (std::rename(target_.c_str(), old.c_str()) != 0) fail_with("move", target_, errno);
     if (std::rename(partial_.c_str(), target_.c_str()) != 0) fail_with("make", target_, errno);
-    fs::remove_all(old);
+    remove_ours(old);
   } else if (replaces) {
-    fs::remove_all(partial_);  // the one before
+    remove_ours(partial_);  // the one before
   } else if (std::rename(partial_.c_str(), target_.c_str()) != 0) {
     fail_with("make", target_, errno);
   }

@@ -6,10 +6,11 @@
 namespace mquant {
 
 /// A new, empty ".NAME.partial" beside `target`.  publish() gives it the name; without it the destructor removes it.
-/// What a killed run left under that name is removed first.
+/// What a killed run left under that name is removed first; it is known by a marker that lies in it until it is whole.
 class PartialDirectory {
  public:
-  /// @throws Error{usage} if another process is writing the same target; Error{resources} if the disk refuses
+  /// @throws Error{usage} if another process is writing the same target, or something of others has that name;
+  ///         Error{resources} if the disk refuses
   explicit PartialDirectory(std::filesystem::path target);
   ~PartialDirectory();
   PartialDirectory(const PartialDirectory&) = delete;

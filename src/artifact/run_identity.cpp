@@ -9,6 +9,7 @@ namespace mquant {
 namespace {
 
 constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
+constexpr const char* kConfig = "config.json";
 
 std::map<std::string, std::string> text_map(const Fields& fields) {
   std::map<std::string, std::string> map;
@@ -44,6 +45,25 @@ std::string recipe_difference(const std::string& before, const std::string& now)
              value_text(b, path));
 }
 
+using TextMap = std::map<std::string, std::string>;
+
+/// Of values that both runs looked up: a program that has found the same values so far looks up the same one next, so
+/// the first that differs is among them.
+std::string config_difference(const TextMap& before, const TextMap& now) {
+  const auto text = [](const std::string& value) { return value.empty() ? "absent" : printable(value); };
+  for (const auto& [key, value] : before)
+    if (const auto it = now.find(key); it != now.end() && it->second != value)
+      return cat(kConfig, ": '", printable(key), "' was ", text(value), " and is ", text(it->second));
+  return {};
+}
+
+/// Names with digests; config.json stands aside where its values are known.
+TextMap compared_whole(const SourceFiles& files) {
+  TextMap whole = files.opened;
+  if (!files.config.empty()) whole.erase(kConfig);
+  return whole;
+}
+
 template <class Value>
 std::string value_difference(const char* what, const Value& before, const Value& now) {
   return before == now ? std::string() : cat(what, " was ", before, " and is ", now);
@@ -66,7 +86,9 @@ OrderedJson identity_json(const RunIdentity& identity) {
   return {{"tool_version", identity.tool_version},
           {"libraries", identity.libraries},
           {"model", identity.model.string()},
-          {"files", identity.files},
+          {"files", identity.source.opened},
+          {"sidecars", identity.source.sidecars},
+          {"config", identity.source.config},
           {"family", identity.family},
           {"data_file", identity.data_file},
           {"data_digest", identity.data_digest},
@@ -83,7 +105,8 @@ RunIdentity identity_from(const Fields& fields) {
   identity.tool_version = fields.text("tool_version");
   identity.libraries = text_map(fields.object("libraries"));
   identity.model = fields.text("model");
-  identity.files = text_map(fields.object("files"));
+  identity.source = {text_map(fields.object("files")), text_map(fields.object("sidecars")),
+                     text_map(fields.object("config"))};
   identity.family = fields.text("family");
   identity.data_file = fields.text("data_file");
   identity.data_digest = fields.text("data_digest");
@@ -98,12 +121,36 @@ RunIdentity identity_from(const Fields& fields) {
   return identity;
 }
 
+std::string difference(const SourceFiles& before, const SourceFiles& now) {
+  if (std::string text = config_difference(before.config, now.config); !text.empty()) return text;
+  return map_difference("the SHA-256 of", compared_whole(before), compared_whole(now));
+}
+
+std::vector<std::string> harmless_changes(const SourceFiles& before, const SourceFiles& now) {
+  std::vector<std::string> changes;
+  const auto digest = [](const TextMap& files, const std::string& name) {
+    const auto it = files.find(name);
+    return it == files.end() ? std::string() : it->second;
+  };
+  const auto compare = [&](const TextMap& a, const TextMap& b, const std::string& name) {
+    const std::string was = digest(a, name), is = digest(b, name);
+    if (was != is)
+      changes.push_back(cat("'", printable(name), "' ",
+                            was.empty()  ? "is new"
+                            : is.empty() ? "is gone"
+                                         : "has changed"));
+  };
+  compare(before.opened, now.opened, kConfig);
+  TextMap all = before.sidecars;
+  all.insert(now.sidecars.begin(), now.sidecars.end());
+  for (const auto& [name, any] : all) compare(before.sidecars, now.sidecars, name);
+  return changes;
+}
+
 std::string difference(const RunIdentity& before, const RunIdentity& now) {
   for (const std::string& text :
        {value_difference("the version of mquant", before.tool_version, now.tool_version),
-        map_difference("the library", before.libraries, now.libraries),
-        value_difference("the model", before.model.string(), now.model.string()),
-        map_difference("the SHA-256 of", before.files, now.files),
+        map_difference("the library", before.libraries, now.libraries), difference(before.source, now.source),
         value_difference("the family", before.family, now.family),
         recipe_difference(before.recipe, now.recipe), value_difference("the seed", before.seed, now.seed),
         value_difference("the number of samples", before.samples, now.samples),

@@ -15,8 +15,12 @@ SinkRule sinks_from(const Fields& fields);
 OrderedJson identity_json(const RunIdentity& identity);
 RunIdentity identity_from(const Fields& fields);
 
-/// The first thing that differs, as the end of a sentence: "the recipe: /calibration/samples was 64 and is 128".
-/// "" if they are equal.
+/// The first thing that differs and decides bytes, as the end of a sentence: "the recipe: /calibration/samples was 64 and
+/// is 128".  "" if there is none.
 std::string difference(const RunIdentity& before, const RunIdentity& now);
+/// The same of the model's files.  config.json is compared by the values that were looked up in it.
+std::string difference(const SourceFiles& before, const SourceFiles& now);
+/// What else differs, each as a sentence without its end: sidecars, and config.json where no value in use changed.
+std::vector<std::string> harmless_changes(const SourceFiles& before, const SourceFiles& now);
 
 }  // namespace mquant

@@ -6,7 +6,9 @@
 #include <string_view>
 
 #include "artifact/manifest.h"
+#include "io/json_text.h"
 #include "mquant/error.h"
+#include "mquant/log.h"
 #include "support/atomic_file.h"
 #include "support/mapped_file.h"
 #include "support/sha256.h"
@@ -20,23 +22,53 @@ constexpr std::array<std::string_view, 8> kWeightEndings = {".safetensors", ".bi
                                                             ".gguf",        ".onnx", ".msgpack", ".h5"};
 
 bool is_sidecar(const std::string& name) {
-  const auto ends_name = [&](std::string_view ending) { return name.ends_with(ending); };
-  if (name.starts_with(".") || name == "config.json" || name == kManifestFile) return false;
-  return !name.ends_with(".index.json") &&
-         std::none_of(kWeightEndings.begin(), kWeightEndings.end(), ends_name);
+  return !name.starts_with(".") && name != "config.json" && name != kManifestFile && !is_weights(name);
+}
+
+/// HUB/models--ORGANIZATION--NAME/blobs/DIGEST
+bool is_cached_file(const fs::path& file) {
+  const std::string digest = file.filename().string();
+  const bool is_digest = (digest.size() == 40 || digest.size() == 64) &&
+                         digest.find_first_not_of("0123456789abcdef") == std::string::npos;
+  const fs::path blobs = file.parent_path();
+  return is_digest && blobs.filename() == "blobs" &&
+         blobs.parent_path().filename().string().starts_with("models--");
 }
 
 }  // namespace
 
-std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const fs::path& directory) {
-  std::set<std::string> weights, names;
+bool is_weights(const fs::path& file) {
+  const std::string name = file.filename().string();
+  const auto ends_name = [&](std::string_view ending) { return name.ends_with(ending); };
+  return name.ends_with(".index.json") || std::ranges::any_of(kWeightEndings, ends_name);
+}
+
+bool belongs_to(const fs::path& file, const fs::path& directory) {
+  if (!fs::is_symlink(file)) return true;
+  const fs::path target = fs::canonical(file), root = fs::canonical(directory);
+  const bool below = std::ranges::mismatch(root, target).in1 == root.end();
+  return below || is_cached_file(target);
+}
+
+Sidecars sidecars_of(const Checkpoint& source) {
+  std::set<std::string> weights;
   for (const fs::path& file : source.files()) weights.insert(file.filename().string());
+  Sidecars sidecars;
   for (const fs::directory_entry& entry : fs::directory_iterator(source.directory())) {
     const std::string name = entry.path().filename().string();
-    if (entry.is_regular_file() && is_sidecar(name) && !weights.contains(name)) names.insert(name);
+    if (!entry.is_regular_file() || !is_sidecar(name) || weights.contains(name)) continue;
+    (belongs_to(entry.path(), source.directory()) ? sidecars.copied : sidecars.left_out).insert(name);
   }
+  return sidecars;
+}
+
+std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const fs::path& directory) {
+  const Sidecars sidecars = sidecars_of(source);
+  for (const std::string& name : sidecars.left_out)
+    warn(cat("'", printable((source.directory() / name).string()),
+             "' is a link out of the model's directory and is not copied"));
   std::vector<WrittenFile> written;
-  for (const std::string& name : names) {
+  for (const std::string& name : sidecars.copied) {
     const MappedFile from(source.directory() / name);
     AtomicFile to(directory / name);
     to.write(from.bytes());

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "io/sharded_writer.h"
@@ -9,8 +11,21 @@
 
 namespace mquant {
 
-/// Copies every regular file of the source directory that is no weights, no index, not config.json and not hidden.
-/// @returns their names and digests, sorted by name
+/// Does `file` of a model's directory hold what belongs to it: no link, a link to a file below the directory, or one into
+/// a cache of HuggingFace, which names files by their digests?  Export gives its text to others, so no link may choose
+/// another file of this machine.
+bool belongs_to(const std::filesystem::path& file, const std::filesystem::path& directory);
+
+/// Weights, or an index of them, by the name of the file.
+bool is_weights(const std::filesystem::path& file);
+
+/// The regular files of the source's directory that are no weights, no index, not config.json and not hidden, by name.
+struct Sidecars {
+  std::set<std::string> copied, left_out;  // left out: those that a link takes from elsewhere
+};
+Sidecars sidecars_of(const Checkpoint& source);
+
+/// Copies them, with a warning for each that is left out.  @returns their names and digests
 /// @throws Error{resources} when the disk is full
 std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const std::filesystem::path& directory);
 

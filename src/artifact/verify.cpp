@@ -1,7 +1,9 @@
 // verify: does an artifact hold what its manifest says?  Every problem is a line; none stops the others.
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 #include <tuple>
 
 #include "artifact/manifest.h"
@@ -68,11 +70,27 @@ class Verifier {
     }
     for (const char* name : {"config.json"})
       if (!manifest_["files"].contains(name)) problem(kManifestFile, ": no file '", name, "'");
-    for (const fs::directory_entry& entry : fs::directory_iterator(directory_)) {
-      const std::string name = entry.path().filename().string();
-      const bool weights = name.ends_with(".safetensors") || name.ends_with(".index.json");
-      if (weights && !manifest_["files"].contains(name)) problem(name, ": the manifest does not name it");
+    attempt([&] { check_others(); });
+  }
+
+  /// Files that the manifest does not name.  A loader would take one for a part of the model by its name.
+  void check_others() {
+    for (const auto& entry : fs::recursive_directory_iterator(directory_)) {
+      const std::string name = entry.path().lexically_relative(directory_).string();
+      const bool directory = entry.symlink_status().type() == fs::file_type::directory;
+      if (directory || name == kManifestFile || manifest_["files"].contains(name)) continue;
+      std::string line = cat(printable(name), ": the manifest does not name it");
+      (is_loaded(name) ? report_.problems : report_.warnings).push_back(std::move(line));
     }
+  }
+
+  /// By what transformers, vLLM, SGLang and llama.cpp look for.
+  static bool is_loaded(const std::string& name) {
+    static constexpr std::array<std::string_view, 17> kEndings = {
+        ".safetensors", ".bin", ".pt",    ".pth",   ".ckpt",     ".gguf",      ".onnx",     ".msgpack", ".h5",
+        ".json",        ".py",  ".jinja", ".model", ".tiktoken", "merges.txt", "vocab.txt", ".spm"};
+    return !name.starts_with('.') &&
+           std::ranges::any_of(kEndings, [&](std::string_view ending) { return name.ends_with(ending); });
   }
 
   /// Sidecars may have any name that stays in the directory.

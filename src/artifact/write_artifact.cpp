@@ -1,18 +1,61 @@
 // Which artifact is written where; what is in it is the format's business.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "artifact/formats.h"
+#include "artifact/manifest.h"
 #include "artifact/partial_directory.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
-#include "support/sha256.h"
 
 namespace mquant {
 namespace fs = std::filesystem;
 namespace {
 
-void check_output(const fs::path& output, bool overwrite) {
-  if (!fs::exists(output)) return;
+/// An artifact may be replaced with all that is in it; what others put there may not.
+void expect_own_files_only(const fs::path& artifact) {
+  const Json manifest = read_json(artifact / kManifestFile);
+  for (const fs::directory_entry& entry : fs::directory_iterator(artifact)) {
+    const std::string name = entry.path().filename().string();
+    const bool named = manifest.is_object() && manifest.contains("files") && manifest["files"].contains(name);
+    if (name != kManifestFile && !named)
+      fail(ErrorKind::usage, "'", artifact.string(), "': '", printable(name),
+           "' is not a file of the artifact, and --overwrite would delete it; move it away, or give another ",
+           "directory");
+  }
+}
+
+/// The nearest directory above that is there must take a new one.
+void expect_writable(const fs::path& output) {
+  fs::path parent = fs::absolute(output).lexically_normal();
+  while (!fs::exists(parent) && parent.has_relative_path()) parent = parent.parent_path();
+  if (!fs::is_directory(parent)) fail(ErrorKind::usage, "'", parent.string(), "' is not a directory");
+  if (access(parent.c_str(), W_OK | X_OK) != 0)
+    fail(ErrorKind::resources, "cannot write into '", parent.string(), "': ", std::strerror(errno));
+}
+
+/// The calibration must be of this model.
+void check_input(const ExportInput& input) {
+  const std::vector<std::string>& done = input.calibration->done();
+  for (const BlockSpec& block : input.model->blocks)
+    if (std::find(done.begin(), done.end(), block.name) == done.end())
+      fail(ErrorKind::input, "'", input.calibration->directory().string(), "': no block '", block.name,
+           "', which the model in '", input.source->directory().string(), "' has");
+}
+
+}  // namespace
+
+void expect_output(const fs::path& output, bool overwrite) {
+  if (output.empty()) fail(ErrorKind::usage, "expected a directory for the artifact, found ''");
+  if (!fs::exists(output)) {
+    if (fs::is_symlink(output))
+      fail(ErrorKind::usage, "'", output.string(), "' is a link that leads nowhere");
+    return expect_writable(output);
+  }
   if (!fs::is_directory(output))
     fail(ErrorKind::usage, "'", output.string(), "' is a file; the artifact needs a directory of its own");
   if (fs::is_empty(output)) return;
@@ -21,26 +64,12 @@ void check_output(const fs::path& output, bool overwrite) {
          "' is there and is no artifact of mquant; give another directory");
   if (!overwrite)
     fail(ErrorKind::usage, "'", output.string(), "' is there already; say --overwrite to replace it");
+  expect_own_files_only(output);
 }
-
-/// The calibration must be of this model: every block of it, and the same config.json.
-void check_input(const ExportInput& input) {
-  const std::vector<std::string>& done = input.calibration->done();
-  for (const BlockSpec& block : input.model->blocks)
-    if (std::find(done.begin(), done.end(), block.name) == done.end())
-      fail(ErrorKind::input, "'", input.calibration->directory().string(), "': no block '", block.name,
-           "', which the model in '", input.source->directory().string(), "' has");
-  const auto& files = input.calibration->identity().files;
-  const fs::path config = input.source->directory() / "config.json";
-  if (const auto it = files.find("config.json"); it != files.end() && sha256_file(config) != it->second)
-    fail(ErrorKind::input, "'", config.string(), "' is not the file that the calibration was made from");
-}
-
-}  // namespace
 
 void write_artifact(const ExportInput& input, const std::string& format, const fs::path& output,
                     bool overwrite) {
-  check_output(output, overwrite);
+  expect_output(output, overwrite);
   check_input(input);
   const FormatInfo& info = find_format(format, input);
   if (format != "auto")
@@ -49,6 +78,7 @@ void write_artifact(const ExportInput& input, const std::string& format, const f
            "; write it with --format mquant, or calibrate with another recipe");
   PartialDirectory partial(output);
   info.write(input, partial.path());
+  expect_output(output, overwrite);  // something may have been put there meanwhile
   partial.publish();
 }
 

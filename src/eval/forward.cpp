@@ -3,6 +3,7 @@
 #include <ATen/ops/stack.h>
 
 #include <cmath>
+#include <set>
 
 #include "eval/greedy.h"
 #include "io/safetensors.h"
@@ -127,14 +128,19 @@ std::int64_t forward(const ForwardOptions& options) {
   apply(options.run);
   const LoadedModel model = LoadedModel::open(options.model, options.executor);
   const std::vector<Sample> samples = read_samples(options.data, options.limit);
+  std::set<std::string>
+      ids;  // a file with one twice is refused by read_samples; tensors are named after them
+  for (const Sample& sample : samples)
+    if (!ids.insert(sample.id).second)
+      fail(ErrorKind::input, options.data.string(), ": two samples have the id '", sample.id,
+           "', after which tensors are named; give each its own");
   TensorBag bag;
   Progress progress("forward", static_cast<std::int64_t>(samples.size()));
   for (const Sample& sample : samples) {
     check_interrupt();
-    in_context(cat("sample '", sample.id, "'"), [&] {
-      const Features features = model.features({sample}, WithAnswer::no).front();
-      forward_one(model, sample.id, features, options, bag);
-    });
+    const Features features = model.features({sample}, WithAnswer::no).front();
+    in_context(cat("sample '", sample.id, "'"),
+               [&] { forward_one(model, sample.id, features, options, bag); });
     progress.advance(1, sample.id);
   }
   return bag.write(options.output);

@@ -10,13 +10,16 @@
 #include <exception>
 #include <optional>
 
+#include "artifact/check_linear.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/recipe.h"
 #include "nn/stored.h"
 #include "passes/facts.h"
+#include "pipeline/identity.h"
 #include "pipeline/source.h"
 #include "pipeline/streams.h"
+#include "support/work_inputs.h"
 
 namespace mquant {
 namespace {
@@ -56,12 +59,19 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
   };
   if (CalibrationStore::is_calibration(path)) {
     const CalibrationStore store = CalibrationStore::open(path);
-    describe(store.identity().model);
+    const WorkInputs read;
+    const std::filesystem::path& source = store.identity().model;
+    describe(source);
+    expect_unchanged(store.identity().source,
+                     opened_files(source, read.files(), read.values(source / "config.json")), source);
     settle(store.identity().recipe, store.identity().seed);
     model.sinks_ = store.identity().sinks;
     model.calibration_digests_ = store.identity().sample_digests;
-    model.load(executor,
-               [&](const BlockSpec& spec) { return from_stored(store.read(spec.name), spec, floats); });
+    model.load(executor, [&](const BlockSpec& spec) {
+      StoredBlock block = store.read(spec.name);
+      check_block(block, spec);
+      return from_stored(std::move(block), spec, floats);
+    });
   } else if (Artifact::is_artifact(path)) {
     describe(path);
     const Artifact artifact = Artifact::open(path, *model.spec_);

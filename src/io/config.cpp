@@ -9,10 +9,13 @@
 #include "io/json_text.h"
 #include "mquant/error.h"
 #include "support/strings.h"
+#include "support/work_inputs.h"
 
 namespace mquant {
 namespace {
 
+/// Says that weights are quantized; tensors decide that, so a look at it does not make work depend on it.
+constexpr const char* kQuantization = "quantization_config";
 constexpr std::int64_t kLargestPositive = std::numeric_limits<std::int32_t>::max();
 
 /// The index that a step of a path means; nullopt if it is none.
@@ -89,14 +92,26 @@ struct Config::Impl {
   Json root;
   std::string origin;
 
-  /// nullptr if it is not there.
-  const Json* find(std::string_view path) const {
+  void note(const std::string& path, std::string text) const {
+    const std::vector<std::string> steps = split(path, '.');
+    if (std::ranges::find(steps, kQuantization) == steps.end())
+      WorkInputs::note_value(origin, path, std::move(text));
+  }
+
+  const Json* step_to(std::string_view path) const {
     const Json* at = &root;
     if (path.empty()) return at;
     for (const std::string& step : split(path, '.')) {
       at = child(*at, step);
       if (at == nullptr) return nullptr;
     }
+    return at;
+  }
+
+  /// nullptr if it is not there.
+  const Json* find(std::string_view path) const {
+    const Json* const at = step_to(path);
+    note(std::string(path), at == nullptr ? "" : at->is_object() ? "{}" : at->dump());
     return at;
   }
 
@@ -228,7 +243,9 @@ std::string Config::string_or(std::string_view path, std::string_view otherwise)
 
 std::string Config::raw(std::string_view path) const {
   const Json* value = impl_->find(path);
-  return value == nullptr ? "" : value->dump();
+  std::string text = value == nullptr ? "" : value->dump();
+  impl_->note(std::string(path), text);
+  return text;
 }
 
 std::vector<std::string> Config::keys(std::string_view path) const {
@@ -237,7 +254,12 @@ std::vector<std::string> Config::keys(std::string_view path) const {
   if (!value->is_object()) {
     fail(ErrorKind::input, impl_->origin, ": '", path, "': expected an object, found ", describe(*value));
   }
-  return keys_of(*value);
+  std::vector<std::string> keys = keys_of(*value);
+  std::string text;
+  for (const std::string& key : keys)
+    if (key != kQuantization) text += Json(key).dump() + " ";
+  impl_->note(cat(path, path.empty() ? "*" : ".*"), text);
+  return keys;
 }
 
 std::string Config::model_type() const {

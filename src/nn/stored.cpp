@@ -1,7 +1,10 @@
 // Blocks to and from the form in which calibrations and artifacts hold them.
 #include "nn/stored.h"
 
+#include <ATen/ops/isfinite.h>
+
 #include <algorithm>
+#include <cmath>
 
 #include "model/ends.h"
 #include "mquant/error.h"
@@ -25,6 +28,62 @@ at::ScalarType held_as(const TensorData& data, const BlockSpec& spec, const std:
   return compact ? at::kBFloat16 : at::kFloat;
 }
 
+/// Where a tensor of a block comes from, and the type in which it is stored.
+struct Place {
+  std::string tensor;  // by its name in the checkpoint, or what it is in the block
+  DType dtype = DType::f32;
+};
+
+/// The places of a block's tensors.
+class Types {
+ public:
+  Types(const BlockSpec& spec, const StoredTypes& types) : spec_(spec), types_(types) {}
+
+  Place weight(const std::string& linear) const {
+    return place(spec_.linear(linear).weight, {}, linear, "weight");
+  }
+  Place bias(const std::string& linear) const {
+    const LinearSpec& spec = spec_.linear(linear);
+    return place(spec.bias, spec.weight, linear, "bias");
+  }
+  Place scale(const std::string& norm) const { return place(spec_.norm(norm).weight, {}, norm, "scale"); }
+  Place shift(const std::string& norm) const {
+    const NormSpec& spec = spec_.norm(norm);
+    return place(spec.bias, spec.weight, norm, "shift");
+  }
+  Place param(const std::string& name) const {
+    const auto it = std::ranges::find(spec_.params, name, &ParamSpec::name);
+    require(it != spec_.params.end(), "block '", spec_.name, "' has no parameter '", name, "'");
+    return place(it->source, {}, name, "");
+  }
+
+ private:
+  Place place(const Source& source, const Source& beside, const std::string& part, const char* what) const {
+    std::string name = source ? source.name : cat(spec_.name, ".", part, *what == 0 ? "" : ".", what);
+    return {std::move(name), types_(source ? source : beside)};
+  }
+
+  const BlockSpec& spec_;
+  const StoredTypes& types_;
+};
+
+/// The values of `tensor` as they are once stored, in float32.
+at::Tensor rounded(const at::Tensor& tensor, const Place& place) {
+  at::Tensor values = tensor.to(scalar_type(place.dtype)).to(at::kFloat).contiguous();
+  if (at::isfinite(values).all().item<bool>()) return values;
+  const at::Tensor before = tensor.to(at::kDouble).contiguous();
+  const float* const after = values.data_ptr<float>();
+  const std::int64_t at =
+      std::find_if_not(after, after + values.numel(), [](float x) { return std::isfinite(x); }) - after;
+  const double value = before.data_ptr<double>()[at];
+  fail(ErrorKind::input, "tensor '", place.tensor, "': after the passes of the recipe, value ", at, " is ",
+       value,
+       std::isfinite(value) ? cat(", which ", dtype_name(place.dtype),
+                                  ", its type in the checkpoint, cannot hold; convert the ",
+                                  "checkpoint to bfloat16 or float32")
+                            : std::string("; expected finite numbers"));
+}
+
 template <class Stored>
 Stored& stored_part(std::map<std::string, Stored>& parts, const std::string& name, const BlockSpec& spec) {
   const auto it = parts.find(name);
@@ -43,23 +102,42 @@ std::shared_ptr<const QuantizedLinear> embedding_of(StoredLinear& stored, const 
 
 }  // namespace
 
-StoredBlock to_stored(const Block& block, DType float_dtype) {
+StoredTypes types_in(const Checkpoint& checkpoint, const ModelSpec& model, DType otherwise) {
+  return [&checkpoint, &model, otherwise](const Source& source) {
+    const auto has = [&](const std::string& name) { return checkpoint.has(name); };
+    for (const std::string& described : {source.name, source.otherwise}) {
+      if (described.empty()) continue;
+      const std::string name = resolve(described, model, has);
+      if (!has(name)) continue;
+      const DType dtype = checkpoint.get(name).dtype;
+      return dtype == DType::f64 ? DType::f32 : dtype;
+    }
+    return otherwise;
+  };
+}
+
+StoredBlock to_stored(const Block& block, const StoredTypes& types) {
+  const Types of(block.spec(), types);
+  const auto data = [](const at::Tensor& tensor, const Place& place) {
+    return tensor.defined() ? to_data(rounded(tensor, place), place.dtype) : TensorData{};
+  };
   StoredBlock stored;
   stored.name = block.spec().name;
   for (const auto& [name, linear] : block.linears) {
     StoredLinear& out = stored.linears[name];
     if (linear.quantized != nullptr) out.quantized = *linear.quantized;
-    if (!holds_codes(linear)) out.weight = to_data(linear.weight, float_dtype);
-    out.bias = to_data(linear.bias, float_dtype);
+    if (!holds_codes(linear)) out.weight = data(linear.weight, of.weight(name));
+    out.bias = data(linear.bias, of.bias(name));
     out.rotation = linear.rotation;
   }
-  for (const auto& [name, norm] : block.norms)
-    stored.norms[name] = {norm.kind, norm.eps,
-                          to_data(norm.scale, block.spec().norm(name).one_plus ? DType::f32 : float_dtype),
-                          to_data(norm.shift, float_dtype)};
+  for (const auto& [name, norm] : block.norms) {
+    Place scale = of.scale(name);
+    if (block.spec().norm(name).one_plus) scale.dtype = DType::f32;
+    stored.norms[name] = {norm.kind, norm.eps, data(norm.scale, scale), data(norm.shift, of.shift(name))};
+  }
   for (const auto& [name, param] : block.params)
     if (param.defined() && !block.embeddings.contains(name))
-      stored.params[name] = to_data(param, float_dtype);
+      stored.params[name] = data(param, of.param(name));
   for (const auto& [name, table] : block.embeddings) stored.embeddings[name].quantized = *table;
   stored.kv_scales = block.kv_scales;
   return stored;
@@ -109,29 +187,28 @@ Block converted(Block block, at::ScalarType dtype) {
   return block;
 }
 
-void round_to_stored(Block& block, DType stored, bool coded) {
-  const auto round = [&](at::Tensor& tensor) {
-    if (tensor.defined()) tensor = tensor.to(scalar_type(stored)).to(at::kFloat).contiguous();
+void round_to_stored(Block& block, const StoredTypes& types, bool coded) {
+  const Types of(block.spec(), types);
+  const auto round = [](at::Tensor& tensor, const Place& place) {
+    if (tensor.defined()) tensor = rounded(tensor, place);
   };
   for (auto& [name, linear] : block.linears) {
-    if (coded && !block.spec().linear(name).stays_float)
-      linear.weight = linear.weight.to(at::kFloat).contiguous();
-    else
-      round(linear.weight);
-    round(linear.bias);
+    Place weight = of.weight(name);
+    if (coded && !block.spec().linear(name).stays_float) weight.dtype = DType::f32;
+    round(linear.weight, weight);
+    round(linear.bias, of.bias(name));
   }
   for (auto& [name, norm] : block.norms) {
     const bool one_plus = norm.scale.defined() && block.spec().norm(name).one_plus;
     if (one_plus) norm.scale = norm.scale - 1;  // what is stored
-    round(norm.scale);
+    round(norm.scale, of.scale(name));
     if (one_plus) norm.scale = norm.scale + 1;
-    round(norm.shift);
+    round(norm.shift, of.shift(name));
   }
   for (auto& [name, param] : block.params) {
-    if (coded && is_embedding(block.spec(), name))
-      param = param.to(at::kFloat).contiguous();
-    else
-      round(param);
+    Place place = of.param(name);
+    if (coded && is_embedding(block.spec(), name)) place.dtype = DType::f32;
+    round(param, place);
   }
 }
 

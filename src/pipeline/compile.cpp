@@ -54,13 +54,14 @@ std::vector<NamedPass> build_passes(const Recipe& recipe) {
 
 class Compiler {
  public:
-  Compiler(const CalibrateOptions& options, const SourceModel& source, const Recipe& recipe)
+  Compiler(const CalibrateOptions& options, const SourceModel& source, const Recipe& recipe, Report& report)
       : options_(options),
         model_(source.model),
         recipe_(recipe),
         checkpoint_(source.checkpoint),
-        stored_(stored_dtype(source)),
-        passes_(build_passes(recipe)) {
+        stored_(types_in(checkpoint_, model_, stored_dtype(source))),
+        passes_(build_passes(recipe)),
+        report_(report) {
     ctx_.model = &model_;
     ctx_.seed = options.run.seed;
     ctx_.rotated = rotated_streams(recipe, model_);
@@ -88,11 +89,9 @@ class Compiler {
     StoredBlock stored = to_stored(block, stored_);
     stored.figures = std::exchange(ctx_.figures, {});
     stored.self_check = std::move(checked);
-    report_.add(stored);
     return stored;
   }
 
-  Report& report() { return report_; }
   const PassContext& context() const { return ctx_; }
 
  private:
@@ -158,10 +157,10 @@ class Compiler {
   const ModelSpec& model_;
   const Recipe& recipe_;
   const Checkpoint& checkpoint_;
-  DType stored_;
+  StoredTypes stored_;
   std::vector<NamedPass> passes_;
   PassContext ctx_;
-  Report report_;
+  Report& report_;
 };
 
 SinkRule sinks_of(SinkSetting setting, const SourceModel& source, const std::vector<Sample>& samples,
@@ -174,20 +173,47 @@ SinkRule sinks_of(SinkSetting setting, const SourceModel& source, const std::vec
   return {};
 }
 
+/// What a calibration begins with.
+struct Job {
+  Recipe recipe;
+  SourceModel source;
+  std::vector<Sample> samples;
+  std::vector<Features> features;  // without sinks
+};
+
+Job open_job(const CalibrateOptions& options) {
+  apply(options.run);
+  Recipe recipe = load_recipe(options.recipe, options.overrides);
+  SourceModel source = open_source(options.model);
+  settle_embeddings(recipe, source);
+  std::vector<Sample> samples = read_samples(options.data, recipe.calibration.samples);
+  std::vector<Features> features =
+      all_features(*source.processor, samples, recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no);
+  return {std::move(recipe), std::move(source), std::move(samples), std::move(features)};
+}
+
+/// The model of a calibration, where it lies now.
+SourceModel open_calibrated(const RunIdentity& identity, const std::filesystem::path& moved) {
+  if (moved.empty() && !std::filesystem::is_directory(identity.model))
+    fail(ErrorKind::input, "the model of this calibration, '", identity.model.string(),
+         "', is not there; say where it is with --model DIR");
+  SourceModel source = open_source(moved.empty() ? identity.model : moved);
+  expect_unchanged(identity.source, files_of(source), source.directory);
+  return source;
+}
+
 }  // namespace
 
 std::string calibrate(const CalibrateOptions& options) {
   const c10::InferenceMode no_gradients;
-  apply(options.run);
-  const Stopwatch total;
-  Recipe recipe = load_recipe(options.recipe, options.overrides);
-  const SourceModel source = open_source(options.model);
-  settle_embeddings(recipe, source);
-  const std::vector<Sample> samples = read_samples(options.data, recipe.calibration.samples);
-  std::vector<Features> features =
-      all_features(*source.processor, samples, recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no);
+  Report report;
   const bool resumed = options.resume && CalibrationStore::is_calibration(options.output);
   if (!resumed) CalibrationStore::expect_new(options.output);
+  Job job = open_job(options);
+  const Recipe& recipe = job.recipe;
+  const SourceModel& source = job.source;
+  const std::vector<Sample>& samples = job.samples;
+  std::vector<Features>& features = job.features;
   const SinkRule sinks = resumed ? CalibrationStore::sinks_of(options.output)
                                  : sinks_of(recipe.calibration.sinks, source, samples, features);
   for (Features& f : features) mark_sinks(sinks, f);
@@ -198,7 +224,7 @@ std::string calibrate(const CalibrateOptions& options) {
     info(cat(options.output.string(), " is complete already"));
     return read_report(options.output);
   }
-  Compiler compiler(options, source, recipe);
+  Compiler compiler(options, source, recipe, report);
   const std::size_t done = store.done().size();
   std::vector<SampleState> states = initial_states(features);
   SelfCheck check(source.model, options.run.seed, samples, features, recipe.calibration.self_check);
@@ -211,7 +237,8 @@ std::string calibrate(const CalibrateOptions& options) {
     return named;
   };
   if (done > 0 && done < source.model.blocks.size())  // the last block leaves no state
-    for (const auto& [name, to] : named_states(store.done().back())) load_states(store, name, *to);
+    for (const auto& [name, to] : named_states(store.done().back()))
+      load_states(store, name, source.model.blocks[done - 1], *to);
   Progress progress("calibrate", static_cast<std::int64_t>(source.model.blocks.size()));
   progress.advance(static_cast<std::int64_t>(done));
   for (std::size_t i = done; i < source.model.blocks.size(); ++i) {
@@ -223,23 +250,33 @@ std::string calibrate(const CalibrateOptions& options) {
     if (!last)
       for (const auto& [name, from] : named_states(spec.name))
         files.push_back(save_states(store, name, *from));
-    store.add(block, files);
-    compiler.report().time("write", watch);
+    store.add(block, files, report.take(block, compiler.context().counters));
+    report.time("write", watch);
     progress.advance(1, spec.name);
   }
-  const std::string report = compiler.report().json(total.seconds(), store, compiler.context().counters);
-  store.finish(report);
-  return report;
+  const std::string text = report.json(store);
+  store.finish(text);
+  return text;
+}
+
+bool is_quantized_into(const CalibrateOptions& options, const std::filesystem::path& artifact) {
+  const SinkRule sinks = Artifact::sinks_of(artifact);
+  Job job = open_job(options);
+  for (Features& f : job.features) mark_sinks(sinks, f);
+  return Artifact::is_of(artifact,
+                         identity_of(job.source, options, job.recipe, job.samples, job.features, sinks));
 }
 
 ExportReport export_artifact(const ExportOptions& options) {
+  expect_output(options.output, options.overwrite);
   const CalibrationStore store = CalibrationStore::open(options.calibration);
-  const RunIdentity& identity = store.identity();
-  const Config config = Config::open(identity.model / "config.json");
-  const ModelSpec model = find_family(config).describe(config);
-  const Checkpoint checkpoint = Checkpoint::open(identity.model, open_pytorch_bin);
-  const ExportInput input{
-      &store, &model, &checkpoint, self_check_in(read_report(options.calibration)), token_order_rule(), 0};
+  const SourceModel source = open_calibrated(store.identity(), options.model);
+  const ExportInput input{&store,
+                          &source.model,
+                          &source.checkpoint,
+                          self_check_in(read_report(options.calibration)),
+                          token_order_rule(),
+                          0};
   write_artifact(input, options.format, options.output, options.overwrite);
   return report_of_export(input, options.format, options.output);
 }

@@ -9,8 +9,8 @@
 
 namespace mquant {
 
-/// The report of an artifact in `output` that `input` was written to.  `format` as it was asked for: with "auto",
-/// `refused` says why the formats that come first were not taken.  Sizes are those of its manifest.
+/// report_of_artifact of one that `input` was written to, and, if `format` as it was asked for is "auto", why the formats that
+/// come first were not taken.
 ExportReport report_of_export(const ExportInput& input, const std::string& format,
                               const std::filesystem::path& output);
 

@@ -3,10 +3,54 @@
 
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
+
+#include "artifact/run_identity.h"
+#include "artifact/sidecars.h"
+#include "mquant/error.h"
+#include "mquant/log.h"
 #include "mquant/version.h"
 #include "support/sha256.h"
 
 namespace mquant {
+
+namespace fs = std::filesystem;
+SourceFiles opened_files(const fs::path& directory, const std::vector<fs::path>& opened,
+                         const std::map<std::string, std::string>& looked_up) {
+  SourceFiles files;
+  for (const fs::path& file : opened) {
+    if (!is_weights(file) && !belongs_to(file, directory))
+      fail(ErrorKind::input, "'", file.string(),
+           "' is a link out of the model's directory, and the artifact would get ",
+           "a copy of what it leads to; put the file itself there");
+    files.opened[file.lexically_relative(directory).string()] = sha256_file(file);
+  }
+  files.config = looked_up;
+  return files;
+}
+
+SourceFiles files_of(const SourceModel& source) {
+  std::vector<fs::path> opened = source.opened;
+  for (const fs::path& file : source.checkpoint.files())
+    if (std::ranges::find(opened, file) == opened.end()) opened.push_back(file);
+  SourceFiles files = opened_files(source.directory, opened, source.looked_up);
+  for (const std::string& name : sidecars_of(source.checkpoint).copied)
+    if (!files.opened.contains(name)) files.sidecars[name] = sha256_file(source.directory / name);
+  return files;
+}
+
+void expect_unchanged(SourceFiles before, const SourceFiles& now, const fs::path& directory) {
+  if (std::ranges::none_of(now.opened, [](const auto& file) { return is_weights(file.first); })) {
+    std::erase_if(before.opened, [](const auto& file) { return is_weights(file.first); });
+    before.sidecars = now.sidecars;  // only what export reads as a whole is looked at as a whole
+  }
+  if (const std::string text = difference(before, now); !text.empty())
+    fail(ErrorKind::input, "'", directory.string(), "' is not the model of this calibration any more: ", text,
+         "; put the file back, or calibrate again");
+  for (const std::string& change : harmless_changes(before, now))
+    info(
+        cat("'", directory.string(), "': ", change, " since the calibration; it enters none of its numbers"));
+}
 
 RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& options, const Recipe& recipe,
                         const std::vector<Sample>& samples, const std::vector<Features>& features,
@@ -15,12 +59,7 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   identity.tool_version = std::string(version());
   identity.libraries["libtorch"] = TORCH_VERSION;
   identity.model = std::filesystem::absolute(source.directory).lexically_normal();
-  for (const std::filesystem::path& file : source.checkpoint.files())
-    identity.files[file.filename().string()] = sha256_file(file);
-  for (const char* name :
-       {"config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"})
-    if (std::filesystem::exists(source.directory / name))
-      identity.files[name] = sha256_file(source.directory / name);
+  identity.source = files_of(source);
   identity.family = source.family->name;
   identity.data_file = options.data.filename().string();
   Sha256 all;

@@ -1,6 +1,8 @@
 // What a calibration belongs to.
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "mquant/artifact.h"
@@ -10,6 +12,18 @@
 #include "pipeline/source.h"
 
 namespace mquant {
+
+/// Digests of the files that were opened; what they are called is their place in `directory`.
+/// @throws Error{input} for one that a link takes from elsewhere, since export would copy it
+SourceFiles opened_files(const std::filesystem::path& directory,
+                         const std::vector<std::filesystem::path>& opened,
+                         const std::map<std::string, std::string>& looked_up);
+/// The same of all files that `source` depends on, weights too, and of those that export copies.
+SourceFiles files_of(const SourceModel& source);
+
+/// Tells what has changed in `directory` since a calibration; `now` may be without weights, then they are not compared.
+/// @throws Error{input} naming the file for a change that decides bytes
+void expect_unchanged(SourceFiles before, const SourceFiles& now, const std::filesystem::path& directory);
 
 /// Digests of the model's files and of the samples, the recipe as run, counts of tokens.
 RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& options, const Recipe& recipe,

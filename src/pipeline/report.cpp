@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "artifact/run_identity.h"
 #include "mquant/error.h"
@@ -64,30 +65,44 @@ nlohmann::ordered_json self_check_json(const SelfCheckReport& check) {
 }  // namespace
 
 void Report::time(const std::string& phase, Stopwatch& watch) {
-  phases_[phase] += watch.seconds();
+  work_.phases[phase] += watch.seconds();
   watch.restart();
 }
 
-void Report::kept(double difference) { kept_ = std::max(kept_, difference); }
+void Report::kept(double difference) { work_.kept = std::max(work_.kept.value_or(0), difference); }
 
-void Report::add(const StoredBlock& block) {
+BlockWork Report::taken() {
+  const double cpu = cpu_seconds();
+  work_.seconds = elapsed_.seconds();
+  work_.cpu_seconds = cpu - std::exchange(cpu_seconds_, cpu);
+  work_.peak_bytes = peak_bytes();
+  elapsed_.restart();
+  return std::exchange(work_, {});
+}
+
+BlockWork Report::take(const StoredBlock& block,
+                       const std::map<std::string, std::int64_t, std::less<>>& counters) {
   std::string line = block.name + ":";
   for (const auto& [linear, figures] : block.figures) {
     const auto sqnr = figures.find("output_sqnr_db");
     if (sqnr != figures.end()) line += cat(" ", linear, " ", one_decimal(sqnr->second));
   }
   if (!block.figures.empty()) debug(line + " dB");
+  for (const auto& [name, n] : counters)
+    if (n != counters_[name]) work_.counters[name] = n - std::exchange(counters_[name], n);
+  return taken();
 }
 
-std::string Report::json(double seconds, const CalibrationStore& store,
-                         const std::map<std::string, std::int64_t, std::less<>>& counters) const {
+std::string Report::json(const CalibrationStore& store) {
+  BlockWork work = store.work();
+  work += taken();
   nlohmann::ordered_json report;
-  report["seconds"] = seconds;
-  report["cpu_seconds"] = cpu_seconds();
-  report["peak_bytes"] = peak_bytes();
-  report["phases"] = phases_;
-  for (const auto& [name, n] : counters) report["counters"][name] = n;
-  if (kept_ >= 0) report["verified"] = kept_;
+  report["seconds"] = work.seconds;
+  report["cpu_seconds"] = work.cpu_seconds;
+  report["peak_bytes"] = work.peak_bytes;
+  report["phases"] = work.phases;
+  for (const auto& [name, n] : work.counters) report["counters"][name] = n;
+  if (work.kept) report["verified"] = *work.kept;
   report["sinks"] = sinks_json(store.identity().sinks);
   std::vector<std::pair<std::string, std::map<std::string, double>>> checked;
   report["linears"] = nlohmann::ordered_json::object();

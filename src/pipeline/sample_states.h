@@ -16,7 +16,9 @@ std::vector<SampleState> initial_states(const std::vector<Features>& features);
 std::string save_states(const CalibrationStore& store, const std::string& name,
                         const std::vector<SampleState>& states);
 
-/// Reads such a file into states that stand at the start: one for each sample, their registers replaced.
-void load_states(const CalibrationStore& store, const std::string& name, std::vector<SampleState>& states);
+/// Reads such a file, written after the block `done`, into states that stand at the start: one for each sample, their
+/// registers replaced.  @throws Error{input} for anything that save_states does not write
+void load_states(const CalibrationStore& store, const std::string& name, const BlockSpec& done,
+                 std::vector<SampleState>& states);
 
 }  // namespace mquant

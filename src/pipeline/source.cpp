@@ -3,27 +3,35 @@
 
 #include <ATen/Parallel.h>
 
+#include <string_view>
 #include <thread>
 
 #include "io/pytorch_bin.h"
 #include "mquant/error.h"
 #include "pipeline/for_all.h"
 #include "pipeline/torch_memory.h"
+#include "support/work_inputs.h"
 
 namespace mquant {
 
 SourceModel open_source(const std::filesystem::path& directory) {
   if (!std::filesystem::is_directory(directory))
     fail(ErrorKind::input, directory.string(), ": no such directory; expected a HuggingFace model directory");
+  const WorkInputs read;
   Config config = Config::open(directory / "config.json");
   const Family& family = find_family(config);
   ModelSpec model = family.describe(config);
-  return {directory,
-          config,
-          &family,
-          std::move(model),
-          Checkpoint::open(directory, open_pytorch_bin),
-          family.make_processor(directory, config)};
+  SourceModel source{directory,
+                     config,
+                     &family,
+                     std::move(model),
+                     Checkpoint::open(directory, open_pytorch_bin),
+                     family.make_processor(directory, config),
+                     {},
+                     {}};
+  source.opened = read.files();
+  source.looked_up = read.values(config.origin());
+  return source;
 }
 
 DType stored_dtype(const SourceModel& source) {
@@ -49,8 +57,13 @@ std::vector<Features> all_features(const Processor& processor, const std::vector
                                    WithAnswer with_answer, const SinkRule& sinks) {
   std::vector<Features> features(samples.size());
   for_all(samples.size(), [&](std::size_t i) {
-    in_context(cat("sample '", samples[i].id, "'"),
-               [&] { features[i] = processor.features(samples[i], with_answer); });
+    const std::string context = cat("sample '", samples[i].id, "': ");
+    try {
+      features[i] = processor.features(samples[i], with_answer);
+    } catch (const Error& error) {
+      if (std::string_view(error.what()).starts_with(context)) throw;  // it knew already
+      throw Error(error.kind(), context + error.what());
+    }
   });
   for (Features& f : features) mark_sinks(sinks, f);
   return features;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "mquant/checkpoint.h"
@@ -19,6 +21,8 @@ struct SourceModel {
   ModelSpec model;
   Checkpoint checkpoint;
   std::unique_ptr<Processor> processor;
+  std::vector<std::filesystem::path> opened;  // files that were read for these; shards not yet in use are not
+  std::map<std::string, std::string> looked_up;  // WorkInputs::values of config.json
 };
 
 /// Opens a HuggingFace directory: config.json, weights, tokenizer and processor files.

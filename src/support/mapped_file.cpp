@@ -16,6 +16,7 @@
 #include "mquant/error.h"
 #include "support/read_error.h"
 #include "support/strings.h"
+#include "support/work_inputs.h"
 
 namespace mquant {
 
@@ -101,6 +102,7 @@ MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   // O_NONBLOCK: a named pipe is refused at once instead of waited for.
   const int file = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) fail_reading("open", path_, errno);
+  WorkInputs::note_file(path_);
   try {
     bytes_ = map(file, path_);
     if (!bytes_.empty()) range_ = remember(bytes_, path_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "support/rng.h"
@@ -52,10 +53,18 @@ class Kill : public testing::Test {
 
   static fs::path whole() { return *directory_ / "whole"; }
 
+  /// Of report.json, all blocks.
+  static nlohmann::json counters(const fs::path& calibration) {
+    const nlohmann::json report = nlohmann::json::parse(read_text(calibration / "report.json"));
+    EXPECT_FALSE(report.at("counters").empty());
+    return report.at("counters");
+  }
+
   static void expect_as_undisturbed(const fs::path& calibration) {
     expect_same_files(whole() / "blocks", calibration / "blocks", 28);
     EXPECT_EQ(read_text(whole() / "run.json"), read_text(calibration / "run.json"));
     EXPECT_FALSE(fs::exists(calibration / "state"));
+    EXPECT_EQ(counters(whole()), counters(calibration));
     const fs::path artifact = calibration.string() + "-artifact";
     export_into(artifact, calibration);
     expect_same_files(*directory_ / "whole-artifact", artifact, 3);

@@ -123,6 +123,15 @@ void expect_utf8(const Arguments& arguments) {
   expect("the current directory", std::filesystem::current_path(gone).string());
 }
 
+void refuse_empty_paths(CLI::App& app) {
+  const auto check = [](const std::string& text) { return text.empty() ? "expected a path, found ''" : ""; };
+  for (CLI::App* command : app.get_subcommands({})) refuse_empty_paths(*command);
+  for (CLI::Option* option : app.get_options())
+    if (option->get_type_name() == "DIR" || option->get_type_name() == "FILE")
+      option->check(
+          CLI::Validator([check](std::string& text) -> std::string { return check(text); }, "", "path"));
+}
+
 std::string command_line(const Arguments& arguments) {
   static const std::string kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%";
   std::string line;

@@ -29,6 +29,10 @@ CLI::Validator at_least(std::int64_t least);  ///< `most` is what 63 bits hold
 /// other bytes
 void expect_utf8(const Arguments& arguments);
 
+/// No option of a directory or a file, of `app` and its subcommands, takes an empty text, which would name the working
+/// directory.
+void refuse_empty_paths(CLI::App& app);
+
 /// A line for a shell; arguments are quoted where they must be.
 std::string command_line(const Arguments& arguments);
 

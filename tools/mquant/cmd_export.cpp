@@ -34,6 +34,8 @@ void add_export(CLI::App& app, Command& command) {
                   "Name (mquant list formats); auto: the first that holds it exactly")
       ->type_name("FORMAT")
       ->capture_default_str();
+  cmd->add_option("--model", options->model, "Where the model is, if it has moved since the calibration")
+      ->type_name("DIR");
   cmd->add_flag("--overwrite", options->overwrite, "Replace an artifact of ours that is there");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] { command.job = [options] { run_export(*options); }; });

@@ -1,9 +1,12 @@
 // mquant quantize: calibrate and export in one, for scripts.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "check_options.h"
 #include "command.h"
+#include "mquant/artifact.h"
 #include "mquant/error.h"
+#include "mquant/log.h"
 
 namespace mquant::cli {
 namespace {
@@ -17,19 +20,56 @@ struct Options : CalibrateOptions {  // its `output` is the calibration
   CheckOptions check;
 };
 
+/// "OUTPUT" for "OUTPUT/" and "OUTPUT/." too.
+fs::path without_slash(const fs::path& path) {
+  const fs::path normal = path.lexically_normal();
+  const fs::path name = normal.has_filename() ? normal : normal.parent_path();
+  return name.filename() == "." || name.filename() == ".." ? fs::weakly_canonical(name) : name;
+}
+
+fs::path calibration_of(const Options& options) {
+  return options.output.empty() ? without_slash(options.artifact) += ".calibration" : options.output;
+}
+
+/// An artifact is written into a directory that is empty until then.
+void expect_apart(const fs::path& artifact, const fs::path& calibration) {
+  const fs::path around = fs::weakly_canonical(without_slash(artifact)),
+                 inside = fs::weakly_canonical(calibration);
+  if (std::ranges::mismatch(around, inside).in1 == around.end())
+    fail(ErrorKind::usage, "--calibration '", calibration.string(), "' lies in --output '", artifact.string(),
+         "'; give another directory");
+}
+
+/// What a run leaves that was killed after its artifact had been published.
+bool is_done(const Options& options) {
+  return options.resume && Artifact::is_artifact(options.artifact) &&
+         (options.format == "auto" || options.format == report_of_artifact(options.artifact).format) &&
+         is_quantized_into(options, options.artifact);
+}
+
+void finish(const Options& options, bool own_directory) {
+  if (own_directory && !options.keep && CalibrationStore::is_calibration(options.output))
+    CalibrationStore::remove(options.output);
+}
+
 void run_quantize(Options options) {
   options.check.add_to(options.recipe, options.overrides);
   const bool own_directory = options.output.empty();
-  if (own_directory) options.output = fs::path(options.artifact.string() + ".calibration");
+  options.output = calibration_of(options);
+  expect_apart(options.artifact, options.output);
   if (options.dry_run) {
     const Plan plan =
         plan_model(options.model, options.recipe, options.overrides, options.data, 0, options.run);
     return print(plan_screen(plan, options.recipe), plan_json(plan), options.json);
   }
-  if (fs::exists(options.artifact) && !options.overwrite) {  // said now, not after hours
-    fail(ErrorKind::usage, "'", options.artifact.string(),
-         "' exists; --overwrite replaces an artifact of ours");
+  if (is_done(options)) {
+    const ExportReport report = report_of_artifact(options.artifact);
+    finish(options, own_directory);
+    info(cat(options.artifact.string(), " is complete already"));
+    return print(export_screen(report, options.artifact), {{"export", export_json(report, options.artifact)}},
+                 options.json);
   }
+  expect_output(options.artifact, options.overwrite);  // said now, not after hours
   const Json calibration = Json::parse(calibrate(options));
   if (!options.check.allows(calibration)) {  // the calibration stays, to look into
     print(calibration_screen(calibration) + verdict(calibration), {{"calibration", calibration}},
@@ -37,8 +77,8 @@ void run_quantize(Options options) {
     options.check.expect(calibration);
   }
   const ExportReport report =
-      export_artifact({options.output, options.artifact, options.format, options.overwrite});
-  if (own_directory && !options.keep) fs::remove_all(options.output);
+      export_artifact({options.output, options.artifact, {}, options.format, options.overwrite});
+  finish(options, own_directory);
   const Json json = {{"calibration", calibration}, {"export", export_json(report, options.artifact)}};
   print(calibration_screen(calibration) + export_screen(report, options.artifact) + verdict(calibration),
         json, options.json);
@@ -77,7 +117,7 @@ void add_quantize(CLI::App& app, Command& command) {
   cmd->add_flag("--dry-run", options->dry_run, "Show what would be done, memory and time; write nothing");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
-    command.resumable = !options->dry_run;
+    if (!options->dry_run) command.calibration = calibration_of(*options);
     command.job = [options, &command] {
       options->run = command.run;
       run_quantize(*options);

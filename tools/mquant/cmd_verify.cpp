@@ -6,6 +6,7 @@
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "mquant/log.h"
 #include "support/strings.h"
 #include "table.h"
 
@@ -29,6 +30,7 @@ void run_verify(const std::filesystem::path& directory, const std::string& json)
          "' is no artifact of mquant: it has no mquant_manifest.json");
   }
   const VerifyReport report = reopened(directory);
+  for (const std::string& warning : report.warnings) warn(warning);
   std::string screen;
   for (const std::string& problem : report.problems) screen += problem + "\n";
   if (report.problems.empty()) {
@@ -40,7 +42,8 @@ void run_verify(const std::filesystem::path& directory, const std::string& json)
          {"tensors", report.tensors},
          {"linears", report.linears},
          {"bytes", report.bytes},
-         {"problems", report.problems}},
+         {"problems", report.problems},
+         {"warnings", report.warnings}},
         json);
   if (!report.problems.empty()) {
     fail(ErrorKind::verification, "'", directory.string(),

@@ -74,7 +74,10 @@ void print(const std::string& screen, const Json& json, const std::string& targe
   // Names come from files of others: what is no UTF-8 is replaced, not fatal.
   const auto text = [&] { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; };
   std::cout << (target == "-" ? text() : screen) << std::flush;
-  if (!target.empty() && target != "-") write_file_atomically(target, text());
+  if (target.empty() || target == "-") return;
+  if (const std::filesystem::path parent = std::filesystem::path(target).parent_path(); !parent.empty())
+    std::filesystem::create_directories(parent);
+  write_file_atomically(target, text());
 }
 
 }  // namespace mquant::cli

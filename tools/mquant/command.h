@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -22,7 +23,7 @@ using Json = nlohmann::ordered_json;
 struct Command {
   RunSettings run;
   std::function<void()> job;
-  bool resumable = false;  // going on with --resume is what to do after an interruption
+  std::filesystem::path calibration = {};  // what --resume continues after an interruption; "": nothing
 };
 
 void add_inspect(CLI::App& app, Command& command);

@@ -13,6 +13,7 @@
 #include "arguments.h"
 #include "command.h"
 #include "help.h"
+#include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "process.h"
@@ -105,7 +106,7 @@ std::string hint(ErrorKind kind, const CLI::App& app, const Command& command, Ar
            "debug";
   }
   const bool can_go_on = kind == ErrorKind::interrupted || kind == ErrorKind::resources;
-  if (!can_go_on || !command.resumable) return "";
+  if (!can_go_on || !CalibrationStore::is_calibration(command.calibration)) return "";
   if (std::ranges::find(arguments, "--resume") == arguments.end()) arguments.push_back("--resume");
   return cat("finished blocks are kept; go on with: ", command_line(arguments));
 }
@@ -130,6 +131,7 @@ class Program {
                            add_forward, add_verify, add_bench, add_list}) {
       add(app_, command_);
     }
+    refuse_empty_paths(app_);
   }
 
   int run() {

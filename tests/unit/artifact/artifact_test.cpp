@@ -276,15 +276,17 @@ TEST(ArtifactOutput, IsReplacedOnlyIfOursAndAskedFor) {
   fs::remove_all(out);
   write_artifact(made.input(), "mquant", out, false);
   EXPECT_THROW(write_artifact(made.input(), "mquant", out, false), Error);
-  test::write_text(out / "old.txt", "x");
+  test::write_text(out / "letter.txt", "dear");  // beside the files of the artifact
+  EXPECT_THROW(write_artifact(made.input(), "compressed-tensors", out, true), Error);
+  EXPECT_EQ(test::read_text(out / "letter.txt"), "dear");
+  fs::remove(out / "letter.txt");
   write_artifact(made.input(), "compressed-tensors", out, true);
-  EXPECT_FALSE(fs::exists(out / "old.txt"));
   EXPECT_TRUE(verify_artifact(out, made.model()).problems.empty());
 }
 
 TEST(ArtifactOutput, FailureLeavesNothing) {
   MadeUp made(Contents::plain);
-  test::write_text(made.directory() / "source" / "config.json", "{\"model_type\": \"other\"}");
+  test::write_text(made.directory() / "source" / "config.json", "{");
   EXPECT_THROW(write_artifact(made.input(), "mquant", made.directory() / "out", false), Error);
   EXPECT_FALSE(fs::exists(made.directory() / "out"));
   EXPECT_FALSE(fs::exists(made.directory() / ".out.partial"));
@@ -293,9 +295,51 @@ TEST(ArtifactOutput, FailureLeavesNothing) {
 TEST(ArtifactOutput, WhatAKilledExportLeftIsRemoved) {
   MadeUp made(Contents::plain);
   test::write_text(made.directory() / ".out.partial" / "model-00001.safetensors", "half");
+  test::write_text(made.directory() / ".out.partial" / ".mquant-partial", "");
   write_artifact(made.input(), "mquant", made.directory() / "out", false);
   EXPECT_TRUE(verify_artifact(made.directory() / "out", made.model()).problems.empty());
   EXPECT_FALSE(fs::exists(made.directory() / ".out.partial"));
+}
+
+TEST(ArtifactOutput, WhatOthersCallAsItsPartialDirectoryStays) {
+  MadeUp made(Contents::plain);
+  const fs::path letter = made.directory() / ".out.partial" / "letter.txt";
+  test::write_text(letter, "dear");
+  EXPECT_THROW(write_artifact(made.input(), "mquant", made.directory() / "out", false), Error);
+  EXPECT_EQ(test::read_text(letter), "dear");
+}
+
+TEST(ArtifactOutput, EmptyDirectoriesAndLinksToThemAreFilled) {
+  MadeUp made(Contents::plain);
+  fs::create_directories(made.directory() / "disk" / "empty");
+  fs::create_directory_symlink("disk/empty", made.directory() / "link");
+  write_artifact(made.input(), "mquant", made.directory() / "link", false);
+  EXPECT_TRUE(fs::is_symlink(made.directory() / "link"));
+  EXPECT_TRUE(verify_artifact(made.directory() / "disk" / "empty", made.model()).problems.empty());
+  write_artifact(made.input(), "compressed-tensors", made.directory() / "link" / "", true);
+  EXPECT_TRUE(verify_artifact(made.directory() / "link", made.model()).problems.empty());
+  fs::create_directory_symlink("nowhere", made.directory() / "dangling");
+  EXPECT_THROW(write_artifact(made.input(), "mquant", made.directory() / "dangling", false), Error);
+}
+
+// A link of a downloaded model may name any file of this machine; its text must not go where the artifact goes.
+TEST(ArtifactSidecars, LinksAreFollowedBelowTheModelAndIntoTheCacheOnly) {
+  MadeUp made(Contents::plain);
+  const fs::path source = made.directory() / "source", digest = std::string(40, 'a');
+  test::write_text(made.directory() / "id_rsa", "secret");
+  test::write_text(made.directory() / "models--a--b" / "blobs" / digest, "cached");
+  test::write_text(made.directory() / "blobs" / digest, "secret");
+  test::write_text(source / "texts" / "licence", "free");
+  fs::create_symlink("../id_rsa", source / "notes.txt");
+  fs::create_symlink(fs::path("../blobs") / digest, source / "blob.txt");
+  fs::create_symlink("../models--a--b/blobs/" + digest.string(), source / "merges.txt");
+  fs::create_symlink("texts/licence", source / "LICENSE");
+  fs::create_symlink("nowhere", source / "dangling.txt");
+  write_artifact(made.input(), "mquant", made.directory() / "out", false);
+  EXPECT_FALSE(fs::exists(made.directory() / "out" / "notes.txt"));
+  EXPECT_FALSE(fs::exists(made.directory() / "out" / "blob.txt"));
+  EXPECT_EQ(test::read_text(made.directory() / "out" / "merges.txt"), "cached");
+  EXPECT_EQ(test::read_text(made.directory() / "out" / "LICENSE"), "free");
 }
 
 }  // namespace

@@ -15,7 +15,12 @@ namespace {
 namespace fs = std::filesystem;
 using test::Contents;
 
-RunIdentity identity() { return test::made_up_identity("/models/made-up"); }
+RunIdentity identity() {
+  RunIdentity identity = test::made_up_identity("/models/made-up");
+  identity.source = {
+      {{"config.json", "11"}, {"tokenizer.json", "22"}}, {{"README.md", "33"}}, {{"rms_norm_eps", "1e-06"}}};
+  return identity;
+}
 
 /// What a run does: goes on behind the last durable block, each block with a state file of its own.
 void run(const fs::path& directory, std::size_t blocks = 99) {
@@ -25,10 +30,10 @@ void run(const fs::path& directory, std::size_t blocks = 99) {
                                : CalibrationStore::create(directory, identity());
   for (std::size_t i = store.done().size(); i < std::min(blocks, model.blocks.size()); ++i) {
     if (i > 0) {  // needs the state that the block before left
-      EXPECT_EQ(test::read_text(store.state_directory() / cat("after-", i - 1, ".bin")),
+      EXPECT_EQ(test::read_text(store.state_directory() / cat("after-", i - 1, ".safetensors")),
                 cat("state ", i - 1));
     }
-    const std::string state = cat("after-", i, ".bin");
+    const std::string state = cat("after-", i, ".safetensors");
     test::write_text(store.state_directory() / state, cat("state ", i));
     store.add(test::made_up_block(model.blocks[i], Contents::all), {state});
   }
@@ -69,7 +74,7 @@ TEST_F(Calibration, StateOfOlderBlocksIsRemoved) {
   std::vector<std::string> state;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory() / "state"))
     state.push_back(entry.path().filename());
-  EXPECT_EQ(state, std::vector<std::string>{"after-2.bin"});
+  EXPECT_EQ(state, std::vector<std::string>{"after-2.safetensors"});
 }
 
 // The journal is cut at every byte, which is what a kill during an append leaves; files of later blocks stay around.
@@ -85,7 +90,7 @@ TEST_F(Calibration, KillDuringAnyAppendEndsWithTheSameBytes) {
     fs::create_directory(directory() / "state");
     for (std::ptrdiff_t i = std::max<std::ptrdiff_t>(lines - 1, 0);
          i < std::min<std::ptrdiff_t>(lines + 1, 8); ++i)
-      test::write_text(directory() / "state" / cat("after-", i, ".bin"), cat("state ", i));
+      test::write_text(directory() / "state" / cat("after-", i, ".safetensors"), cat("state ", i));
     test::write_text(directory() / "blocks" / "0003-x.safetensors.partial", "half");
     run(directory());
     EXPECT_EQ(test::contents_of(directory()), expected) << "cut at " << cut;
@@ -129,18 +134,114 @@ TEST_F(Calibration, ResumeSaysWhatDiffers) {
   using testing::HasSubstr;
   EXPECT_THAT(message([](RunIdentity& i) { i.seed = 7; }), testing::HasSubstr("the seed was 42 and is 7"));
   EXPECT_NE(message([](RunIdentity& i) { i.tool_version = "0.2.0"; }).find("0.1.0"), std::string::npos);
-  EXPECT_NE(
-      message([](RunIdentity& i) { i.files["model.safetensors"] = "00"; }).find("'model.safetensors' is new"),
-      std::string::npos);
+  EXPECT_NE(message([](RunIdentity& i) {
+              i.source.opened["model.safetensors"] = "00";
+            }).find("'model.safetensors' is new"),
+            std::string::npos);
   EXPECT_NE(message([](RunIdentity& i) {
               i.recipe = R"({"passes": [{"pass": "round", "damping": 0.05}], "calibration": {"samples": 2}})";
             }).find("/passes/0/damping was 0.01 and is 0.05"),
             std::string::npos);
+  EXPECT_NE(message([](RunIdentity& i) {
+              i.source.config["rms_norm_eps"] = "1e-05";
+            }).find("config.json: 'rms_norm_eps' was 1e-06 and is 1e-05"),
+            std::string::npos);
   EXPECT_NE(message([](RunIdentity& i) { i.sample_digests[1] = "00"; }).find("samples"), std::string::npos);
-  EXPECT_NE(message([](RunIdentity& i) { i.model = "/elsewhere"; }).find("/elsewhere"), std::string::npos);
   EXPECT_NE(
       message([](RunIdentity& i) { i.libraries["libtorch"] = "3"; }).find("'libtorch' was 2.13.0 and is 3"),
       std::string::npos);
+}
+
+TEST_F(Calibration, ChangesThatEnterNoNumberDoNotStopIt) {
+  run(directory(), 2);
+  RunIdentity other = identity();
+  other.model = "/elsewhere";
+  other.source.opened["config.json"] = "44";  // another text with the same values
+  other.source.sidecars = {{"README.md", "55"}, {"NOTICE", "66"}};
+  EXPECT_EQ(CalibrationStore::resume(directory(), other).done().size(), 2);
+  run(directory());
+  EXPECT_EQ(CalibrationStore::open(directory()).identity().source.opened.at("config.json"), "11");
+}
+
+TEST_F(Calibration, WorkOfAllProcessesIsTold) {
+  const ModelSpec model = test::made_up_model();
+  BlockWork work{.seconds = 2, .cpu_seconds = 3, .phases = {{"load", 0.5}}, .counters = {{"means", 4}}};
+  for (std::size_t i = 0; i < 3; ++i) {
+    CalibrationStore store = i == 0 ? CalibrationStore::create(directory(), identity())
+                                    : CalibrationStore::resume(directory(), identity());
+    work.peak_bytes = i == 1 ? 900 : 100;
+    if (i == 1) work.kept = 0.25;
+    store.add(test::made_up_block(model.blocks[i], Contents::all), {}, work);
+  }
+  const BlockWork all = CalibrationStore::resume(directory(), identity()).work();
+  EXPECT_EQ(all.seconds, 6);
+  EXPECT_EQ(all.cpu_seconds, 9);
+  EXPECT_EQ(all.phases.at("load"), 1.5);
+  EXPECT_EQ(all.counters.at("means"), 12);
+  EXPECT_EQ(all.peak_bytes, 900);
+  EXPECT_EQ(all.kept, 0.25);
+}
+
+// Whatever others put there: no run may delete it, under a name of ours or through a link.
+TEST_F(Calibration, CreateTouchesNothingOfOthers) {
+  for (const char* name : {"state/thesis.txt", "blocks/0000-x.safetensors", "journal.jsonl", "report.json"}) {
+    fs::remove_all(directory());
+    test::write_text(directory() / name, "precious");
+    EXPECT_THROW(CalibrationStore::create(directory(), identity()), Error) << name;
+    EXPECT_EQ(test::contents_of(directory()), (std::map<std::string, std::string>{{name, "precious"}}));
+  }
+  fs::remove_all(directory());
+  test::write_text(temp_ / "elsewhere" / "thesis.safetensors", "precious");
+  fs::create_directory(directory());
+  fs::create_directory_symlink("../elsewhere", directory() / "state");
+  EXPECT_THROW(CalibrationStore::create(directory(), identity()), Error);
+  EXPECT_EQ(test::read_text(temp_ / "elsewhere" / "thesis.safetensors"), "precious");
+  EXPECT_THROW(CalibrationStore::create("", identity()), Error);
+}
+
+TEST_F(Calibration, SweepsFollowNoLinkAndLeaveWhatIsNotOurs) {
+  run(directory(), 3);
+  test::write_text(temp_ / "elsewhere" / "thesis.safetensors", "precious");
+  fs::rename(directory() / "state", temp_ / "moved");
+  fs::create_directory_symlink(temp_ / "elsewhere", directory() / "state");
+  EXPECT_THROW(CalibrationStore::resume(directory(), identity()), Error);
+  fs::remove(directory() / "state");
+  fs::rename(temp_ / "moved", directory() / "state");
+  fs::create_symlink(temp_ / "elsewhere" / "thesis.safetensors", directory() / "blocks" / "a.safetensors");
+  for (const char* name : {"state/thesis.txt", "blocks/thesis.txt", "state/deep/thesis.safetensors"})
+    test::write_text(directory() / name, "precious");
+  run(directory());
+  for (const char* name : {"state/thesis.txt", "blocks/thesis.txt", "state/deep/thesis.safetensors"})
+    EXPECT_EQ(test::read_text(directory() / name), "precious");
+  CalibrationStore::remove(directory());
+  for (const char* name : {"state/thesis.txt", "blocks/thesis.txt", "state/deep/thesis.safetensors"})
+    EXPECT_EQ(test::read_text(directory() / name), "precious");
+  EXPECT_EQ(test::read_text(temp_ / "elsewhere" / "thesis.safetensors"), "precious");
+}
+
+TEST_F(Calibration, RemovalCanBeKilledAndRepeated) {
+  run(directory());
+  const std::size_t files = test::contents_of(directory()).size();
+  for (std::size_t kept = 1; kept < files; ++kept) {
+    run(directory());
+    // What is removed last proves the rest.
+    std::vector<fs::path> all;
+    for (const auto& [name, text] : test::contents_of(directory()))
+      if (name != "run.json") all.push_back(directory() / name);
+    for (std::size_t i = 0; i + kept < files; ++i) fs::remove(all[i]);
+    CalibrationStore::remove(directory());
+    EXPECT_FALSE(fs::exists(directory())) << kept;
+  }
+}
+
+TEST_F(Calibration, LostRunFileIsToldBeforeAnythingIsRemoved) {
+  run(directory(), 3);
+  fs::remove(directory() / "run.json");
+  const auto before = test::contents_of(directory());
+  EXPECT_NE(
+      error(ErrorKind::input, [&] { CalibrationStore::create(directory(), identity()); }).find("run.json"),
+      std::string::npos);
+  EXPECT_EQ(test::contents_of(directory()), before);
 }
 
 TEST_F(Calibration, CreateRefusesWhatIsThere) {

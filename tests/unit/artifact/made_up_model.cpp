@@ -286,7 +286,8 @@ RunIdentity made_up_identity(const fs::path& source) {
   identity.tool_version = "0.1.0";
   identity.libraries = {{"libtorch", "2.13.0"}};
   identity.model = source;
-  if (fs::exists(source / "config.json")) identity.files["config.json"] = sha256_file(source / "config.json");
+  if (fs::exists(source / "config.json"))
+    identity.source.opened["config.json"] = sha256_file(source / "config.json");
   identity.family = "made_up";
   identity.data_file = "calib.jsonl";
   identity.data_digest = sha256_hex("all");

@@ -60,9 +60,20 @@ TEST_P(Verify, MissingAndCutFilesAreNamed) {
   }
 }
 
-TEST_P(Verify, WeightsThatTheManifestDoesNotNameAreFound) {
-  test::write_text(out_ / "extra.safetensors", "x");
-  EXPECT_THAT(problems(), HasSubstr("extra.safetensors"));
+TEST_P(Verify, FilesThatTheManifestDoesNotNameAreTold) {
+  for (const char* name :
+       {"extra.safetensors", "pytorch_model.bin", "added_tokens.json", "tokenizer.model", "modeling_x.py",
+        "chat_template.jinja", "vocab.txt", "additional_chat_templates/a.jinja"}) {
+    test::write_text(out_ / name, "x");
+    EXPECT_THAT(problems(), HasSubstr(name));
+    fs::remove(out_ / name);
+  }
+  EXPECT_EQ(problems(), "");
+  test::write_text(out_ / "letter.txt", "dear");
+  test::write_text(out_ / "pictures" / "a.png", "x");
+  EXPECT_EQ(problems(), "");
+  EXPECT_THAT(join(verify_artifact(out_, made_.model()).warnings, "\n"),
+              testing::AllOf(HasSubstr("letter.txt"), HasSubstr("pictures/a.png")));
 }
 
 TEST_P(Verify, OtherModelIsAProblemNotACrash) {

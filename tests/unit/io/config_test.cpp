@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/work_inputs.h"
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/io/tensors.h"
@@ -200,6 +201,28 @@ TEST(Config, AFileBeyondTheLimitIsNotRead) {
   EXPECT_EQ(thrown([&] { Config::open(directory / "config.json"); }),
             cat("input: ", (directory / "config.json").string(),
                 ": expected at most 64.0 MiB of JSON, found 64.0 MiB"));
+}
+
+TEST(Config, TellsWhatIsLookedUp) {
+  const Config config =
+      Config::parse(R"({"a": 1, "b": [2, 3], "c": {"d": "x", "quantization_config": {"bits": 4}},
+    "quantization_config": {"bits": 4}, "unused": 5})",
+                    "config.json");
+  config.has("unused");
+  const WorkInputs inputs;
+  config.integer("a");
+  config.integers("b");
+  config.has("c");
+  config.string_or("c.d", "");
+  config.integer_or("absent", 7);
+  config.has("quantization_config");
+  config.integer("c.quantization_config.bits");
+  EXPECT_EQ(inputs.values("config.json"),
+            (std::map<std::string, std::string>{
+                {"a", "1"}, {"absent", ""}, {"b", "[2,3]"}, {"c", "{}"}, {"c.d", "\"x\""}}));
+  config.keys("c");
+  EXPECT_EQ(inputs.values("config.json").at("c.*"), "\"d\" ");
+  EXPECT_TRUE(inputs.values("other.json").empty());
 }
 
 TEST(Config, CopiesShareWhatTheyRead) {

@@ -7,8 +7,10 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "mquant/error.h"
+#include "support/work_inputs.h"
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
 
@@ -25,6 +27,19 @@ TEST(MappedFile, ShowsTheBytesOfTheFile) {
   const MappedFile file(directory / "a");
   EXPECT_EQ(text_of(file), "some bytes");
   EXPECT_EQ(file.path(), directory / "a");
+}
+
+TEST(WorkInputs, HoldWhatIsMappedWhileTheyLive) {
+  const test::TempDir directory;
+  for (const char* name : {"a", "b", "c"}) test::write_text(directory / name, "x");
+  const MappedFile before(directory / "a");
+  const WorkInputs read;
+  EXPECT_TRUE(read.files().empty());
+  for (const char* name : {"c", "b", "c"}) const MappedFile file(directory / name);
+  const WorkInputs later;
+  EXPECT_THROW(MappedFile(directory / "absent"), Error);
+  EXPECT_EQ(read.files(), (std::vector<std::filesystem::path>{directory / "b", directory / "c"}));
+  EXPECT_TRUE(later.files().empty());
 }
 
 TEST(MappedFile, AnEmptyFileIsFine) {

@@ -1,0 +1,92 @@
+// The samples' states of an unfinished calibration are read back exactly, or refused.
+#include "pipeline/sample_states.h"
+
+#include <ATen/ops/rand.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <span>
+
+#include "io/safetensors.h"
+#include "mquant/error.h"
+#include "pipeline/source.h"
+#include "tests/pipeline/runs.h"
+#include "tests/support/temp_dir.h"
+
+namespace mquant::test {
+namespace {
+
+class States : public testing::Test {
+ protected:
+  States()
+      : source_(open_source(qwen2_vl().model)),
+        features_(all_features(*source_.processor, read_samples(qwen2_vl().samples, 2), WithAnswer::no)),
+        store_(CalibrationStore::create(directory_ / "cal", {})),
+        embed_(*std::ranges::find(source_.model.blocks, "embed", &BlockSpec::name)) {
+    states_ = initial_states(features_);
+    for (SampleState& state : states_) {
+      const auto tokens = static_cast<std::int64_t>(state.features->input_ids.size());
+      state.registers = {{"x", at::rand({tokens, 8})}};
+      state.order.resize(static_cast<std::size_t>(tokens));
+      for (std::int64_t i = 0; i < tokens; ++i) state.order[static_cast<std::size_t>(i)] = tokens - 1 - i;
+    }
+    save_states(store_, "embed", states_);
+  }
+
+  std::vector<SampleState> loaded() {
+    std::vector<SampleState> states = initial_states(features_);
+    load_states(store_, "embed", embed_, states);
+    return states;
+  }
+
+  /// What loading says after `change` of the file's tensors.
+  template <class Change>
+  ErrorKind kind_after(const Change& change) {
+    save_states(store_, "embed", states_);
+    const std::filesystem::path path = store_.state_directory() / "embed.safetensors";
+    const SafetensorsFile file(path);
+    std::map<std::string, TensorView> views;
+    for (const std::string& name : file.names()) views[name] = file.get(name);
+    change(views);
+    write_safetensors(path, views);
+    try {
+      loaded();
+    } catch (const Error& error) {
+      return error.kind();
+    }
+    return ErrorKind::internal;
+  }
+
+  TempDir directory_;
+  SourceModel source_;
+  std::vector<Features> features_;
+  CalibrationStore store_;
+  const BlockSpec& embed_;
+  std::vector<SampleState> states_;
+};
+
+TEST_F(States, ComeBackBitForBit) {
+  const std::vector<SampleState> again = loaded();
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    EXPECT_TRUE(again[i].registers.at("x").equal(states_[i].registers.at("x")));
+    EXPECT_EQ(again[i].order, states_[i].order);
+  }
+}
+
+TEST_F(States, ThatAreForgedAreAnInputError) {
+  using Views = std::map<std::string, TensorView>;
+  const auto rename = [](const char* name) {
+    return [name](Views& views) { views[name] = views.extract("0/x").mapped(); };
+  };
+  for (const char* name : {"x", "/x", "a/x", "0x1/x", "-1/x", "7/x", "99999999999999999999/x", "0/y"})
+    EXPECT_EQ(kind_after(rename(name)), ErrorKind::input) << name;
+  EXPECT_EQ(kind_after([](Views& views) { views["0/order"] = views.at("0/x"); }), ErrorKind::input);
+  EXPECT_EQ(kind_after([](Views& views) { views["0/x"] = views.at("0/order"); }), ErrorKind::input);
+  const std::vector<std::int64_t> repeated(states_[0].order.size(), 0);
+  EXPECT_EQ(kind_after([&](Views& views) { views["0/order"].bytes = std::as_bytes(std::span(repeated)); }),
+            ErrorKind::input);
+}
+
+}  // namespace
+}  // namespace mquant::test
