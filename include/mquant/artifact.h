@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -146,16 +147,25 @@ struct ExportInput {
   std::int64_t max_shard_bytes = 0;    // 0: 5 GB
 };
 
+/// What a format is asked: can it hold these blocks?  They are a calibration's, or an outline of what a recipe will make.
+struct FormatQuestion {
+  const ModelSpec* model = nullptr;
+  const Checkpoint* source = nullptr;
+  std::function<StoredBlock(const BlockSpec&)> block;  // codes may be left out
+};
+FormatQuestion question_of(const ExportInput& input);
+
 /// One way to write an artifact.
 struct FormatInfo {
   std::string name, summary;
-  /// Why this calibration cannot be written in it without computing wrongly elsewhere; "" if it can.
-  std::string (*refuses)(const ExportInput& input);
+  /// Why the blocks cannot be written in it without computing wrongly elsewhere, each reason once; none if they can.
+  std::vector<std::string> (*refuses)(const FormatQuestion& question);
   /// Writes weights, config.json, sidecars and, last, mquant_manifest.json into `directory`, which is new and empty.
   void (*write)(const ExportInput& input, const std::filesystem::path& directory);
 };
 const std::vector<FormatInfo>& all_formats();
 /// Throws Error{usage} with the nearest name.  "auto": the first that does not refuse.
+const FormatInfo& find_format(const std::string& name, const FormatQuestion& question);
 const FormatInfo& find_format(const std::string& name, const ExportInput& input);
 
 /// Throws what write_artifact would, before the work: Error{usage} if `output` exists and is neither empty nor, with

@@ -28,13 +28,21 @@ struct TensorView {
   std::int64_t numel() const;
 };
 
+/// What a file says of a tensor, of types that nothing here computes with too.
+struct TensorHeader {
+  std::string dtype;  // as safetensors spells it
+  std::vector<std::int64_t> shape;
+};
+
 /// One shard.  io implements it for safetensors; nn for PyTorch's zip pickles.
 class TensorFile {
  public:
   virtual ~TensorFile() = default;
   virtual std::vector<std::string> names() const = 0;
-  /// Throws Error{input} if there is no such tensor.
+  /// Throws Error{input} if there is no such tensor, Error{unsupported} for a type outside DType.
   virtual TensorView get(const std::string& name) const = 0;
+  /// Throws Error{input} if there is no such tensor.
+  virtual TensorHeader header(const std::string& name) const = 0;
 };
 
 /// Opens a shard that is not safetensors (".bin"); given by who links libtorch.
@@ -56,6 +64,8 @@ class Checkpoint {
   bool has(const std::string& name) const;
   /// Throws Error{input} with the nearest name if absent.
   TensorView get(const std::string& name) const;
+  /// The same, from the header alone.
+  TensorHeader header(const std::string& name) const;
   /// Sorted.
   std::vector<std::string> names() const;
   /// The weight files, for digests, sorted.

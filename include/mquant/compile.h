@@ -30,11 +30,15 @@ struct CalibrateOptions {
   std::vector<std::string> overrides;  // key=value
   bool resume = false;
   bool verify_each = false;  // run blocks before and after each pass that must not change them
+  /// What export will be asked for, so that what it would refuse is told before the work.
+  std::string format = "auto";
+  std::filesystem::path artifact;  // "": not known yet
   RunSettings run;
 };
 /// @returns the report, as JSON, which is report.json of the calibration too: {"seconds", "peak_bytes",
 ///   "phases": {name: s}, "counters": {name: n}, "verified"?: difference, "sinks": rule, "self_check"?: {"samples",
 ///   "agreement", "perplexity", ...}, "linears": {"decoder.3.down": {"scheme", "output_sqnr_db"?, ...}}}.
+/// Every obstacle that headers, all values of the checkpoint and the samples show is told before the first block.
 /// Interrupted: Error{interrupted}, resumable.
 std::string calibrate(const CalibrateOptions& options);
 
@@ -83,10 +87,14 @@ struct Plan {
   std::map<std::string, std::int64_t> tokens;  // by class, over the samples
   std::vector<std::string> prompts;            // of the first samples, as rendered
 };
-/// Reads headers only (and the samples, when `data` is given): nothing is quantized.
-Plan plan_model(const std::filesystem::path& model, const std::string& recipe,
-                const std::vector<std::string>& overrides, const std::optional<std::filesystem::path>& data,
-                std::int64_t limit, const RunSettings& run);
+struct PlanOptions : CalibrateOptions {  // `data` and `output` may be empty
+  std::int64_t limit = 0;                // samples; 0: as the recipe says
+  bool deep = false;                     // read every tensor, and refuse a NaN or an infinity
+};
+/// What calibrate would do with the same options, from headers and samples: nothing is quantized.
+/// Throws what calibrate would before its first block.  Several obstacles are logged as errors, each a line, and
+/// the Error has the kind of the first.
+Plan plan_model(const PlanOptions& options);
 
 /// Who runs the blocks of a model.  Both give the same bits.
 enum class Executor {

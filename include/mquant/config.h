@@ -23,8 +23,10 @@ class Config {
   /// The required kinds throw Error{input}: "config.json: no key 'vision_config.dept'; did you mean ..." or
   /// "config.json: 'vision_config.depth': expected a positive integer, found \"32\"".
   std::int64_t integer(std::string_view path) const;
-  std::int64_t positive(std::string_view path) const;  ///< 1 .. 2^31-1
+  static constexpr std::int64_t kLargestSize = 2147483647;
+  std::int64_t positive(std::string_view path, std::int64_t most = kLargestSize) const;  ///< 1 .. most
   double number(std::string_view path) const;
+  double positive_number(std::string_view path) const;  ///< a normal float32 above 0: eps, bases, factors
   bool boolean(std::string_view path) const;
   std::string string(std::string_view path) const;
   std::vector<std::int64_t> integers(
@@ -33,13 +35,17 @@ class Config {
 
   /// With a default where official configs leave the key out; a wrong type is still an error.
   std::int64_t integer_or(std::string_view path, std::int64_t otherwise) const;
-  std::int64_t positive_or(std::string_view path, std::int64_t otherwise) const;
+  std::int64_t positive_or(std::string_view path, std::int64_t otherwise,
+                           std::int64_t most = kLargestSize) const;
   double number_or(std::string_view path, double otherwise) const;
+  double positive_number_or(std::string_view path, double otherwise) const;
   bool boolean_or(std::string_view path, bool otherwise) const;
   std::string string_or(std::string_view path, std::string_view otherwise) const;
 
   /// The text of a key's value as JSON; "" if absent.  For passing parts through.  The path "" is the whole file.
   std::string raw(std::string_view path) const;
+  /// Dotted paths of all members called `key`, in objects of any depth.
+  std::vector<std::string> paths_of(const std::string& key) const;
   /// The keys of an object, sorted; none if it is absent.
   std::vector<std::string> keys(std::string_view path) const;
 

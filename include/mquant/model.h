@@ -48,7 +48,7 @@ struct Source {
   bool transposed = false;                 // stored [in, out]
   std::vector<std::int64_t> stored_shape;  // when it is another: a convolution kernel [out, c, y, x]
   bool channels_last = false;              // read such a kernel as [out, (y, x, c)], not [out, (c, y, x)]
-  std::string otherwise;                   // read this when `name` is absent: a tied head
+  std::string otherwise;                   // read this when `name` is absent: a tied head; "" where it is not
   bool optional = false;                   // may be absent
   bool identity = false;                   // not in the checkpoint: the unit matrix, for passes to fold into
   std::string row_scale;                   // a tensor [out] that multiplies the rows: layer scale
@@ -309,7 +309,7 @@ BlockSpec expert_layer(std::string block_name, const std::string& prefix, const 
 BlockSpec embed_block(const std::string& table, std::int64_t vocabulary, std::int64_t width,
                       double factor = 1);
 
-/// logits = head(norm(x)); `tied_to` is read when there is no head in the checkpoint.
+/// logits = head(norm(x)); `tied_to` is read when there is no head in the checkpoint, "" where config.json does not tie them.
 BlockSpec head_block(const std::string& norm, const std::string& head, const std::string& tied_to,
                      std::int64_t vocabulary, std::int64_t width, double eps, bool one_plus = false);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -114,6 +115,8 @@ class Processor {
   /// @throws Error{input} for a picture that cannot be read, more pictures than the family takes, ...
   virtual Features features(const Sample& sample, WithAnswer with_answer) const = 0;
   virtual std::string decode(const std::vector<std::int64_t>& ids) const = 0;  // special tokens skipped
+  /// The added tokens with ids of `rows` or more, which a table of so many embeddings lacks: texts by id.
+  virtual std::map<std::int64_t, std::string> tokens_beyond(std::int64_t rows) const = 0;
   /// Generation ends at any of these.
   virtual const std::vector<std::int64_t>& stop_ids() const = 0;
 };

@@ -67,6 +67,35 @@ std::string why_not(const NormSpec& spec, const StoredNorm& norm) {
   return {};
 }
 
+/// Why modules cannot be written: each reason once, with the first of its modules and their number.
+class Reasons {
+ public:
+  /// `reason` "": none.
+  void add(const std::string& module, const std::string& reason) {
+    if (reason.empty()) return;
+    const auto found = std::ranges::find(reasons_, reason, &Reason::text);
+    if (found == reasons_.end())
+      reasons_.push_back({reason, module, 1});
+    else
+      ++found->modules;
+  }
+
+  std::vector<std::string> lines() const {
+    std::vector<std::string> lines;
+    for (const Reason& reason : reasons_)
+      lines.push_back(cat("'", reason.first, "' ", reason.text,
+                          reason.modules == 1 ? "" : cat(", and ", reason.modules - 1, " more like it")));
+    return lines;
+  }
+
+ private:
+  struct Reason {
+    std::string text, first;
+    std::int64_t modules = 0;
+  };
+  std::vector<Reason> reasons_;
+};
+
 /// Modules by scheme, and those that stay float.
 struct Modules {
   std::map<std::string, std::vector<std::string>> by_scheme;
@@ -158,26 +187,26 @@ DType weight_dtype(const Checkpoint& source, const ModelSpec& model) {
   return DType::f32;
 }
 
-std::string compressed_tensors_refuses(const ExportInput& input) {
-  const OfficialNames names = names_in(*input.source, *input.model);
-  const DType dtype = weight_dtype(*input.source, *input.model);
+std::vector<std::string> compressed_tensors_refuses(const FormatQuestion& question) {
+  const OfficialNames names = names_in(*question.source, *question.model);
+  const DType dtype = weight_dtype(*question.source, *question.model);
+  Reasons reasons;
   bool any = false;
-  for (const BlockSpec& spec : input.model->blocks) {
-    const StoredBlock block = read_calibrated(*input.calibration, spec.name, Detail::outline);
+  for (const BlockSpec& spec : question.model->blocks) {
+    const StoredBlock block = question.block(spec);
     for (const auto& [name, linear] : block.linears) any = any || linear.quantized;
     for (const Matrix& matrix : matrices_of(spec, names))
-      if (const std::string reason = why_not(matrix, block, dtype); !reason.empty())
-        return cat("'", matrix.module, "' ", reason);
+      reasons.add(matrix.module, why_not(matrix, block, dtype));
     for (const ParamSpec& param : spec.params)
       if (block.embeddings.contains(param.name))
-        return cat("'", module_of(names.of(param)),
-                   "' has embeddings in 8 bits, where engines look for floats (schemes.embed=float)");
+        reasons.add(module_of(names.of(param)),
+                    "has embeddings in 8 bits, where engines look for floats (schemes.embed=float)");
     for (const NormSpec& norm : spec.norms)
       if (const auto it = block.norms.find(norm.name); it != block.norms.end())
-        if (const std::string reason = why_not(norm, it->second); !reason.empty())
-          return cat("'", module_of(names.of(norm.weight.name)), "' ", reason);
+        reasons.add(module_of(names.of(norm.weight.name)), why_not(norm, it->second));
   }
-  return any ? "" : "nothing in it is quantized";
+  if (!any) reasons.add("the model", "has nothing that is quantized");
+  return reasons.lines();
 }
 
 void write_compressed_tensors(const ExportInput& input, const std::filesystem::path& directory) {

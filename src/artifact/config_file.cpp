@@ -21,15 +21,20 @@ void set_false(OrderedJson& config, const std::string& path) {
   *at = false;
 }
 
+/// From objects of any depth.  A key that says so of float weights is stale, and loaders would believe it.
+void remove_key(OrderedJson& config, const char* key) {
+  if (!config.is_object()) return;
+  config.erase(key);
+  for (auto& item : config.items()) remove_key(item.value(), key);
+}
+
 }  // namespace
 
 std::string edited_config(const std::filesystem::path& source, const OrderedJson& quantization_config,
                           const std::string& untied_key) {
   OrderedJson config = read_ordered_json(source);
   if (!config.is_object()) fail(ErrorKind::input, source.string(), ": expected an object");
-  if (config.contains(kQuantization))
-    fail(ErrorKind::unsupported, source.string(), ": '", kQuantization,
-         "' is there: the model is quantized already; start from the float checkpoint");
+  remove_key(config, kQuantization);
   if (!untied_key.empty()) {
     set_false(config, untied_key);
     // Nested configs of the language model may repeat the key; the vision tower's is another matter.

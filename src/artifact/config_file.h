@@ -8,8 +8,8 @@
 
 namespace mquant {
 
-/// The text of `source` with "quantization_config", and with `untied_key` false where it stands ("" for none).
-/// @throws Error{unsupported} if the source says that it is quantized already
+/// The text of `source` with "quantization_config", whatever objects of the source say under that key left out, and with
+/// `untied_key` false where it stands ("" for none).  @throws Error{input} for a file that is no object
 std::string edited_config(const std::filesystem::path& source, const OrderedJson& quantization_config,
                           const std::string& untied_key);
 

@@ -2,15 +2,16 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "artifact/coding.h"
 #include "mquant/artifact.h"
 
 namespace mquant {
 
-std::string compressed_tensors_refuses(const ExportInput& input);
+std::vector<std::string> compressed_tensors_refuses(const FormatQuestion& question);
 void write_compressed_tensors(const ExportInput& input, const std::filesystem::path& directory);
-std::string mquant_refuses(const ExportInput& input);
+std::vector<std::string> mquant_refuses(const FormatQuestion& question);
 void write_mquant(const ExportInput& input, const std::filesystem::path& directory);
 
 /// By name alone, for readers; null if there is none.

@@ -10,7 +10,7 @@
 
 namespace mquant {
 
-std::string mquant_refuses(const ExportInput&) { return {}; }
+std::vector<std::string> mquant_refuses(const FormatQuestion&) { return {}; }
 
 void write_mquant(const ExportInput& input, const std::filesystem::path& directory) {
   const OrderedJson config = {{"quant_method", "mquant"}, {"version", 1}, {"manifest", kManifestFile}};

@@ -11,6 +11,7 @@
 #include "artifact/partial_directory.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
+#include "support/strings.h"
 
 namespace mquant {
 namespace fs = std::filesystem;
@@ -73,8 +74,9 @@ void write_artifact(const ExportInput& input, const std::string& format, const f
   check_input(input);
   const FormatInfo& info = find_format(format, input);
   if (format != "auto")
-    if (const std::string reason = info.refuses(input); !reason.empty())
-      fail(ErrorKind::unsupported, "the format ", info.name, " cannot hold this calibration: ", reason,
+    if (const std::vector<std::string> reasons = info.refuses(question_of(input)); !reasons.empty())
+      fail(ErrorKind::unsupported, "the format ", info.name,
+           " cannot hold this calibration: ", join(reasons, "; "),
            "; write it with --format mquant, or calibrate with another recipe");
   PartialDirectory partial(output);
   info.write(input, partial.path());

@@ -18,6 +18,7 @@
 #include "passes/facts.h"
 #include "pipeline/identity.h"
 #include "pipeline/source.h"
+#include "pipeline/source_checks.h"
 #include "pipeline/streams.h"
 #include "support/work_inputs.h"
 
@@ -83,6 +84,9 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
                [&](const BlockSpec& spec) { return from_stored(artifact.read(spec.name), spec, floats); });
   } else {
     SourceModel source = open_source(path);
+    Obstacles obstacles;
+    check_headers(source, obstacles);
+    obstacles.raise();
     model.spec_ = std::make_unique<const ModelSpec>(std::move(source.model));
     model.processor_ = std::move(source.processor);
     model.load(executor, [&](const BlockSpec& spec) {
@@ -94,7 +98,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
 
 std::vector<Features> LoadedModel::features(const std::vector<Sample>& samples,
                                             WithAnswer with_answer) const {
-  return all_features(*processor_, samples, with_answer, sinks_);
+  return all_features(*processor_, *spec_, samples, with_answer, sinks_);
 }
 
 at::Tensor LoadedModel::in_checkpoint_basis(const at::Tensor& x, Space space) const {

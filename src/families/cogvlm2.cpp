@@ -31,7 +31,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
   LayerShape visual = shape;
   visual.qkv_bias = true;
   model.blocks.push_back(embed_block("model.embed_tokens.weight", model.vocabulary, model.decoder_width));
-  for (std::int64_t i = 0; i < c.positive("num_hidden_layers"); ++i) {
+  for (std::int64_t i = 0; i < layer_count(c, "num_hidden_layers"); ++i) {
     const std::string prefix = cat("model.layers.", i, ".");
     BlockSpec layer = expert_layer(cat("decoder.", i), prefix, expert_names("vision"),
                                    expert_names("language"), visual, shape);
@@ -41,7 +41,8 @@ void add_blocks(ModelSpec& model, const Config& c) {
     layer.params.back().source.optional = true;
     model.blocks.push_back(layer);
   }
-  model.blocks.push_back(head_block("model.norm", "lm_head", "model.embed_tokens.weight", model.vocabulary,
+  model.blocks.push_back(head_block("model.norm", "lm_head",
+                                    ties_embeddings(c) ? "model.embed_tokens.weight" : "", model.vocabulary,
                                     model.decoder_width, shape.eps));
   model.tied_key = "tie_word_embeddings";
 }

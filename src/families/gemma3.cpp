@@ -23,7 +23,7 @@ BlockSpec projector(const ModelSpec& model, const Config& c) {
   if (per_side * per_side != tokens || side % per_side != 0)
     fail(ErrorKind::input, c.origin(), ": 'mm_tokens_per_image' is ", tokens,
          ": expected the square of a divisor of ", side, ", the patches on one side");
-  const double eps = c.number_or("vision_config.layer_norm_eps", 1e-6);
+  const double eps = c.positive_number_or("vision_config.layer_norm_eps", 1e-6);
   const std::string name = "multi_modal_projector.", post = std::string(kTower) + "post_layernorm";
   BlockSpec block;
   block.name = "projector";
@@ -62,9 +62,9 @@ void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, La
   if (c.has(cat(kText, "rope_parameters.sliding_attention")))
     set_rope(c, kText, 10000, local, "sliding_attention");
   else
-    local.base = c.number_or(cat(kText, "rope_local_base_freq"), 10000);
+    local.base = c.positive_number_or(cat(kText, "rope_local_base_freq"), 10000);
   const std::int64_t window = c.positive_or(cat(kText, "sliding_window"), 4096);
-  for (std::int64_t i = 0; i < c.positive_or(cat(kText, "num_hidden_layers"), 26); ++i) {
+  for (std::int64_t i = 0; i < layer_count(c, cat(kText, "num_hidden_layers"), 26); ++i) {
     shape.attention.rope = sees_all(c, i) ? rope : local;
     shape.attention.window = sees_all(c, i) ? 0 : window;
     model.blocks.push_back(transformer_layer(cat("decoder.", i), Tower::decoder, Space::decoder,
@@ -95,9 +95,10 @@ void add_blocks(ModelSpec& model, const Config& c) {
   shape.one_plus = true;
   shape.activation = activation(c, t + "hidden_activation", "gelu_pytorch_tanh");
   shape.attention.sees = Sees::causal_pictures;
-  shape.attention.scale = 1 / std::sqrt(c.number_or(t + "query_pre_attn_scalar", 256));
+  shape.attention.scale = 1 / std::sqrt(c.positive_number_or(t + "query_pre_attn_scalar", 256));
   add_layers(model, c, prefix, shape);
-  model.blocks.push_back(head_block(prefix + "norm", "language_model.lm_head", prefix + "embed_tokens.weight",
+  model.blocks.push_back(head_block(prefix + "norm", "language_model.lm_head",
+                                    ties_embeddings(c, true) ? prefix + "embed_tokens.weight" : "",
                                     model.vocabulary, model.decoder_width, shape.eps, true));
   model.renames = {{prefix, "model.language_model."},
                    {"language_model.lm_head", "lm_head"},

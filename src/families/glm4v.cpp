@@ -27,9 +27,9 @@ LayerShape decoder_shape(const Config& c) {
                         .head_dim = dim,
                         .scale = inverse_sqrt(dim),
                         .rope = {.pairs = RopePairs::neighbours,
-                                 .base = 10000 * c.number_or("rope_ratio", 1),
+                                 .base = 10000 * c.positive_number_or("rope_ratio", 1),
                                  .dims = dim / 2}},
-          .eps = c.number_or("layernorm_epsilon", 1e-5),
+          .eps = c.positive_number_or("layernorm_epsilon", 1e-5),
           .qkv_bias = c.boolean_or("add_qkv_bias", false)};
 }
 
@@ -39,7 +39,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
   add_eva_tower(model, c, "transformer.vision.",
                 {.conv_out = model.decoder_width,
                  .mlp_width = c.positive("ffn_hidden_size"),
-                 .divisor = c.number_or("vision_config.scaling_factor", 8)});
+                 .divisor = c.positive_number_or("vision_config.scaling_factor", 8)});
   const LayerNames names{.norm1 = "input_layernorm",
                          .q = "self_attention.query_key_value",
                          .o = "self_attention.dense",
@@ -54,7 +54,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
                .norm = "encoder.final_layernorm",
                .head = "transformer.output_layer",
                .layer = names},
-              decoder_shape(c), c.positive("num_layers"));
+              decoder_shape(c), layer_count(c, "num_layers"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "families/processors.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "support/checked.h"
 
 namespace mquant {
 namespace {
@@ -18,13 +19,13 @@ void add_tower(ModelSpec& model, const Config& c) {
                  {.width = model.vision_width,
                   .patch = patch,
                   .channels = c.positive_or(v + "num_channels", 3),
-                  .places = side * side,
+                  .places = checked_product({side, side}),
                   .leading_ones = true,
                   .lookup = Lookup::bicubic}));
   LayerShape layer = vision_shape(c, {.width = model.vision_width,
                                       .mlp_width = c.positive(v + "intermediate_size"),
                                       .heads = c.positive(v + "num_attention_heads"),
-                                      .eps = c.number_or(v + "layer_norm_eps", 1e-6),
+                                      .eps = c.positive_number_or(v + "layer_norm_eps", 1e-6),
                                       .activation = activation(c, v + "hidden_act", "gelu")});
   layer.norm = vision_norm(c, v + "norm_type", "rms_norm");
   layer.qkv_bias = c.boolean_or(v + "qkv_bias", false);
@@ -42,7 +43,7 @@ void add_tower(ModelSpec& model, const Config& c) {
     names.k_norm = "attn.k_norm";
     layer.qk_norm_width = model.vision_width;
   }
-  const std::int64_t layers = feature_layers(c, c.positive(v + "num_hidden_layers"), "select_layer", -1);
+  const std::int64_t layers = feature_layers(c, layer_count(c, v + "num_hidden_layers"), "select_layer", -1);
   for (std::int64_t i = 0; i < layers; ++i)
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "encoder.layers.", i, "."), names, layer));
@@ -79,8 +80,12 @@ void add_blocks(ModelSpec& model, const Config& c) {
                          .down = "feed_forward.w2",
                          .fused = Fused::per_group};
   add_decoder(model, "language_model.model.",
-              {.embed = "tok_embeddings.weight", .head = "language_model.output", .layer = names}, decoder,
-              c.positive(l + "num_hidden_layers"));
+              {.embed = "tok_embeddings.weight",
+               .head = "language_model.output",
+               .tied = c.boolean_or(l + "tie_word_embeddings", false),
+               .layer = names},
+              decoder, layer_count(c, l + "num_hidden_layers"));
+  model.tied_key = l + "tie_word_embeddings";
 }
 
 }  // namespace

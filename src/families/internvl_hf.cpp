@@ -4,6 +4,7 @@
 #include "families/processors.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "support/checked.h"
 
 namespace mquant {
 namespace {
@@ -18,13 +19,13 @@ void add_tower(ModelSpec& model, const Config& c) {
                  {.width = model.vision_width,
                   .patch = patch,
                   .channels = c.positive_or(v + "num_channels", 3),
-                  .places = side * side,
+                  .places = checked_product({side, side}),
                   .leading_ones = true,
                   .lookup = Lookup::bicubic}));
   LayerShape layer = vision_shape(c, {.width = model.vision_width,
                                       .mlp_width = c.positive_or(v + "intermediate_size", 4096),
                                       .heads = c.positive_or(v + "num_attention_heads", 16),
-                                      .eps = c.number_or(v + "layer_norm_eps", 1e-6),
+                                      .eps = c.positive_number_or(v + "layer_norm_eps", 1e-6),
                                       .activation = activation(c, v + "hidden_act", "gelu")});
   layer.norm = vision_norm(c, v + "norm_type", "layer_norm");
   layer.qkv_bias = c.boolean_or(v + "attention_bias", false);
@@ -45,7 +46,7 @@ void add_tower(ModelSpec& model, const Config& c) {
     layer.qk_norm_eps = 1e-6;  // whatever layer_norm_eps says
   }
   const std::int64_t layers =
-      feature_layers(c, c.positive_or(v + "num_hidden_layers", 24), "vision_feature_layer", -1);
+      feature_layers(c, layer_count(c, v + "num_hidden_layers", 24), "vision_feature_layer", -1);
   for (std::int64_t i = 0; i < layers; ++i)
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "encoder.layer.", i, "."), names, layer));
@@ -85,12 +86,12 @@ void add_blocks(ModelSpec& model, const Config& c) {
                                    {.kv_heads = type == "llama" ? 0 : 32,
                                     .head_dim = type == "qwen3" ? 128 : 0,
                                     .qkv_bias = type == "qwen2"});
-  DecoderNames names{.head = "language_model.lm_head"};
+  DecoderNames names{.head = "language_model.lm_head", .tied = ties_embeddings(c, true)};
   if (type == "qwen3") {
     names.layer.q_norm = "self_attn.q_norm";
     names.layer.k_norm = "self_attn.k_norm";
   }
-  add_decoder(model, "language_model.model.", names, decoder, c.positive(t + "num_hidden_layers"));
+  add_decoder(model, "language_model.model.", names, decoder, layer_count(c, t + "num_hidden_layers"));
   model.renames = {{"language_model.model.", "model.language_model."},
                    {"language_model.lm_head", "lm_head"},
                    {"vision_tower.", "model.vision_tower."},

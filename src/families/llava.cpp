@@ -3,6 +3,7 @@
 #include "families/processors.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "support/checked.h"
 
 namespace mquant {
 namespace {
@@ -11,11 +12,15 @@ void add_tower(ModelSpec& model, const Config& c) {
   const std::string v = "vision_config.", prefix = "vision_tower.vision_model.";
   const std::int64_t patch = c.positive(v + "patch_size"), side = c.positive(v + "image_size") / patch;
   model.vision_width = c.positive(v + "hidden_size");
-  const double eps = c.number_or(v + "layer_norm_eps", 1e-5);
+  const double eps = c.positive_number_or(v + "layer_norm_eps", 1e-5);
   model.blocks.push_back(stem_block(
       {prefix + "embeddings.patch_embedding", prefix + "embeddings.class_embedding",
        prefix + "embeddings.position_embedding.weight", prefix + "pre_layrnorm"},  // so the release spells it
-      {.width = model.vision_width, .patch = patch, .places = side * side, .conv_bias = false, .eps = eps}));
+      {.width = model.vision_width,
+       .patch = patch,
+       .places = checked_product({side, side}),
+       .conv_bias = false,
+       .eps = eps}));
   model.blocks.back().params[0].source.stored_shape = {model.vision_width};
   const LayerShape layer = vision_shape(c, {.width = model.vision_width,
                                             .mlp_width = c.positive(v + "intermediate_size"),
@@ -23,7 +28,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                                             .eps = eps,
                                             .activation = activation(c, v + "hidden_act", "quick_gelu")});
   const std::int64_t layers =
-      feature_layers(c, c.positive(v + "num_hidden_layers"), "vision_feature_layer", -2);
+      feature_layers(c, layer_count(c, v + "num_hidden_layers"), "vision_feature_layer", -2);
   for (std::int64_t i = 0; i < layers; ++i)
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "encoder.layers.", i, "."), clip_names(), layer));
@@ -50,8 +55,8 @@ void add_blocks(ModelSpec& model, const Config& c) {
                        .bias = c.boolean_or("multimodal_projector_bias", true),
                        .activation = activation(c, "projector_hidden_act", "gelu")}));
   const LayerShape decoder = llama_shape(c, t, {.width = 4096, .mlp_width = 11008, .heads = 32});
-  add_decoder(model, "language_model.model.", {.head = "language_model.lm_head"}, decoder,
-              c.positive_or(t + "num_hidden_layers", 32));
+  add_decoder(model, "language_model.model.", {.head = "language_model.lm_head", .tied = ties_embeddings(c)},
+              decoder, layer_count(c, t + "num_hidden_layers", 32));
   model.renames = {{"language_model.model.", "model.language_model."},
                    {"language_model.lm_head", "lm_head"},
                    {"vision_tower.", "model.vision_tower."},

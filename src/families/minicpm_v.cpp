@@ -3,9 +3,12 @@
 #include "families/processors.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "support/checked.h"
 
 namespace mquant {
 namespace {
+
+constexpr std::int64_t kMostSide = 128;
 
 void add_blocks(ModelSpec& model, const Config& c) {
   if (c.has("version") && c.number("version") != 2.6)
@@ -19,6 +22,9 @@ void add_blocks(ModelSpec& model, const Config& c) {
       {.lookup = Lookup::buckets, .left_out = c.boolean_or("drop_vision_last_layer", true) ? 1 : 0});
   // A slice has about (image_size / patch)^2 patches: so many, at most, lie on one side of it.
   const std::int64_t side = c.positive_or("image_size", 448) / c.positive("vision_config.patch_size");
+  if (side < 1 || side > kMostSide)  // the table of positions is made, not read: nothing else bounds it
+    fail(ErrorKind::input, c.origin(), ": 'image_size' has ", side, " patches on a side: expected 1 to ",
+         kMostSide);
   const std::string r = "resampler.";
   model.blocks.push_back(resampler_block(
       {r + "query", r + "kv_proj", r + "ln_q", r + "ln_kv", r + "attn.", r + "ln_post", r + "proj"},
@@ -27,10 +33,10 @@ void add_blocks(ModelSpec& model, const Config& c) {
        .heads = c.positive("num_attention_heads"),
        .queries = c.positive_or("query_num", 64),
        .norm = "vpm.post_layernorm",
-       .sincos_side = 2 * side * side,
-       .norm_eps = c.number_or("vision_config.layer_norm_eps", 1e-6)}));
-  add_decoder(model, "llm.model.", {.head = "llm.lm_head"},
-              llama_shape(c, "", {.kv_heads = 32, .qkv_bias = true}), c.positive("num_hidden_layers"));
+       .sincos_side = checked_product({2, side, side}),
+       .norm_eps = c.positive_number_or("vision_config.layer_norm_eps", 1e-6)}));
+  add_decoder(model, "llm.model.", {.head = "llm.lm_head", .tied = ties_embeddings(c)},
+              llama_shape(c, "", {.kv_heads = 32, .qkv_bias = true}), layer_count(c, "num_hidden_layers"));
   model.tied_key = "tie_word_embeddings";
 }
 

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "mquant/error.h"
+#include "support/checked.h"
 
 namespace mquant {
 
@@ -27,6 +27,31 @@ std::int64_t exact_ratio(const Config& config, const std::string& a, std::int64_
 }
 
 double inverse_sqrt(std::int64_t n) { return 1.0 / std::sqrt(static_cast<double>(n)); }
+
+std::int64_t times_ratio(const Config& config, std::int64_t width, const std::string& path) {
+  const double size = static_cast<double>(width) * config.positive_number(path);
+  if (!(size >= 1 && size <= static_cast<double>(Config::kLargestSize)))
+    fail(ErrorKind::input, config.origin(), ": '", path, "': ", width, " times ", config.number(path),
+         ": expected a size of 1 to ", Config::kLargestSize);
+  return static_cast<std::int64_t>(size);
+}
+
+namespace {
+constexpr std::int64_t kMostLayers = 1000;
+}  // namespace
+
+std::int64_t layer_count(const Config& config, const std::string& path) {
+  return config.positive(path, kMostLayers);
+}
+
+std::int64_t layer_count(const Config& config, const std::string& path, std::int64_t otherwise) {
+  return config.positive_or(path, otherwise, kMostLayers);
+}
+
+bool ties_embeddings(const Config& config, bool otherwise) {
+  const std::string key = "tie_word_embeddings";
+  return config.boolean_or(key, otherwise) || config.boolean_or("text_config." + key, false);
+}
 
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise) {
   const std::string name = config.string_or(path, otherwise);
@@ -54,7 +79,7 @@ double rope_base(const Config& config, const std::string& prefix, double otherwi
                  const std::string& layer_type) {
   for (const std::string& path :
        {rope_path(config, prefix, layer_type) + ".rope_theta", prefix + "rope_theta"})
-    if (config.has(path)) return config.number(path);
+    if (config.has(path)) return config.positive_number(path);
   return otherwise;
 }
 
@@ -63,10 +88,10 @@ std::vector<std::int64_t> mrope_sections(const Config& config, const std::string
   const std::string path = rope_path(config, prefix, "") + ".mrope_section";
   std::vector<std::int64_t> sections =
       otherwise.empty() || config.has(path) ? config.integers(path) : otherwise;
-  const std::int64_t sum = std::accumulate(sections.begin(), sections.end(), std::int64_t{0});
-  if (sections.size() != 3 || sum != dim / 2)
+  const bool counts = std::ranges::all_of(sections, [&](std::int64_t n) { return n >= 0 && n <= dim; });
+  if (sections.size() != 3 || !counts || checked_sum(sections) != dim / 2)
     fail(ErrorKind::input, config.origin(), ": '", path, "': expected three counts that sum to ", dim / 2,
-         ", half of a head; they sum to ", sum);
+         ", half of a head, found ", config.has(path) ? config.raw(path) : "none");
   return sections;
 }
 
@@ -84,9 +109,7 @@ void set_rope(const Config& config, const std::string& prefix, double otherwise,
   const std::string type =
       config.string_or(scaling + ".rope_type", config.string_or(scaling + ".type", "default"));
   if (type == "default" || type == "mrope") return;
-  const double factor = config.number(scaling + ".factor");
-  if (!(factor > 0))
-    fail(ErrorKind::input, config.origin(), ": '", scaling, ".factor': expected more than 0");
+  const double factor = config.positive_number(scaling + ".factor");
   if (type == "linear") {
     rope.position_scale = 1 / factor;
   } else if (type == "dynamic") {
@@ -102,8 +125,10 @@ void set_rope(const Config& config, const std::string& prefix, double otherwise,
 std::int64_t square(const Config& config, const std::string& path, std::int64_t otherwise) {
   if (otherwise > 0 && !config.has(path)) return otherwise;
   const std::vector<std::int64_t> sides = config.integers(path);
-  if (sides.empty() || sides.size() > 2 || sides.front() != sides.back() || sides.front() < 1)
-    fail(ErrorKind::input, config.origin(), ": '", path, "': expected a size, or two equal ones");
+  if (sides.empty() || sides.size() > 2 || sides.front() != sides.back() || sides.front() < 1 ||
+      sides.front() > Config::kLargestSize)
+    fail(ErrorKind::input, config.origin(), ": '", path, "': expected a size of 1 to ", Config::kLargestSize,
+         ", or two equal ones");
   return sides.front();
 }
 
@@ -125,8 +150,9 @@ std::int64_t shuffle_side(const Config& config, const std::string& path) {
 std::int64_t feature_layers(const Config& config, std::int64_t depth, const std::string& path,
                             std::int64_t otherwise) {
   const std::int64_t index = config.integer_or(path, otherwise);
-  const std::int64_t layers = index < 0 ? depth + 1 + index : index;
-  if (layers < 0 || layers > depth)
+  const bool in_tower = index >= -depth - 1 && index <= depth;
+  const std::int64_t layers = index < 0 ? depth + 1 + (in_tower ? index : 0) : index;
+  if (!in_tower)
     fail(ErrorKind::input, config.origin(), ": '", path, "' is ", index, ": the tower has ", depth,
          " layers");
   return layers;
@@ -204,7 +230,7 @@ LayerShape llama_shape(const Config& config, const std::string& prefix, const De
                                  .head_dim = dim,
                                  .scale = inverse_sqrt(dim),
                                  .rope = {.pairs = RopePairs::halves, .dims = dim}},
-                   .eps = config.number_or(prefix + "rms_norm_eps", defaults.eps),
+                   .eps = config.positive_number_or(prefix + "rms_norm_eps", defaults.eps),
                    .activation = activation(config, prefix + "hidden_act", "silu"),
                    .qkv_bias = defaults.qkv_bias || states_bias,
                    .o_bias = states_bias,
@@ -219,8 +245,8 @@ void add_decoder(ModelSpec& model, const std::string& prefix, const DecoderNames
   for (std::int64_t i = 0; i < count; ++i)
     model.blocks.push_back(transformer_layer(cat("decoder.", i), Tower::decoder, Space::decoder,
                                              cat(prefix, names.layers, i, "."), names.layer, shape));
-  model.blocks.push_back(head_block(prefix + names.norm, names.head, prefix + names.embed, model.vocabulary,
-                                    model.decoder_width, shape.eps));
+  model.blocks.push_back(head_block(prefix + names.norm, names.head, names.tied ? prefix + names.embed : "",
+                                    model.vocabulary, model.decoder_width, shape.eps));
 }
 
 }  // namespace mquant

@@ -19,6 +19,16 @@ std::string text(const Config& config);
 std::int64_t exact_ratio(const Config& config, const std::string& a, const std::string& b);
 std::int64_t exact_ratio(const Config& config, const std::string& a, std::int64_t b);
 double inverse_sqrt(std::int64_t n);
+/// A width times a ratio of the config, cut off as Python's int() does.
+std::int64_t times_ratio(const Config& config, std::int64_t width, const std::string& path);
+
+/// A count of layers: 1 to 1000, so that a broken number does not become a description of that size.
+std::int64_t layer_count(const Config& config, const std::string& path);
+std::int64_t layer_count(const Config& config, const std::string& path, std::int64_t otherwise);
+
+/// Do head and embeddings share one tensor?  As PreTrainedConfig of transformers (4.57 and 5.23) has it: the key at the
+/// top or in text_config says so; `otherwise` where the top has none.
+bool ties_embeddings(const Config& config, bool otherwise = false);
 
 /// The config's name of an activation, as transformers spells it.  Throws Error{unsupported} for others.
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise);
@@ -73,9 +83,10 @@ struct DecoderNames {
   std::string layers = "layers.";  // before a layer's number
   std::string embed = "embed_tokens.weight", norm = "norm";
   std::string head = "lm_head";  // not behind the prefix
+  bool tied = false;             // the head may be the embeddings
   LayerNames layer = llama_names();
 };
-/// Embeddings, `count` layers of one shape, and the head, tied to the embeddings where the checkpoint has none.
+/// Embeddings, `count` layers of one shape, and the head, which is the embeddings where it is tied and not stored.
 /// ModelSpec::decoder_width and ::vocabulary are those of the config.
 void add_decoder(ModelSpec& model, const std::string& prefix, const DecoderNames& names,
                  const LayerShape& shape, std::int64_t count);

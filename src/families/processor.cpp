@@ -87,6 +87,9 @@ class SpecProcessor final : public Processor {
   std::string decode(const std::vector<std::int64_t>& ids) const override {
     return spec_.tokenizer.decode(ids, true);
   }
+  std::map<std::int64_t, std::string> tokens_beyond(std::int64_t rows) const override {
+    return spec_.tokenizer.added_beyond(rows);
+  }
   const std::vector<std::int64_t>& stop_ids() const override { return spec_.stop_ids; }
 
  private:

@@ -5,6 +5,7 @@
 #include "families/processors.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "support/checked.h"
 
 namespace mquant {
 namespace {
@@ -16,7 +17,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                      window = c.positive_or(v + "window_size", 112) / merge / patch * merge;  // whole cells
   if (window == 0)
     fail(ErrorKind::input, c.origin(), ": 'vision_config.window_size' is ", c.integer(v + "window_size"),
-         ": expected at least ", merge * patch, ", one cell of the merger");
+         ": expected at least ", checked_product({merge, patch}), ", one cell of the merger");
   model.vision_width = c.positive(v + "hidden_size");
   model.blocks.push_back(patch_embed_block(
       "visual.patch_embed.proj",
@@ -43,7 +44,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                          .down = "mlp.down_proj",
                          .fused = Fused::chunks};
   const std::vector<std::int64_t> whole = c.integers(v + "fullatt_block_indexes");
-  for (std::int64_t i = 0; i < c.positive(v + "depth"); ++i) {
+  for (std::int64_t i = 0; i < layer_count(c, v + "depth"); ++i) {
     layer.attention.sees = std::ranges::find(whole, i) == whole.end() ? Sees::window : Sees::picture;
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat("visual.blocks.", i, "."), names, layer));
@@ -60,7 +61,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
   BlockSpec merger = projector_block("projector", "visual",
                                      {"visual.merger.ln_q", "visual.merger.mlp.0", "visual.merger.mlp.2"},
                                      {.width = model.vision_width,
-                                      .inner = model.vision_width * merge * merge,
+                                      .inner = checked_product({model.vision_width, merge, merge}),
                                       .out = model.decoder_width,
                                       .merge = Merge::rows,
                                       .side = merge,
@@ -70,7 +71,8 @@ void add_blocks(ModelSpec& model, const Config& c) {
   LayerShape decoder = llama_shape(c, t, {.kv_heads = 8, .eps = 1e-5, .rope_base = 1e6, .qkv_bias = true});
   decoder.attention.rope.axes = RopeAxes::sections;
   decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
-  add_decoder(model, "model.", {}, decoder, c.positive(t + "num_hidden_layers"));
+  add_decoder(model, "model.", {.tied = ties_embeddings(c)}, decoder,
+              layer_count(c, t + "num_hidden_layers"));
   model.renames = {{"model.", "model.language_model."}, {"visual.", "model.visual."}};
   model.tied_key = "tie_word_embeddings";
 }

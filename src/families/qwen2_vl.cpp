@@ -3,6 +3,7 @@
 #include "families/parts.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "support/checked.h"
 
 namespace mquant {
 namespace {
@@ -12,7 +13,9 @@ BlockSpec vision_layer(const Config& c, std::int64_t i) {
                      heads = c.positive("vision_config.num_heads");
   const std::int64_t dim = exact_ratio(c, "vision_config.embed_dim", "vision_config.num_heads");
   LayerShape shape{.width = width,
-                   .mlp_width = static_cast<std::int64_t>(width * c.number_or("vision_config.mlp_ratio", 4)),
+                   .mlp_width = c.has("vision_config.mlp_ratio")
+                                    ? times_ratio(c, width, "vision_config.mlp_ratio")
+                                    : checked_product({4, width}),
                    .attention = {.heads = heads,
                                  .kv_heads = heads,
                                  .head_dim = dim,
@@ -50,20 +53,21 @@ void add_blocks(ModelSpec& model, const Config& c) {
                         {model.vision_width, c.positive_or("vision_config.in_chans", 3),
                          c.positive_or("vision_config.temporal_patch_size", 2), patch, patch},
                         false));
-  for (std::int64_t i = 0; i < c.positive("vision_config.depth"); ++i)
+  for (std::int64_t i = 0; i < layer_count(c, "vision_config.depth"); ++i)
     model.blocks.push_back(vision_layer(c, i));
   const std::int64_t merge = c.positive_or("vision_config.spatial_merge_size", 2);
   model.blocks.push_back(projector_block("projector", "visual",
                                          {"visual.merger.ln_q", "visual.merger.mlp.0", "visual.merger.mlp.2"},
                                          {.width = model.vision_width,
-                                          .inner = model.vision_width * merge * merge,
+                                          .inner = checked_product({model.vision_width, merge, merge}),
                                           .out = model.decoder_width,
                                           .merge = Merge::rows,
                                           .side = merge}));
   LayerShape decoder = llama_shape(c, t, {.kv_heads = 8, .eps = 1e-5, .rope_base = 1e6, .qkv_bias = true});
   decoder.attention.rope.axes = RopeAxes::sections;
   decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
-  add_decoder(model, "model.", {}, decoder, c.positive(t + "num_hidden_layers"));
+  add_decoder(model, "model.", {.tied = ties_embeddings(c)}, decoder,
+              layer_count(c, t + "num_hidden_layers"));
   model.renames = {{"model.", "model.language_model."}, {"visual.", "model.visual."}};
   model.tied_key = "tie_word_embeddings";
 }

@@ -6,6 +6,7 @@
 #include "families/processors.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "support/checked.h"
 
 namespace mquant {
 namespace {
@@ -17,7 +18,7 @@ BlockSpec merger(const ModelSpec& model, const Config& c, const std::string& nam
   const std::int64_t merge = c.positive_or("vision_config.spatial_merge_size", 2);
   return projector_block(name, out, {prefix + "norm", prefix + "linear_fc1", prefix + "linear_fc2"},
                          {.width = model.vision_width,
-                          .inner = model.vision_width * merge * merge,
+                          .inner = checked_product({model.vision_width, merge, merge}),
                           .out = model.decoder_width,
                           .merge = Merge::rows,
                           .side = merge,
@@ -56,7 +57,7 @@ void add_tower(ModelSpec& model, const Config& c, const std::vector<std::int64_t
                          .fused = Fused::chunks};
   std::size_t count =
       0;  // features are numbered as they come up, their mergers as the config lists the layers
-  for (std::int64_t i = 0; i < c.positive(v + "depth"); ++i) {
+  for (std::int64_t i = 0; i < layer_count(c, v + "depth"); ++i) {
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "blocks.", i, "."), names, layer));
     const auto found = std::ranges::find(deep, i);
@@ -87,8 +88,8 @@ void add_deep_stack(ModelSpec& model, std::size_t count) {
 std::vector<std::int64_t> deep_stack_layers(const Config& c) {
   const std::string key = "vision_config.deepstack_visual_indexes";
   const std::vector<std::int64_t> deep = c.has(key) ? c.integers(key) : std::vector<std::int64_t>{8, 16, 24};
-  const std::int64_t depth = c.positive("vision_config.depth"),
-                     layers = c.positive(text(c) + "num_hidden_layers");
+  const std::int64_t depth = layer_count(c, "vision_config.depth"),
+                     layers = layer_count(c, text(c) + "num_hidden_layers");
   if (std::ssize(deep) > layers)
     fail(ErrorKind::input, c.origin(), ": '", key, "' has ", deep.size(), " layers, more than the decoder");
   for (auto i = deep.begin(); i != deep.end(); ++i)
@@ -109,10 +110,10 @@ void add_blocks(ModelSpec& model, const Config& c) {
   LayerShape decoder = llama_shape(c, t, {.kv_heads = 32, .head_dim = 128, .rope_base = 5e5});
   decoder.attention.rope.axes = RopeAxes::sections_in_turns;
   decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim, {24, 20, 20});
-  DecoderNames names;
+  DecoderNames names{.tied = ties_embeddings(c)};
   names.layer.q_norm = "self_attn.q_norm";
   names.layer.k_norm = "self_attn.k_norm";
-  add_decoder(model, "model.language_model.", names, decoder, c.positive(t + "num_hidden_layers"));
+  add_decoder(model, "model.language_model.", names, decoder, layer_count(c, t + "num_hidden_layers"));
   add_deep_stack(model, deep.size());
   model.tied_key = "tie_word_embeddings";
 }

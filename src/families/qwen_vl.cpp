@@ -21,11 +21,9 @@ void add_tower(ModelSpec& model, const Config& c) {
                   .conv_bias = false,
                   .lookup = Lookup::bicubic,
                   .eps = 1e-6}));
-  const auto width = static_cast<double>(model.vision_width);
-  const LayerShape layer =
-      vision_shape(c, {.width = model.vision_width,
-                       .mlp_width = static_cast<std::int64_t>(width * c.number(v + "mlp_ratio")),
-                       .heads = c.positive(v + "heads")});
+  const LayerShape layer = vision_shape(c, {.width = model.vision_width,
+                                            .mlp_width = times_ratio(c, model.vision_width, v + "mlp_ratio"),
+                                            .heads = c.positive(v + "heads")});
   const LayerNames names{.norm1 = "ln_1",
                          .q = "attn.in_proj",
                          .o = "attn.out_proj",
@@ -33,7 +31,7 @@ void add_tower(ModelSpec& model, const Config& c) {
                          .up = "mlp.c_fc",
                          .down = "mlp.c_proj",
                          .fused = Fused::per_head};
-  for (std::int64_t i = 0; i < c.positive(v + "layers"); ++i)
+  for (std::int64_t i = 0; i < layer_count(c, v + "layers"); ++i)
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "transformer.resblocks.", i, "."), names, layer));
 }
@@ -42,10 +40,10 @@ LayerShape decoder_shape(const Config& c) {
   const std::int64_t dim = c.positive("kv_channels"), trained = c.positive("seq_length");
   LayerShape shape = llama_shape(c, "", {.mlp_width = 1, .head_dim = dim, .qkv_bias = true});
   shape.mlp_width = exact_ratio(c, "intermediate_size", 2);
-  shape.eps = c.number_or("layer_norm_epsilon", 1e-6);
+  shape.eps = c.positive_number_or("layer_norm_epsilon", 1e-6);
   shape.activation = Activation::silu;
   shape.o_bias = shape.mlp_bias = !c.boolean_or("no_bias", true);
-  shape.attention.rope.base = c.number_or("rotary_emb_base", 10000);
+  shape.attention.rope.base = c.positive_number_or("rotary_emb_base", 10000);
   if (c.number_or("rotary_pct", 1.0) != 1.0)
     fail(ErrorKind::unsupported, c.origin(), ": 'rotary_pct' is not 1");
   if (c.boolean_or("use_dynamic_ntk", true)) {
@@ -79,8 +77,10 @@ void add_blocks(ModelSpec& model, const Config& c) {
                          .up = "mlp.w1",
                          .down = "mlp.c_proj",
                          .fused = Fused::chunks};
-  add_decoder(model, "transformer.", {.layers = "h.", .embed = "wte.weight", .norm = "ln_f", .layer = names},
-              decoder_shape(c), c.positive("num_hidden_layers"));
+  add_decoder(
+      model, "transformer.",
+      {.layers = "h.", .embed = "wte.weight", .norm = "ln_f", .tied = ties_embeddings(c), .layer = names},
+      decoder_shape(c), layer_count(c, "num_hidden_layers"));
   model.tied_key = "tie_word_embeddings";
 }
 

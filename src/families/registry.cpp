@@ -1,5 +1,6 @@
 // The table of families, and the choice among them by config.json.
 #include <algorithm>
+#include <array>
 
 #include "mquant/error.h"
 #include "mquant/family.h"
@@ -45,13 +46,35 @@ std::string nearest_type(const std::string& type, const std::vector<std::string>
   return best;
 }
 
+/// Is it the class of a model that answers in text?  Embedding, reward and classification models of the same types have
+/// other heads, or none.
+bool answers_in_text(std::string_view architecture) {
+  constexpr std::array<std::string_view, 4> kEndings = {"ForConditionalGeneration", "ForCausalLM",
+                                                        "LMHeadModel", "ChatModel"};
+  constexpr std::array<std::string_view, 2> kNames = {"ChatGLMModel", "MiniCPMV"};
+  const auto ends = [&](std::string_view ending) { return architecture.ends_with(ending); };
+  return std::ranges::any_of(kEndings, ends) || std::ranges::find(kNames, architecture) != kNames.end();
+}
+
+void expect_chat_model(const Config& config) {
+  if (!config.has("architectures.0")) return;
+  const std::string architecture = config.string("architectures.0");
+  if (!answers_in_text(architecture))
+    fail(ErrorKind::unsupported, config.origin(), ": 'architectures' is ", architecture,
+         ": an embedding, reward or classification model, or an encoder alone; expected one that answers in "
+         "text, such as ...ForConditionalGeneration");
+}
+
 }  // namespace
 
 const Family& find_family(const Config& config) {
   const std::string type = config.model_type();
   std::vector<std::string> types;
   for (const Family* family : all_families()) {
-    if (family->recognises(config)) return *family;
+    if (family->recognises(config)) {
+      expect_chat_model(config);
+      return *family;
+    }
     types.insert(types.end(), family->model_types.begin(), family->model_types.end());
   }
   // A type that is known by its name only: qwen without pictures, for one.

@@ -28,9 +28,10 @@ void add_blocks(ModelSpec& model, const Config& c) {
                        .out = model.decoder_width,
                        .merge = Merge::grid,
                        .side = c.positive_or("scale_factor", 2),
-                       .eps = c.number_or("vision_config.layer_norm_eps", 1e-6),
+                       .eps = c.positive_number_or("vision_config.layer_norm_eps", 1e-6),
                        .bias = false}));
-  add_decoder(model, "model.text_model.", {}, llama_shape(c, t, {}), c.positive(t + "num_hidden_layers"));
+  add_decoder(model, "model.text_model.", {.tied = ties_embeddings(c)}, llama_shape(c, t, {}),
+              layer_count(c, t + "num_hidden_layers"));
   model.tied_key = "tie_word_embeddings";
 }
 

@@ -1,6 +1,7 @@
 // Blocks of vision towers and projectors that several families share.
 #include "families/parts.h"
 #include "mquant/error.h"
+#include "support/checked.h"
 
 namespace mquant {
 namespace {
@@ -28,7 +29,7 @@ BlockSpec stem_block(const StemNames& names, const StemShape& s) {
     param("class", names.class_token, 1);
     block.steps.push_back(step(Op::prepend, "x", {"x"}, "class"));
   }
-  param("positions", names.positions, first + s.places);
+  param("positions", names.positions, checked_sum({first, s.places}));
   block.steps.push_back(looked_up_step(Op::add_table, "x", {"x"}, "positions", s.lookup, first));
   if (names.norm.empty()) return block;
   block.norms.push_back(norm_of("norm", names.norm, NormKind::layer, s.width, s.eps, Space::none));
@@ -45,7 +46,8 @@ BlockSpec projector_block(const std::string& name, const std::string& out, const
   block.name = name;
   block.tower = Tower::projector;
   block.on_tokens = false;
-  const std::int64_t cells = s.merge == Merge::none ? 1 : s.side * s.side, wide = s.width * cells;
+  const std::int64_t cells = s.merge == Merge::none ? 1 : checked_product({s.side, s.side}),
+                     wide = checked_product({s.width, cells});
   std::string at = "x";
   const auto then = [&](Step next) {
     next.in = {at};
@@ -176,15 +178,17 @@ void add_siglip_tower(ModelSpec& model, const Config& c, const std::string& pref
       {.width = model.vision_width,
        .patch = patch,
        .channels = c.positive_or(v + "num_channels", 3),
-       .places = side * side,
+       .places = checked_product({side, side}),
        .lookup = s.lookup}));
   const LayerShape layer =
       vision_shape(c, {.width = model.vision_width,
                        .mlp_width = size("intermediate_size", s.mlp_width),
                        .heads = size("num_attention_heads", s.heads),
-                       .eps = c.number_or(v + "layer_norm_eps", 1e-6),
+                       .eps = c.positive_number_or(v + "layer_norm_eps", 1e-6),
                        .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
-  for (std::int64_t i = 0; i < size("num_hidden_layers", s.layers) - s.left_out; ++i)
+  const std::string layers = v + "num_hidden_layers";
+  const std::int64_t count = s.layers > 0 ? layer_count(c, layers, s.layers) : layer_count(c, layers);
+  for (std::int64_t i = 0; i < count - s.left_out; ++i)
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "encoder.layers.", i, "."), clip_names(), layer));
 }
@@ -197,8 +201,8 @@ BlockSpec eva_adapter(const std::string& prefix, std::int64_t width, std::int64_
   block.tower = Tower::projector;
   block.on_tokens = false;
   const std::string mlp = prefix + "linear_proj.";
-  LinearSpec conv =
-      linear_of("conv", prefix + "conv", s.conv_out, 4 * width, true, {Space::vision, Space::none});
+  LinearSpec conv = linear_of("conv", prefix + "conv", s.conv_out, checked_product({4, width}), true,
+                              {Space::vision, Space::none});
   conv.weight.stored_shape = {s.conv_out, width, 2, 2};
   conv.weight.channels_last = true;
   block.linears = {
@@ -244,7 +248,7 @@ void add_eva_tower(ModelSpec& model, const Config& c, const std::string& prefix,
   const LayerShape layer = vision_shape(c, {.width = width,
                                             .mlp_width = c.positive(v + "intermediate_size"),
                                             .heads = c.positive(v + "num_heads"),
-                                            .eps = c.number_or(v + "layer_norm_eps", 1e-6),
+                                            .eps = c.positive_number_or(v + "layer_norm_eps", 1e-6),
                                             .activation = activation(c, v + "hidden_act", "gelu")});
   const LayerNames names{.q = "attention.query_key_value",
                          .o = "attention.dense",
@@ -253,7 +257,7 @@ void add_eva_tower(ModelSpec& model, const Config& c, const std::string& prefix,
                          .fused = Fused::chunks,
                          .post1 = "input_layernorm",
                          .post2 = "post_attention_layernorm"};
-  for (std::int64_t i = 0; i < c.positive(v + "num_hidden_layers"); ++i)
+  for (std::int64_t i = 0; i < layer_count(c, v + "num_hidden_layers"); ++i)
     model.blocks.push_back(transformer_layer(cat("vision.", i), Tower::vision, Space::vision,
                                              cat(prefix, "transformer.layers.", i, "."), names, layer));
   model.blocks.push_back(eva_adapter(prefix, width, model.decoder_width, shape));

@@ -131,6 +131,15 @@ struct Checkpoint::Impl {
     for (const auto& item : tensors) all.push_back(item.first);
     return all;
   }
+
+  const TensorFile& file_of(const std::string& name) const {
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) {
+      fail(ErrorKind::input, "'", directory.string(), "': no tensor '", name, "'",
+           did_you_mean(name, names()));
+    }
+    return opened(*found->second);
+  }
 };
 
 Checkpoint::Checkpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -163,14 +172,9 @@ const fs::path& Checkpoint::directory() const { return impl_->directory; }
 
 bool Checkpoint::has(const std::string& name) const { return impl_->tensors.contains(name); }
 
-TensorView Checkpoint::get(const std::string& name) const {
-  const auto found = impl_->tensors.find(name);
-  if (found == impl_->tensors.end()) {
-    fail(ErrorKind::input, "'", impl_->directory.string(), "': no tensor '", name, "'",
-         did_you_mean(name, impl_->names()));
-  }
-  return impl_->opened(*found->second).get(name);
-}
+TensorView Checkpoint::get(const std::string& name) const { return impl_->file_of(name).get(name); }
+
+TensorHeader Checkpoint::header(const std::string& name) const { return impl_->file_of(name).header(name); }
 
 std::vector<std::string> Checkpoint::names() const { return impl_->names(); }
 

@@ -16,7 +16,6 @@ namespace {
 
 /// Says that weights are quantized; tensors decide that, so a look at it does not make work depend on it.
 constexpr const char* kQuantization = "quantization_config";
-constexpr std::int64_t kLargestPositive = std::numeric_limits<std::int32_t>::max();
 
 /// The index that a step of a path means; nullopt if it is none.
 std::optional<std::size_t> as_index(std::string_view step) {
@@ -44,6 +43,15 @@ std::string find_key(const Json& below, const std::string& name, const std::stri
     if (!found.empty()) return found;
   }
   return "";
+}
+
+void add_paths(const Json& below, const std::string& key, const std::string& prefix,
+               std::vector<std::string>& paths) {
+  if (!below.is_object()) return;
+  for (const auto& [name, value] : below.items()) {
+    if (name == key) paths.push_back(prefix + name);
+    add_paths(value, key, prefix + name + ".", paths);
+  }
 }
 
 std::vector<std::string> keys_of(const Json& object) {
@@ -201,12 +209,20 @@ bool Config::has(std::string_view path) const { return impl_->find_set(path) != 
 std::int64_t Config::integer(std::string_view path) const {
   return impl_->required(path, as_integer, kInteger);
 }
-std::int64_t Config::positive(std::string_view path) const {
+std::int64_t Config::positive(std::string_view path, std::int64_t most) const {
   const std::int64_t value = impl_->required(path, as_integer, kPositive);
-  if (value < 1 || value > kLargestPositive) {
+  if (value < 1 || value > most) {
     fail(ErrorKind::input, impl_->origin, ": '", path, "': expected ", kPositive,
-         value < 1 ? "" : cat(" up to ", kLargestPositive), ", found ", value);
+         value < 1 ? "" : cat(" up to ", most), ", found ", value);
   }
+  return value;
+}
+double Config::positive_number(std::string_view path) const {
+  const double value = number(path);
+  using Float = std::numeric_limits<float>;
+  if (!(value >= Float::min() && value <= Float::max()))
+    fail(ErrorKind::input, impl_->origin, ": '", path,
+         "': expected a number above 0 in the range of float32, found ", value);
   return value;
 }
 double Config::number(std::string_view path) const { return impl_->required(path, as_number, kNumber); }
@@ -225,8 +241,12 @@ std::int64_t Config::integer_or(std::string_view path, std::int64_t otherwise) c
   return impl_->when_set(path, otherwise, as_integer, kInteger);
 }
 
-std::int64_t Config::positive_or(std::string_view path, std::int64_t otherwise) const {
-  return has(path) ? positive(path) : otherwise;
+std::int64_t Config::positive_or(std::string_view path, std::int64_t otherwise, std::int64_t most) const {
+  return has(path) ? positive(path, most) : otherwise;
+}
+
+double Config::positive_number_or(std::string_view path, double otherwise) const {
+  return has(path) ? positive_number(path) : otherwise;
 }
 
 double Config::number_or(std::string_view path, double otherwise) const {
@@ -246,6 +266,12 @@ std::string Config::raw(std::string_view path) const {
   std::string text = value == nullptr ? "" : value->dump();
   impl_->note(std::string(path), text);
   return text;
+}
+
+std::vector<std::string> Config::paths_of(const std::string& key) const {
+  std::vector<std::string> paths;
+  add_paths(impl_->root, key, "", paths);
+  return paths;
 }
 
 std::vector<std::string> Config::keys(std::string_view path) const {

@@ -65,12 +65,13 @@ class PytorchBin final : public TensorFile {
     return all;
   }
 
+  TensorHeader header(const std::string& name) const override {
+    const PickledTensor& tensor = described(name);
+    return {std::string(dtype_name(tensor.dtype)), tensor.shape};
+  }
+
   TensorView get(const std::string& name) const override {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) {
-      fail(ErrorKind::input, origin_, ": no tensor '", name, "'", did_you_mean(name, names()));
-    }
-    const PickledTensor& tensor = found->second;
+    const PickledTensor& tensor = described(name);
     const std::span<const std::byte> storage = storages_.at(tensor.storage);
     const auto size = static_cast<std::size_t>(byte_size(tensor.dtype));
     const auto first = static_cast<std::size_t>(tensor.offset) * size;
@@ -83,6 +84,13 @@ class PytorchBin final : public TensorFile {
   }
 
  private:
+  const PickledTensor& described(const std::string& name) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end())
+      fail(ErrorKind::input, origin_, ": no tensor '", name, "'", did_you_mean(name, names()));
+    return found->second;
+  }
+
   void check_kind() const {
     refuse_lfs_pointer(file_.bytes(), origin_);
     if (begins_with(file_.bytes(),

@@ -33,6 +33,7 @@ class SafetensorsFile final : public TensorFile {
   std::vector<std::string> names() const override;
   /// @throws Error{input} with the nearest name if absent; Error{unsupported} for a dtype outside DType, such as F8_E4M3
   TensorView get(const std::string& name) const override;
+  TensorHeader header(const std::string& name) const override;
   bool has(const std::string& name) const;
   const TensorFileMetadata& metadata() const;
 

@@ -212,6 +212,13 @@ struct SafetensorsFile::Impl {
     for (const auto& item : entries) all.push_back(item.first);
     return all;
   }
+
+  const Entry& entry(const std::string& name) const {
+    const auto found = entries.find(name);
+    if (found == entries.end())
+      fail(ErrorKind::input, origin, ": no tensor '", name, "'", did_you_mean(name, names()));
+    return found->second;
+  }
 };
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
@@ -223,16 +230,17 @@ SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&&) noexcept = defaul
 std::vector<std::string> SafetensorsFile::names() const { return impl_->names(); }
 
 TensorView SafetensorsFile::get(const std::string& name) const {
-  const auto found = impl_->entries.find(name);
-  if (found == impl_->entries.end()) {
-    fail(ErrorKind::input, impl_->origin, ": no tensor '", name, "'", did_you_mean(name, impl_->names()));
-  }
-  const Entry& entry = found->second;
+  const Entry& entry = impl_->entry(name);
   if (!entry.type->dtype) {
     fail(ErrorKind::unsupported, impl_->origin, ": tensor '", printable(name), "' is ", entry.type->name,
          ", which is not computed with here; give a checkpoint in BF16, F16 or F32");
   }
   return {*entry.type->dtype, entry.shape, impl_->data.subspan(entry.begin, entry.end - entry.begin)};
+}
+
+TensorHeader SafetensorsFile::header(const std::string& name) const {
+  const Entry& entry = impl_->entry(name);
+  return {std::string(entry.type->name), entry.shape};
 }
 
 bool SafetensorsFile::has(const std::string& name) const { return impl_->entries.contains(name); }

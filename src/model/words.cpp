@@ -1,6 +1,7 @@
 // The words of the description language: common blocks spelled out as tensors, spaces and steps.
 #include "mquant/error.h"
 #include "mquant/model.h"
+#include "support/checked.h"
 
 namespace mquant {
 
@@ -84,8 +85,8 @@ class LayerWords {
     add(step(Op::attention, "a", {"q", "k", "v"}));
     for (const Branch& branch : branches_) {
       const LayerShape& s = branch.shape;
-      linear(branch, "o", branch.names.o, s.width, s.attention.heads * s.attention.head_dim, s.o_bias,
-             rows_for(branch, "a"), {.reads = Space::value, .writes = stream_side(names().post1)},
+      linear(branch, "o", branch.names.o, s.width, checked_product({s.attention.heads, s.attention.head_dim}),
+             s.o_bias, rows_for(branch, "a"), {.reads = Space::value, .writes = stream_side(names().post1)},
              names().scale1);
     }
     sum("o", "post1", names().post1);
@@ -152,7 +153,7 @@ class LayerWords {
     const bool fused = n.fused != Fused::none;
     const auto head = [&](const std::string& role, const std::string& own, Part part, std::int64_t count,
                           Space writes) {
-      linear(branch, role, fused ? n.q : own, count * a.head_dim, s.width, s.qkv_bias, in,
+      linear(branch, role, fused ? n.q : own, checked_product({count, a.head_dim}), s.width, s.qkv_bias, in,
              {residual_, writes, norm_name, n.fused, fused ? part : Part::whole});
     };
     head("q", n.q, Part::q, a.heads, Space::none);
@@ -268,8 +269,7 @@ BlockSpec patch_embed_block(const std::string& name, std::vector<std::int64_t> k
   block.tower = Tower::vision;
   block.on_tokens = false;
   require(!kernel_shape.empty(), "a patch embedding needs the shape of its kernel");
-  std::int64_t columns = 1;
-  for (std::size_t i = 1; i < kernel_shape.size(); ++i) columns *= kernel_shape[i];
+  const std::int64_t columns = checked_product(std::span(kernel_shape).subspan(1));
   block.linears.push_back(
       linear_of("proj", name, kernel_shape[0], columns, bias, {Space::none, Space::vision}));
   block.linears[0].weight.stored_shape = std::move(kernel_shape);

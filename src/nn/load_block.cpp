@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "io/finite.h"
+#include "model/stored_tensors.h"
 #include "mquant/block.h"
 #include "mquant/error.h"
 #include "nn/tensors.h"
@@ -32,6 +34,7 @@ class SourceReader {
         view.dtype != DType::f64)
       fail(ErrorKind::unsupported, checkpoint_.directory().string(), ": tensor '", name, "' holds ",
            dtype_name(view.dtype), ": only float checkpoints can be quantized");
+    expect_finite(name, view);
     return to_tensor(view, dtype_);
   }
 
@@ -39,26 +42,14 @@ class SourceReader {
 
  private:
   std::string find(const Source& source) const {
-    return checkpoint_.has(resolve_name(source.name)) || source.otherwise.empty()
-               ? resolve_name(source.name)
-               : resolve_name(source.otherwise);
-  }
-  std::string resolve_name(const std::string& name) const {
-    return resolve(name, model_, [this](const std::string& candidate) { return checkpoint_.has(candidate); });
+    return name_in(model_, source.name, source.otherwise,
+                   [this](const std::string& candidate) { return checkpoint_.has(candidate); });
   }
 
   const Checkpoint& checkpoint_;
   const ModelSpec& model_;
   at::ScalarType dtype_;
 };
-
-/// Height of the tensor of which `source` is `out` rows.
-std::int64_t stored_rows(const Source& source, std::int64_t out, const BlockSpec& block) {
-  if (source.fused == Fused::none) return out;
-  const AttentionSpec& a = block.attention;
-  const bool mlp = source.part == Part::gate || source.part == Part::up;
-  return mlp ? 2 * out : (a.heads + 2 * a.kv_heads) * a.head_dim;
-}
 
 at::Tensor part_of(const at::Tensor& whole, const Source& source, const BlockSpec& block) {
   if (source.fused == Fused::none) return whole;
@@ -67,9 +58,7 @@ at::Tensor part_of(const at::Tensor& whole, const Source& source, const BlockSpe
 
 at::Tensor scaled_rows(const SourceReader& reader, const Source& source, const at::Tensor& x) {
   if (source.row_scale.empty()) return x;
-  Source scale;
-  scale.name = source.row_scale;
-  const at::Tensor factors = reader.read(scale, {x.size(0)});
+  const at::Tensor factors = reader.read(stored(source.row_scale), {x.size(0)});
   return x.dim() == 1 ? x * factors : x * factors.unsqueeze(1);
 }
 
@@ -77,13 +66,9 @@ at::Tensor scaled_rows(const SourceReader& reader, const Source& source, const a
 at::Tensor read_weight(const SourceReader& reader, const Source& source, std::int64_t out, std::int64_t in,
                        const BlockSpec& block) {
   if (source.identity) return at::eye(out, reader.dtype());
-  const std::int64_t rows = stored_rows(source, out, block);
-  const std::vector<std::int64_t> shape = !source.stored_shape.empty() ? source.stored_shape
-                                          : source.transposed          ? std::vector{in, rows}
-                                                                       : std::vector{rows, in};
-  at::Tensor whole = reader.read(source, shape);
+  at::Tensor whole = reader.read(source, stored_shape(source, out, in, block));
   if (source.channels_last) whole = whole.permute({0, 2, 3, 1});
-  whole = source.transposed ? whole.t().contiguous() : whole.reshape({rows, in});
+  whole = source.transposed ? whole.t().contiguous() : whole.reshape({stored_rows(source, out, block), in});
   return scaled_rows(reader, source, part_of(whole, source, block));
 }
 
@@ -134,12 +119,9 @@ at::Tensor folded(const SourceReader& reader, const ParamSpec& param, at::Tensor
 /// Undefined if it is optional and absent.
 at::Tensor load_param(const SourceReader& reader, const ParamSpec& param, const BlockSpec& block) {
   if (param.source.optional && !reader.has(param.source)) return {};
-  std::vector<std::int64_t> shape = param.shape;
-  if (param.folding) shape.back() = param.folding->columns == 0 ? param.folding->in : param.folding->columns;
-  const std::vector<std::int64_t>& stored =
-      param.source.stored_shape.empty() ? shape : param.source.stored_shape;
+  const std::vector<std::int64_t> shape = unfolded_shape(param);
   at::Tensor x = param.sincos ? sincos_rows(shape[0], shape[1], reader.dtype())
-                              : reader.read(param.source, stored).reshape(shape);
+                              : reader.read(param.source, stored_shape(param)).reshape(shape);
   return param.folding ? folded(reader, param, x, block) : x;
 }
 

@@ -26,8 +26,8 @@
 #include "pipeline/export_report.h"
 #include "pipeline/find_sinks.h"
 #include "pipeline/frames.h"
-#include "pipeline/head_tie.h"
 #include "pipeline/identity.h"
+#include "pipeline/preflight.h"
 #include "pipeline/report.h"
 #include "pipeline/sample_states.h"
 #include "pipeline/self_check.h"
@@ -173,25 +173,6 @@ SinkRule sinks_of(SinkSetting setting, const SourceModel& source, const std::vec
   return {};
 }
 
-/// What a calibration begins with.
-struct Job {
-  Recipe recipe;
-  SourceModel source;
-  std::vector<Sample> samples;
-  std::vector<Features> features;  // without sinks
-};
-
-Job open_job(const CalibrateOptions& options) {
-  apply(options.run);
-  Recipe recipe = load_recipe(options.recipe, options.overrides);
-  SourceModel source = open_source(options.model);
-  settle_embeddings(recipe, source);
-  std::vector<Sample> samples = read_samples(options.data, recipe.calibration.samples);
-  std::vector<Features> features =
-      all_features(*source.processor, samples, recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no);
-  return {std::move(recipe), std::move(source), std::move(samples), std::move(features)};
-}
-
 /// The model of a calibration, where it lies now.
 SourceModel open_calibrated(const RunIdentity& identity, const std::filesystem::path& moved) {
   if (moved.empty() && !std::filesystem::is_directory(identity.model))
@@ -206,14 +187,14 @@ SourceModel open_calibrated(const RunIdentity& identity, const std::filesystem::
 
 std::string calibrate(const CalibrateOptions& options) {
   const c10::InferenceMode no_gradients;
+  apply(options.run);
   Report report;
-  const bool resumed = options.resume && CalibrationStore::is_calibration(options.output);
-  if (!resumed) CalibrationStore::expect_new(options.output);
-  Job job = open_job(options);
-  const Recipe& recipe = job.recipe;
-  const SourceModel& source = job.source;
-  const std::vector<Sample>& samples = job.samples;
-  std::vector<Features>& features = job.features;
+  Preflight work = preflight({options, 0, true});
+  const Recipe& recipe = work.recipe;
+  const SourceModel& source = work.source;
+  const std::vector<Sample>& samples = work.samples;
+  std::vector<Features>& features = work.features;
+  const bool resumed = work.resumed;
   const SinkRule sinks = resumed ? CalibrationStore::sinks_of(options.output)
                                  : sinks_of(recipe.calibration.sinks, source, samples, features);
   for (Features& f : features) mark_sinks(sinks, f);
@@ -261,10 +242,12 @@ std::string calibrate(const CalibrateOptions& options) {
 
 bool is_quantized_into(const CalibrateOptions& options, const std::filesystem::path& artifact) {
   const SinkRule sinks = Artifact::sinks_of(artifact);
-  Job job = open_job(options);
-  for (Features& f : job.features) mark_sinks(sinks, f);
+  PlanOptions plan{options};
+  plan.output.clear();  // it is finished and gone
+  Preflight work = preflight(plan);
+  for (Features& f : work.features) mark_sinks(sinks, f);
   return Artifact::is_of(artifact,
-                         identity_of(job.source, options, job.recipe, job.samples, job.features, sinks));
+                         identity_of(work.source, options, work.recipe, work.samples, work.features, sinks));
 }
 
 ExportReport export_artifact(const ExportOptions& options) {

@@ -3,6 +3,7 @@
 #include "artifact/manifest.h"
 #include "mquant/config.h"
 #include "mquant/error.h"
+#include "support/strings.h"
 
 namespace mquant {
 
@@ -23,7 +24,7 @@ ExportReport report_of_export(const ExportInput& input, const std::string& forma
   ExportReport report = report_of_artifact(output);
   for (const FormatInfo& other : all_formats()) {
     if (format != "auto" || other.name == report.format) break;
-    report.refused.push_back(cat(other.name, ": ", other.refuses(input)));
+    report.refused.push_back(cat(other.name, ": ", join(other.refuses(question_of(input)), "; ")));
   }
   return report;
 }

@@ -6,9 +6,11 @@
 #include <string_view>
 #include <thread>
 
+#include "io/json_text.h"
 #include "io/pytorch_bin.h"
 #include "mquant/error.h"
 #include "pipeline/for_all.h"
+#include "pipeline/source_checks.h"
 #include "pipeline/torch_memory.h"
 #include "support/work_inputs.h"
 
@@ -18,6 +20,7 @@ SourceModel open_source(const std::filesystem::path& directory) {
   if (!std::filesystem::is_directory(directory))
     fail(ErrorKind::input, directory.string(), ": no such directory; expected a HuggingFace model directory");
   const WorkInputs read;
+  refuse_adapter(directory);
   Config config = Config::open(directory / "config.json");
   const Family& family = find_family(config);
   ModelSpec model = family.describe(config);
@@ -53,13 +56,29 @@ void apply(const RunSettings& run) {
   at::set_num_threads(run.threads > 0 ? run.threads : static_cast<int>(cores));
 }
 
-std::vector<Features> all_features(const Processor& processor, const std::vector<Sample>& samples,
-                                   WithAnswer with_answer, const SinkRule& sinks) {
+namespace {
+
+void expect_embedded(const Features& features, const ModelSpec& model, const Processor& processor) {
+  for (const std::int64_t id : features.input_ids) {
+    if (id >= 0 && id < model.vocabulary) continue;
+    const auto beyond = processor.tokens_beyond(model.vocabulary);
+    const auto named = beyond.find(id);
+    fail(ErrorKind::input, "token ", named == beyond.end() ? "" : cat("'", printable(named->second), "' "),
+         "has id ", id, ", but the embeddings have ", model.vocabulary, " rows");
+  }
+}
+
+}  // namespace
+
+std::vector<Features> all_features(const Processor& processor, const ModelSpec& model,
+                                   const std::vector<Sample>& samples, WithAnswer with_answer,
+                                   const SinkRule& sinks) {
   std::vector<Features> features(samples.size());
   for_all(samples.size(), [&](std::size_t i) {
     const std::string context = cat("sample '", samples[i].id, "': ");
     try {
       features[i] = processor.features(samples[i], with_answer);
+      expect_embedded(features[i], model, processor);
     } catch (const Error& error) {
       if (std::string_view(error.what()).starts_with(context)) throw;  // it knew already
       throw Error(error.kind(), context + error.what());

@@ -26,6 +26,7 @@ struct SourceModel {
 };
 
 /// Opens a HuggingFace directory: config.json, weights, tokenizer and processor files.
+/// @throws Error{unsupported} for an adapter, besides what readers and families throw
 SourceModel open_source(const std::filesystem::path& directory);
 
 /// The dtype of most of the checkpoint's bytes that blocks describe: bf16, f16 or f32.
@@ -34,9 +35,11 @@ DType stored_dtype(const SourceModel& source);
 /// Threads (0: all cores) and device.  Throws Error{unsupported} for a device other than "cpu".
 void apply(const RunSettings& run);
 
-/// Features of all samples, in order; several at a time.  An error names the sample.
-std::vector<Features> all_features(const Processor& processor, const std::vector<Sample>& samples,
-                                   WithAnswer with_answer, const SinkRule& sinks = {});
+/// Features of all samples, in order; several at a time.  An error names the sample; a token that has no row among the
+/// embeddings of `model` is one, Error{input}.
+std::vector<Features> all_features(const Processor& processor, const ModelSpec& model,
+                                   const std::vector<Sample>& samples, WithAnswer with_answer,
+                                   const SinkRule& sinks = {});
 
 /// Tokens by class over all samples, and "visual_rows": rows of the vision tower.
 std::map<std::string, std::int64_t> count_tokens(const std::vector<Features>& features);

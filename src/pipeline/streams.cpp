@@ -1,7 +1,6 @@
 #include "pipeline/streams.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "mquant/error.h"
 #include "passes/facts.h"
@@ -12,13 +11,6 @@ namespace {
 
 bool has_pass(const Recipe& recipe, std::string_view name) {
   return std::ranges::find(recipe.passes, name, &PassConfig::name) != recipe.passes.end();
-}
-
-/// nullopt if the recipe does not have the pass.
-template <class Options>
-std::optional<Options> options_of(const Recipe& recipe, std::string_view pass) {
-  const auto it = std::ranges::find(recipe.passes, pass, &PassConfig::name);
-  return it == recipe.passes.end() ? std::nullopt : std::optional(read_options<Options>(it->options));
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ class AddedTokens {
 
   const AddedToken* find(std::string_view content) const;
   const AddedToken* find(std::int64_t id) const;
+  const std::vector<AddedToken>& all() const { return tokens_; }
   std::int64_t size() const { return size_; }  // the largest id, plus one; 0: no tokens
 
  private:

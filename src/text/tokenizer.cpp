@@ -141,6 +141,13 @@ bool Tokenizer::is_special(std::int64_t id) const {
   return added && added->special;
 }
 
+std::map<std::int64_t, std::string> Tokenizer::added_beyond(std::int64_t first) const {
+  std::map<std::int64_t, std::string> found;
+  for (const AddedToken& token : parts_->added.all())
+    if (token.id >= first) found.emplace(token.id, token.content);
+  return found;
+}
+
 std::int64_t Tokenizer::vocabulary_size() const {
   return std::max(parts_->vocabulary->size(), parts_->added.size());
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -49,6 +50,8 @@ class Tokenizer {
   /// As the file writes it (token bytes, for tiktoken); "" for an id that no token has.
   std::string token_of(std::int64_t id) const;
   bool is_special(std::int64_t id) const;
+  /// Contents by id of the added tokens with an id of `first` or more.
+  std::map<std::int64_t, std::string> added_beyond(std::int64_t first) const;
   /// The largest id, plus one.
   std::int64_t vocabulary_size() const;
 

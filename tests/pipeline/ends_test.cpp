@@ -37,7 +37,10 @@ BlockPlan planned(const Plan& plan, const std::string& block) {
 }
 
 Plan plan_of(const TestData& data, const std::vector<std::string>& overrides) {
-  return plan_model(data.model, "w4a8", overrides, std::nullopt, 0, {});
+  PlanOptions options;
+  options.model = data.model;
+  options.overrides = overrides;
+  return plan_model(options);
 }
 
 /// A tied model's artifact, made with these options.

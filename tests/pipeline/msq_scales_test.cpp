@@ -79,7 +79,7 @@ TEST_P(MsqScales, AreTheLargestMagnitudeOfTheClass) {
                   .overrides = {sink ? "calibration.sink=true" : "calibration.sink=false"}});
   const SourceModel source = open_source(qwen2_vl().model);
   std::vector<Features> samples =
-      all_features(*source.processor, read_samples(qwen2_vl().samples), WithAnswer::yes);
+      all_features(*source.processor, source.model, read_samples(qwen2_vl().samples), WithAnswer::yes);
   if (sink)
     for (Features& features : samples) features.token_class[0] = TokenClass::sink;
   const MaximaByLinear wanted = maxima(source, samples);

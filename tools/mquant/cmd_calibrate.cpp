@@ -18,8 +18,7 @@ struct Options : CalibrateOptions {
 void run_calibrate(Options options) {
   options.check.add_to(options.recipe, options.overrides);
   if (options.dry_run) {
-    const Plan plan =
-        plan_model(options.model, options.recipe, options.overrides, options.data, 0, options.run);
+    const Plan plan = plan_model({options});
     return print(plan_screen(plan, options.recipe), plan_json(plan), options.json);
   }
   const Json report = Json::parse(calibrate(options));

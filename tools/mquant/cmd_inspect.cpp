@@ -7,15 +7,12 @@
 namespace mquant::cli {
 namespace {
 
-struct InspectOptions {
-  std::string model, data, recipe = "w4a8", json;
-  std::vector<std::string> overrides;
-  std::int64_t limit = 0;
+struct InspectOptions : PlanOptions {
+  std::string json;
 };
 
-void inspect(const InspectOptions& options, const RunSettings& run) {
-  const auto data = options.data.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.data);
-  const Plan plan = plan_model(options.model, options.recipe, options.overrides, data, options.limit, run);
+void inspect(const InspectOptions& options) {
+  const Plan plan = plan_model(options);
   print(plan_screen(plan, options.recipe), plan_json(plan), options.json);
 }
 
@@ -26,8 +23,10 @@ void add_inspect(CLI::App& app, Command& command) {
   CLI::App* cmd = add_command(
       app, "inspect", "What a model is, what would be quantized, memory and time needed",
       {"inspect Qwen2-VL-7B-Instruct", "inspect Qwen2-VL-7B-Instruct --data calib.jsonl --limit 8",
-       "inspect Qwen2-VL-7B-Instruct --recipe w8a8 --json plan.json"},
-      "0 done, 2 usage, 3 bad input, 4 unsupported model");
+       "inspect Qwen2-VL-7B-Instruct --recipe w8a8 --json plan.json",
+       "inspect Qwen2-VL-7B-Instruct --deep --format compressed-tensors --recipe w4a8-offline"},
+      "those of calibrate, before its first block: 0 done, 2 usage, 3 bad input, 4 unsupported;\n"
+      "            several obstacles are a line each, and the first one's code is returned");
   cmd->add_option("MODEL", options->model, "HuggingFace directory of a model")->required()->type_name("DIR");
   add_recipe_options(*cmd, options->recipe, options->overrides);
   cmd->add_option("--data", options->data, "Samples, one JSON a line: also count tokens and show prompts")
@@ -35,9 +34,17 @@ void add_inspect(CLI::App& app, Command& command) {
   cmd->add_option("--limit", options->limit, "Read the first N samples only; 0: all")
       ->type_name("N")
       ->check(at_least(0));
+  cmd->add_option("--format", options->format, "Also tell whether this format can hold the result")
+      ->type_name("FORMAT")
+      ->capture_default_str();
+  cmd->add_flag("--deep", options->deep, "Read every tensor, and refuse a NaN or an infinity");
   add_json_option(*cmd, options->json);
-  cmd->callback(
-      [options, &command] { command.job = [options, &command] { inspect(*options, command.run); }; });
+  cmd->callback([options, &command] {
+    command.job = [options, &command] {
+      options->run = command.run;
+      inspect(*options);
+    };
+  });
 }
 
 }  // namespace mquant::cli

@@ -14,8 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options : CalibrateOptions {  // its `output` is the calibration
-  fs::path artifact;
-  std::string format = "auto", json;
+  std::string json;
   bool overwrite = false, keep = false, dry_run = false;
   CheckOptions check;
 };
@@ -58,8 +57,7 @@ void run_quantize(Options options) {
   options.output = calibration_of(options);
   expect_apart(options.artifact, options.output);
   if (options.dry_run) {
-    const Plan plan =
-        plan_model(options.model, options.recipe, options.overrides, options.data, 0, options.run);
+    const Plan plan = plan_model({options});
     return print(plan_screen(plan, options.recipe), plan_json(plan), options.json);
   }
   if (is_done(options)) {

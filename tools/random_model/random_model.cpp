@@ -2,19 +2,22 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "artifact/partial_directory.h"
 #include "io/sharded_writer.h"
 #include "kernels/bfloat16.h"
+#include "model/stored_tensors.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
 #include "support/atomic_file.h"
+#include "support/checked.h"
 #include "support/rng.h"
-#include "tensor_plan.h"
 
 namespace mquant {
 namespace {
@@ -63,8 +66,35 @@ void copy_other_files(const fs::path& base, const fs::path& output) {
   }
 }
 
+/// Mean and deviation of the values of a tensor.
+struct Spread {
+  float mean = 0, deviation = 0;
+};
+
+Spread spread_of(const StoredTensor& tensor) {
+  switch (tensor.use) {
+    case TensorUse::weight: return {0, static_cast<float>(1 / std::sqrt(static_cast<double>(tensor.in)))};
+    case TensorUse::scale: return {1, 0.05F};
+    case TensorUse::scale_less: return {0, 0.05F};
+    case TensorUse::bias:
+    case TensorUse::table: break;
+  }
+  return {0, 0.02F};
+}
+
+/// What the blocks read, in their order, each once.  A tied head and optional tensors are left out.
+std::vector<StoredTensor> tensors_of(const ModelSpec& model) {
+  std::vector<StoredTensor> tensors;
+  std::set<std::string> seen;
+  for (const BlockSpec& block : model.blocks)
+    for (StoredTensor& tensor : stored_tensors(block))
+      if (!tensor.optional && tensor.otherwise.empty() && seen.insert(tensor.name).second)
+        tensors.push_back(std::move(tensor));
+  return tensors;
+}
+
 template <class Out, class Convert>
-void fill(std::vector<std::byte>& bytes, const RandomTensor& tensor, std::uint64_t stream, Convert convert) {
+void fill(std::vector<std::byte>& bytes, const Spread& spread, std::uint64_t stream, Convert convert) {
   auto* out = reinterpret_cast<Out*>(bytes.data());
   const std::uint64_t count = bytes.size() / sizeof(Out),
                       threads = std::max(1U, std::thread::hardware_concurrency());
@@ -72,7 +102,7 @@ void fill(std::vector<std::byte>& bytes, const RandomTensor& tensor, std::uint64
   for (std::uint64_t t = 0; t < threads; ++t)
     workers.emplace_back([=] {
       for (std::uint64_t i = count * t / threads; i < count * (t + 1) / threads; ++i)
-        out[i] = convert(random_value(stream, i, tensor.mean, tensor.deviation));
+        out[i] = convert(random_value(stream, i, spread.mean, spread.deviation));
     });
 }
 
@@ -100,21 +130,19 @@ RandomModelReport write_random_model(const RandomModelOptions& options) {
   const Config config = Config::parse(text, "config.json");
   const Family& family = find_family(config);
   const ModelSpec model = family.describe(config);
-  const bool tied = !model.tied_key.empty() && config.boolean_or(model.tied_key, false);
   PartialDirectory partial(options.output);
   copy_other_files(options.base, partial.path());
   write_file_atomically(partial.path() / "config.json", text);
   ShardedWriter writer(partial.path());
   RandomModelReport report{.family = family.name};
-  for (const RandomTensor& tensor : tensors_of(model, tied)) {
-    std::int64_t count = 1;
-    for (const std::int64_t size : tensor.shape) count *= size;
+  for (const StoredTensor& tensor : tensors_of(model)) {
+    const std::int64_t count = checked_product(tensor.shape);
     std::vector<std::byte> bytes(static_cast<std::size_t>(count * byte_size(options.dtype)));
     const std::uint64_t stream = Rng(options.seed, tensor.name).next();
     if (options.dtype == DType::bf16)
-      fill<std::uint16_t>(bytes, tensor, stream, bfloat16_bits);
+      fill<std::uint16_t>(bytes, spread_of(tensor), stream, bfloat16_bits);
     else
-      fill<float>(bytes, tensor, stream, [](float x) { return x; });
+      fill<float>(bytes, spread_of(tensor), stream, [](float x) { return x; });
     writer.add(tensor.name, {options.dtype, tensor.shape, bytes});
     ++report.tensors;
     report.parameters += count;

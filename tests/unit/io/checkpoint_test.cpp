@@ -48,6 +48,9 @@ class OneTensor final : public TensorFile {
   TensorView get(const std::string&) const override {
     return {DType::u8, {static_cast<std::int64_t>(text_.size())}, std::as_bytes(std::span(text_))};
   }
+  TensorHeader header(const std::string&) const override {
+    return {"U8", {static_cast<std::int64_t>(text_.size())}};
+  }
 
  private:
   std::string text_;

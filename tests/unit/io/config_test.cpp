@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "support/work_inputs.h"
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
@@ -96,10 +98,11 @@ TEST(Config, AnAbsentKeyIsNamedWithTheWayOut) {
 
 TEST(Config, AWrongTypeSaysWhatWasExpectedAndFound) {
   const Config config = example();
-  const auto error = [&](auto (Config::*lookup)(std::string_view) const, std::string_view path) {
-    return thrown([&] { (config.*lookup)(path); });
+  const auto error = [&](auto lookup, std::string_view path) {
+    return thrown([&] { std::invoke(lookup, config, path); });
   };
-  EXPECT_EQ(error(&Config::positive, "vision_config.name"),
+  const auto positive = [](const Config& of, std::string_view path) { return of.positive(path); };
+  EXPECT_EQ(error(positive, "vision_config.name"),
             "input: config.json: 'vision_config.name': expected a positive integer, found \"32\"");
   EXPECT_EQ(error(&Config::integer, "vision_config.ratio"),
             "input: config.json: 'vision_config.ratio': expected an integer, found 4.0");

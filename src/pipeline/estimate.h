@@ -1,0 +1,24 @@
+// Bytes, memory and work, from headers and features alone.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "mquant/compile.h"
+#include "mquant/recipe.h"
+#include "pipeline/source.h"
+
+namespace mquant {
+
+struct Estimate {
+  std::vector<BlockPlan> blocks;
+  std::int64_t parameters = 0, source_bytes = 0, artifact_bytes = 0;
+  std::int64_t calibration_bytes = 0;  // on disk: blocks, and the samples' states twice
+  std::int64_t peak_bytes = 0;         // of memory
+  double operations = 0;               // floating point
+};
+
+/// @param features  of the samples; none: 128 samples of 1024 tokens are assumed
+Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::vector<Features>& features);
+
+}  // namespace mquant

@@ -1,0 +1,275 @@
+#include "pipeline/source_checks.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <mutex>
+#include <set>
+#include <string_view>
+
+#include "io/finite.h"
+#include "io/json_text.h"
+#include "model/ends.h"
+#include "model/stored_tensors.h"
+#include "mquant/log.h"
+#include "pipeline/for_all.h"
+#include "support/strings.h"
+
+namespace mquant {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kQuantization = "quantization_config";
+constexpr std::string_view kToMerge =
+    "merge it first (PEFT: model.merge_and_unload(), then save_pretrained) and give the merged model";
+
+bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+std::string_view last_word(std::string_view name) { return name.substr(name.rfind('.') + 1); }
+
+template <std::size_t n>
+bool is_one_of(std::string_view word, const std::array<std::string_view, n>& words) {
+  return std::ranges::find(words, word) != words.end();
+}
+
+/// Last words of tensors that AWQ, GPTQ, FP8, compressed-tensors and bitsandbytes store beside or instead of weights.
+bool belongs_to_codes(const std::string& name) {
+  constexpr std::array<std::string_view, 16> kWords = {
+      "qweight",           "qzeros",           "g_idx",         "scales",
+      "weight_scale",      "weight_scale_inv", "weight_packed", "weight_shape",
+      "weight_zero_point", "weight_g_idx",     "input_scale",   "SCB",
+      "weight_format",     "absmax",           "quant_map",     "nested_absmax"};
+  return is_one_of(last_word(name), kWords) || name.find("quant_state.") != name.npos;
+}
+
+bool is_float_type(std::string_view dtype) {
+  constexpr std::array<std::string_view, 4> kFloats = {"BF16", "F16", "F32", "F64"};
+  return is_one_of(dtype, kFloats);
+}
+
+/// Tensors that only a quantized checkpoint has.
+std::vector<std::string> signs_of_codes(const Checkpoint& checkpoint) {
+  std::vector<std::string> signs;
+  for (const std::string& name : checkpoint.names()) {
+    const bool coded_weight = name.ends_with(".weight") && !is_float_type(checkpoint.header(name).dtype);
+    if (coded_weight || belongs_to_codes(name)) signs.push_back(name);
+  }
+  return signs;
+}
+
+/// "config.json says awq; ", or "".
+std::string stated_method(const Config& config) {
+  for (const std::string& path : config.paths_of(kQuantization))
+    if (config.has(path + ".quant_method"))
+      return cat("config.json says ", printable(config.raw(path + ".quant_method")), "; ");
+  return {};
+}
+
+/// Reads the description against the headers.
+class HeaderCheck {
+ public:
+  HeaderCheck(const SourceModel& source, Obstacles& obstacles)
+      : source_(source),
+        obstacles_(obstacles),
+        where_(source.directory.string()),
+        has_([&source](const std::string& name) { return source.checkpoint.has(name); }) {}
+
+  void run() {
+    for (const BlockSpec& block : source_.model.blocks)
+      for (const StoredTensor& tensor : stored_tensors(block)) check(tensor, block);
+    tell_missing();
+    if (!shapes_.empty()) tell(ErrorKind::input, shapes_, "tensors of another shape than config.json says");
+    if (!types_.empty()) tell(ErrorKind::unsupported, types_, "tensors that are not floats");
+  }
+
+ private:
+  void check(const StoredTensor& tensor, const BlockSpec& block) {
+    const std::string name = name_in(source_.model, tensor.name, tensor.otherwise, has_);
+    if (!source_.checkpoint.has(name)) {
+      if (!tensor.optional) missing_.push_back(name);
+      head_is_missing_ = head_is_missing_ || (block.name == "head" && tensor.use == TensorUse::weight);
+      return;
+    }
+    const TensorHeader header = source_.checkpoint.header(name);
+    if (header.shape != tensor.shape)
+      shapes_.push_back(cat("tensor '", printable(name), "': expected shape ", shape_text(tensor.shape),
+                            " by config.json, found ", shape_text(header.shape)));
+    if (!is_float_type(header.dtype))
+      types_.push_back(cat("tensor '", printable(name), "' holds ", header.dtype,
+                           ": only float checkpoints can be quantized"));
+  }
+
+  void tell_missing() {
+    if (missing_.empty()) return;
+    if (head_is_missing_ && refuse_other_heads()) return;
+    const std::string tie = source_.model.tied_key;
+    if (head_is_missing_)
+      obstacles_.add(ErrorKind::input, where_, ": no tensor '", printable(missing_.back()), "'",
+                     tie.empty() ? ", the head" : cat(", and ", tie, " is false"),
+                     "; the checkpoint may be incomplete, or of a model without a head");
+    if (head_is_missing_) missing_.pop_back();
+    if (missing_.size() == 1)
+      obstacles_.add(ErrorKind::input, where_, ": no tensor '", printable(missing_[0]), "'",
+                     did_you_mean(missing_[0], source_.checkpoint.names()),
+                     "; the download may be incomplete");
+    if (missing_.size() > 1)
+      obstacles_.add(ErrorKind::input, where_, ": ", missing_.size(),
+                     " tensors are missing: ", few_of(missing_),
+                     "; the download may be incomplete, or config.json of another model");
+  }
+
+  /// Does another head stand where this one would be?
+  bool refuse_other_heads() {
+    constexpr std::array<std::string_view, 6> kHeads = {"score",       "classifier", "v_head",
+                                                        "reward_head", "value_head", "custom_text_proj"};
+    for (const std::string& name : source_.checkpoint.names())
+      for (const std::string& word : split(name, '.'))
+        if (is_one_of(word, kHeads)) {
+          obstacles_.add(
+              ErrorKind::unsupported, where_, ": '", printable(name),
+              "' in the place of the head: a classification, reward or embedding model; expected one "
+              "that answers in text");
+          return true;
+        }
+    return false;
+  }
+
+  /// The first of the lines, and how many there are.
+  void tell(ErrorKind kind, const std::vector<std::string>& lines, std::string_view what) {
+    obstacles_.add(kind, where_, ": ", lines.front(),
+                   lines.size() == 1 ? "" : cat("; ", lines.size(), " ", what, " in all"));
+  }
+
+  const SourceModel& source_;
+  Obstacles& obstacles_;
+  std::string where_;
+  std::function<bool(const std::string&)> has_;
+  std::vector<std::string> missing_, shapes_, types_;
+  bool head_is_missing_ = false;
+};
+
+/// Buffers that older releases of transformers saved, and that loaders compute anew.
+bool is_saved_buffer(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kBuffers = {"inv_freq", "position_ids", "masked_bias",
+                                                        "num_batches_tracked"};
+  return is_one_of(last_word(name), kBuffers);
+}
+
+std::vector<std::string> unread_tensors(const SourceModel& source) {
+  std::set<std::string> read;
+  const auto has = [&](const std::string& name) { return source.checkpoint.has(name); };
+  for (const BlockSpec& block : source.model.blocks)
+    for (const StoredTensor& tensor : stored_tensors(block))
+      read.insert(name_in(source.model, tensor.name, tensor.otherwise, has));
+  std::vector<std::string> unread;
+  for (const std::string& name : source.checkpoint.names())
+    if (!read.contains(name) && !is_saved_buffer(name)) unread.push_back(name);
+  return unread;
+}
+
+/// Weight files of the directory that the checkpoint is not made of.
+std::vector<std::string> other_weights(const SourceModel& source) {
+  std::set<std::string> own;
+  for (const fs::path& file : source.checkpoint.files()) own.insert(file.filename().string());
+  std::vector<std::string> others;
+  for (const fs::directory_entry& entry : fs::directory_iterator(source.directory)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = name.ends_with(".safetensors") || name.ends_with(".gguf") ||
+                         (name.starts_with("pytorch_model") && name.ends_with(".bin")) ||
+                         (name.starts_with("consolidated") && name.ends_with(".pth"));
+    if (weights && !own.contains(name)) others.push_back(name);
+  }
+  std::ranges::sort(others);
+  return others;
+}
+
+/// A head that config.json ties to the embeddings and that is stored all the same, with other values.
+std::string stray_head(const SourceModel& source) {
+  const auto has = [&](const std::string& name) { return source.checkpoint.has(name); };
+  for (const BlockSpec& block : source.model.blocks)
+    for (const LinearSpec& linear : block.linears) {
+      if (linear.weight.otherwise.empty()) continue;
+      const std::string head = resolve(linear.weight.name, source.model, has),
+                        table = resolve(linear.weight.otherwise, source.model, has);
+      if (!has(head) || !has(table)) continue;
+      const TensorView a = source.checkpoint.get(head), b = source.checkpoint.get(table);
+      if (a.dtype != b.dtype || !std::ranges::equal(a.bytes, b.bytes)) return head;
+    }
+  return {};
+}
+
+}  // namespace
+
+void refuse_adapter(const fs::path& directory) {
+  const fs::path config = directory / "adapter_config.json";
+  if (is_file(config))
+    fail(ErrorKind::unsupported, config.string(), ": a PEFT adapter of '",
+         printable(Config::open(config).string_or("base_model_name_or_path", "another model")), "'; ",
+         kToMerge);
+  for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"})
+    if (is_file(directory / name))
+      fail(ErrorKind::unsupported, (directory / name).string(), ": weights of a PEFT adapter; ", kToMerge);
+}
+
+void check_headers(const SourceModel& source, Obstacles& obstacles) {
+  const std::string where = source.directory.string();
+  if (const std::vector<std::string> signs = signs_of_codes(source.checkpoint); !signs.empty())
+    return obstacles.add(ErrorKind::unsupported, where, ": the model is quantized already (",
+                         stated_method(source.config), few_of(signs), "); start from the float checkpoint");
+  for (const std::string& name : source.checkpoint.names())
+    if (name.find(".lora_") != name.npos || name.find(".base_layer.") != name.npos)
+      return obstacles.add(ErrorKind::unsupported, where, ": '", printable(name), "' is of an adapter; ",
+                           kToMerge);
+  HeaderCheck(source, obstacles).run();
+}
+
+void check_tokenizer(const SourceModel& source, Obstacles& obstacles) {
+  const std::int64_t rows = source.model.vocabulary;
+  const auto beyond = source.processor->tokens_beyond(rows);
+  if (beyond.empty()) return;
+  const auto& [id, text] = *beyond.begin();
+  obstacles.add(ErrorKind::input, source.directory.string(), ": token '", printable(text), "' has id ", id,
+                ", but the embeddings have ", rows, " rows",
+                beyond.size() == 1 ? "" : cat("; so do ", beyond.size() - 1, " more"),
+                ": resize_token_embeddings was left out, or the tokenizer is of another model");
+}
+
+void check_values(const Checkpoint& checkpoint, Obstacles& obstacles) {
+  const std::vector<std::string> names = checkpoint.names();
+  std::vector<std::string> problems(names.size());
+  for_all(names.size(), [&](std::size_t i) {
+    check_interrupt();
+    if (!is_float_type(checkpoint.header(names[i]).dtype)) return;
+    try {
+      expect_finite(names[i], checkpoint.get(names[i]));
+    } catch (const Error& error) {
+      problems[i] = error.what();
+    }
+  });
+  std::erase(problems, "");
+  if (problems.empty()) return;
+  obstacles.add(ErrorKind::input, checkpoint.directory().string(), ": ", problems.front(),
+                problems.size() == 1 ? "" : cat("; so do ", problems.size() - 1, " more tensors"));
+}
+
+void warn_of_source(const SourceModel& source, bool values) {
+  const std::string where = source.directory.string();
+  for (const std::string& path : source.config.paths_of(kQuantization))
+    warn(cat(source.config.origin(), ": '", path, "' is stale: the weights are floats and are read as such; ",
+             "artifacts will not have the key"));
+  if (const std::vector<std::string> others = other_weights(source); !others.empty())
+    warn(cat(where, ": not read, as transformers does not: ", few_of(others), " beside ",
+             source.checkpoint.files().front().filename().string()));
+  if (const std::vector<std::string> unread = unread_tensors(source); !unread.empty())
+    warn(cat(where, ": ", unread.size(), unread.size() == 1 ? " tensor is" : " tensors are",
+             " read by no part of the model: ", few_of(unread)));
+  if (const std::string head = values ? stray_head(source) : ""; !head.empty())
+    warn(cat(where, ": ", source.model.tied_key, " is true, but '", head,
+             "' holds other values than the embeddings: they stay two, as in transformers"));
+}
+
+}  // namespace mquant
