@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mquant/config.h"
@@ -49,6 +51,14 @@ struct Recipe {
   std::string scheme_name(const std::string& role) const;
   /// Role of a block is its name up to the first dot.  Absent: float.
   QuantScheme scheme_of(const std::string& block_name) const;
+  /// nullptr: the recipe lacks the pass.
+  const PassConfig* find(std::string_view pass) const;
+  /// A pass's struct of options; nullopt if the recipe lacks the pass.
+  template <class Options>
+  std::optional<Options> options_of(std::string_view pass) const {
+    const PassConfig* config = find(pass);
+    return config == nullptr ? std::nullopt : std::optional(read_options<Options>(config->options));
+  }
 };
 
 /// `name_or_path`: a file, or a name in configs/ ("w4a8").  `overrides`: "key=value" with dotted keys; a pass is

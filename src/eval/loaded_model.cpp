@@ -25,12 +25,6 @@
 namespace mquant {
 namespace {
 
-bool has_pass(const Recipe& recipe, std::string_view name) {
-  for (const PassConfig& pass : recipe.passes)
-    if (pass.name == name) return true;
-  return false;
-}
-
 bool caches_keys(const BlockSpec& spec, const Sequence& sequence) {
   return spec.has_kv_cache() && sequence.caches != nullptr && !sequence.caches->empty();
 }
@@ -47,7 +41,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
   const FloatTensors floats = executor == Executor::fast ? FloatTensors::compact : FloatTensors::widened;
   const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
     const Recipe recipe = parse_recipe(recipe_json, "recipe of " + path.string());
-    model.order_tokens = has_pass(recipe, "order-tokens");
+    model.order_tokens = recipe.find("order-tokens") != nullptr;
     model.quantized_ = true;
     model.seed_ = seed;
     model.rotated_ = rotated_streams(recipe, *model.spec_);

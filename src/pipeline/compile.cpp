@@ -241,6 +241,7 @@ std::string calibrate(const CalibrateOptions& options) {
 }
 
 bool is_quantized_into(const CalibrateOptions& options, const std::filesystem::path& artifact) {
+  apply(options.run);
   const SinkRule sinks = Artifact::sinks_of(artifact);
   PlanOptions plan{options};
   plan.output.clear();  // it is finished and gone

@@ -22,8 +22,8 @@ class Outline {
       : recipe_(recipe),
         model_(model),
         rotated_(rotated_streams(recipe, model)),
-        fold_(options_of<FoldNormsOptions>(recipe, "fold-norms")),
-        online_(options_of<RotateOnlineOptions>(recipe, "rotate-online")) {}
+        fold_(recipe.options_of<FoldNormsOptions>("fold-norms")),
+        online_(recipe.options_of<RotateOnlineOptions>("rotate-online")) {}
 
   StoredBlock of(const BlockSpec& block) const {
     const QuantScheme scheme = recipe_.scheme_of(block.name);

@@ -1,8 +1,7 @@
 #include "pipeline/head_tie.h"
 
-#include <algorithm>
-
 #include "model/ends.h"
+#include "passes/stream_options.h"
 #include "pipeline/streams.h"
 
 namespace mquant {
@@ -11,9 +10,8 @@ namespace {
 /// Do passes make the head another matrix than the embeddings: by a rotation, or a norm that goes into the head alone?
 bool passes_separate(const Recipe& recipe, const ModelSpec& model) {
   if (rotated_streams(recipe, model).contains(Space::decoder)) return true;
-  return std::ranges::any_of(recipe.passes, [](const PassConfig& pass) {
-    return pass.name == "fold-norms" && pass.options.string("where") == "everywhere";
-  });
+  const auto fold = recipe.options_of<FoldNormsOptions>("fold-norms");
+  return fold && fold->where == FoldNormsOptions::Where::everywhere;
 }
 
 }  // namespace

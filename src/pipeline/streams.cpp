@@ -7,17 +7,9 @@
 #include "passes/stream_options.h"
 
 namespace mquant {
-namespace {
-
-bool has_pass(const Recipe& recipe, std::string_view name) {
-  return std::ranges::find(recipe.passes, name, &PassConfig::name) != recipe.passes.end();
-}
-
-}  // namespace
-
 std::set<Space> rotated_streams(const Recipe& recipe, const ModelSpec& model) {
   std::set<Space> streams;
-  if (const auto rotate = options_of<RotateOptions>(recipe, "rotate"))
+  if (const auto rotate = recipe.options_of<RotateOptions>("rotate"))
     for (const Space space : streams_to_rotate(*rotate))
       if (!exempted(model, "rotate", space)) streams.insert(space);
   return streams;
@@ -44,7 +36,7 @@ Readers readers_of(const Recipe& recipe, const ModelSpec& model, Space space) {
 }
 
 std::string why_not_rotated(const Recipe& recipe, const ModelSpec& model, Space space) {
-  if (!has_pass(recipe, "rotate")) return "the recipe has no rotate";
+  if (recipe.find("rotate") == nullptr) return "the recipe has no rotate";
   for (const Exemption& exemption : model.exemptions)
     if (exemption.pass == "rotate" && exemption.tower == tower_of(space)) return exemption.reason;
   return "the recipe's rotate leaves it out";
@@ -52,15 +44,15 @@ std::string why_not_rotated(const Recipe& recipe, const ModelSpec& model, Space 
 
 std::string treatment_of(const Recipe& recipe, const ModelSpec& model, Space space, bool rotated,
                          bool normed) {
-  const auto fold = options_of<FoldNormsOptions>(recipe, "fold-norms");
-  const auto online = options_of<RotateOnlineOptions>(recipe, "rotate-online");
+  const auto fold = recipe.options_of<FoldNormsOptions>("fold-norms");
+  const auto online = recipe.options_of<RotateOnlineOptions>("rotate-online");
   const bool everywhere = fold && fold->where == FoldNormsOptions::Where::everywhere;
   if (rotated) return "rotated offline, norm scales folded into the weights";
   std::string text = cat("not rotated offline (", why_not_rotated(recipe, model, space), ")");
   if (normed) text += everywhere ? "; norm scales folded all the same" : "; norms keep their scales";
   const bool rotated_online = online && online->streams && exempted(model, "rotate", space);
   if (rotated_online) text += "; inputs rotated online";
-  if (has_pass(recipe, "smooth") && normed && !rotated_online) text += "; smoothed";
+  if (recipe.find("smooth") != nullptr && normed && !rotated_online) text += "; smoothed";
   return text;
 }
 

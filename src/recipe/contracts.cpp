@@ -62,9 +62,9 @@ class Contracts {
 
   /// With the options that the recipe has, or by default for a pass that it lacks.
   std::vector<Fact> needs_of(const PassInfo& pass) const {
-    const auto config = std::ranges::find(recipe_.passes, pass.name, &PassConfig::name);
+    const PassConfig* config = recipe_.find(pass.name);
     const auto is_on = [&](const std::string& option) {
-      if (config != recipe_.passes.end()) return config->options.boolean(option);
+      if (config != nullptr) return config->options.boolean(option);
       return std::ranges::find(pass.options, option, &PassOption::name)->fallback == "true";
     };
     std::vector<Fact> facts;

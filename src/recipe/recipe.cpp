@@ -226,6 +226,11 @@ QuantScheme Recipe::scheme_of(const std::string& block_name) const {
   return found == schemes.end() ? QuantScheme{} : found->second;
 }
 
+const PassConfig* Recipe::find(std::string_view pass) const {
+  const auto found = std::ranges::find(passes, pass, &PassConfig::name);
+  return found == passes.end() ? nullptr : &*found;
+}
+
 Recipe recipe_of_document(const Json& document, const std::string& origin,
                           const std::vector<std::string>& overrides) {
   Json complete = completed_document(document, origin);

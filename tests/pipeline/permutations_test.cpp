@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
+#include <cctype>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -31,14 +31,24 @@ constexpr double kNear = 1e-3;  // of logits, relative: float64 products in anot
 constexpr double kKept =
     1e-3;  // nats of 8-bit weights with float inputs; 4-bit ones with 8-bit inputs have 0.02
 
-/// Of configs/, and one with every pass.
-std::map<std::string, Json> recipes() {
-  std::map<std::string, Json> recipes;
-  for (const RecipeInfo& info : all_recipes()) recipes[info.name] = Json::parse(load_recipe(info.file).json);
-  Json& every = recipes["every-pass"] = recipes.at("w4a8-kv8");
-  every["passes"] = Json::array();
-  for (const PassInfo& pass : all_passes()) every["passes"].push_back({{"pass", pass.name}});
-  return recipes;
+/// A recipe and a small model of random weights.
+struct Case {
+  Json recipe;
+  TestData data;
+};
+
+/// The recipes of configs/, and one with every pass, which also runs on a model with streams exempted from rotation.
+std::map<std::string, Case> cases() {
+  std::map<std::string, Case> cases;
+  for (const RecipeInfo& info : all_recipes())
+    cases[info.name] = {Json::parse(load_recipe(info.file).json), qwen2_vl()};
+  Case every = cases.at("w4a8-kv8");
+  every.recipe["passes"] = Json::array();
+  for (const PassInfo& pass : all_passes()) every.recipe["passes"].push_back({{"pass", pass.name}});
+  cases["every pass"] = every;
+  every.data = {data_path("goldens/gemma3/model"), data_path("goldens/gemma3/cases.jsonl")};
+  cases["every pass, Gemma 3"] = every;
+  return cases;
 }
 
 std::string name_of(const Json& pass) { return pass.at("pass").get<std::string>(); }
@@ -101,13 +111,13 @@ std::optional<std::string> refusal(Json recipe, const Json& passes) {
   }
 }
 
-/// A calibration of the small model by a recipe.
+/// A calibration of a case's model by its recipe.
 class Calibration {
  public:
-  explicit Calibration(const Json& recipe) {
-    write_text(directory_ / "recipe.json", recipe.dump());
+  explicit Calibration(const Case& made) : data_(made.data) {
+    write_text(directory_ / "recipe.json", made.recipe.dump());
     const Json report =
-        Json::parse(calibrate_into(calibration(), qwen2_vl(),
+        Json::parse(calibrate_into(calibration(), data_,
                                    {.recipe = directory_ / "recipe.json",
                                     .overrides = {"calibration.samples=2", "round.method=rtn"},
                                     .threads = 2}));
@@ -123,30 +133,31 @@ class Calibration {
   at::Tensor logits() const {
     const LoadedModel model = LoadedModel::open(calibration());
     std::vector<KvCache> none;
-    return model.logits(model.features(read_samples(qwen2_vl().samples, 1), WithAnswer::no).front(), none, 0,
+    return model.logits(model.features(read_samples(data_.samples, 1), WithAnswer::no).front(), none, 0,
                         LogitRows::all);
   }
 
  private:
   fs::path calibration() const { return directory_ / "calibration"; }
+  TestData data_;
   TempDir directory_;
   double kl_ = 0;
 };
 
 /// What is quantized at all: 8-bit weights, float inputs.
-Json with_wide_schemes(Json recipe) {
-  for (auto& [role, scheme] : recipe["schemes"].items())
+Case with_wide_schemes(Case changed) {
+  for (auto& [role, scheme] : changed.recipe["schemes"].items())
     if (scheme != "float" && scheme != "tied") scheme = "w8a16";
-  return recipe;
+  return changed;
 }
 
-std::string verdict_on(const Json& recipe, const Change& change, const Calibration& own) {
+std::string verdict_on(const Case& changed, const Change& change, const Calibration& own) {
   if (change.drops) {
-    const double kl = Calibration(with_wide_schemes(recipe)).kl();
+    const double kl = Calibration(with_wide_schemes(changed)).kl();
     EXPECT_LT(kl, kKept);
     return cat("right: KL ", kl, " in w8a16");
   }
-  const Calibration run(recipe);
+  const Calibration run(changed);
   if (run.blocks() == own.blocks()) return "right: the same bytes";
   const at::Tensor wanted = own.logits();
   const double difference = (run.logits() - wanted).norm().item<double>() / wanted.norm().item<double>();
@@ -157,38 +168,39 @@ std::string verdict_on(const Json& recipe, const Change& change, const Calibrati
 class Permutations : public testing::TestWithParam<std::string> {};
 
 TEST_P(Permutations, AreRefusedOrRight) {
-  Json recipe = recipes().at(GetParam());
-  const Calibration own(recipe);
-  std::map<Json, std::string> verdicts = {{recipe["passes"], "right: the same bytes"}};
+  Case tried = cases().at(GetParam());
+  const Json passes = tried.recipe["passes"];
+  const Calibration own(tried);
+  std::map<Json, std::string> verdicts = {{passes, "right: the same bytes"}};
   std::map<std::string, int> counts;
   std::string table;
-  for (const Change& change : changes_of(recipe["passes"])) {
+  for (const Change& change : changes_of(passes)) {
     SCOPED_TRACE(change.what);
     const auto [known, first] = verdicts.try_emplace(change.passes);
     std::string& verdict = known->second;
     if (first) {
-      const std::optional<std::string> message = refusal(recipe, change.passes);
-      recipe["passes"] = change.passes;
+      const std::optional<std::string> message = refusal(tried.recipe, change.passes);
+      tried.recipe["passes"] = change.passes;
       verdict = message ? "exit 2: " + message->substr(0, message->find("; an order"))
-                        : verdict_on(recipe, change, own);
+                        : verdict_on(tried, change, own);
     }
     table += cat("| ", GetParam(), " | ", change.what, " | ", verdict, " |\n");
     ++counts[verdict.substr(0, verdict.find(':'))];
   }
   EXPECT_GT(counts["exit 2"], 0);
-  EXPECT_GT(counts["right"], 0);
+  EXPECT_EQ(counts["right"] > 0, passes.size() > 2) << "scales and codes alone have one order";
   std::printf("\n| recipe | change | verdict |\n| --- | --- | --- |\n%s\n", table.c_str());
 }
 
 std::vector<std::string> names() {
   std::vector<std::string> names;
-  for (const auto& [name, recipe] : recipes()) names.push_back(name);
+  for (const auto& [name, tried] : cases()) names.push_back(name);
   return names;
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, Permutations, testing::ValuesIn(names()), [](const auto& test) {
   std::string name = test.param;
-  std::ranges::replace(name, '-', '_');
+  std::ranges::replace_if(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
   return name;
 });
 

@@ -21,7 +21,8 @@ class States : public testing::Test {
  protected:
   States()
       : source_(open_source(qwen2_vl().model)),
-        features_(all_features(*source_.processor, read_samples(qwen2_vl().samples, 2), WithAnswer::no)),
+        features_(all_features(*source_.processor, source_.model, read_samples(qwen2_vl().samples, 2),
+                               WithAnswer::no)),
         store_(CalibrationStore::create(directory_ / "cal", {})),
         embed_(*std::ranges::find(source_.model.blocks, "embed", &BlockSpec::name)) {
     states_ = initial_states(features_);

@@ -25,7 +25,7 @@ class SourceFilesOf : public testing::TestWithParam<std::string> {};
 
 std::vector<std::int64_t> ids_of(const SourceModel& source, const fs::path& data) {
   std::vector<std::int64_t> ids;
-  for (const Features& f : all_features(*source.processor, read_samples(data), WithAnswer::yes))
+  for (const Features& f : all_features(*source.processor, source.model, read_samples(data), WithAnswer::yes))
     ids.insert(ids.end(), f.input_ids.begin(), f.input_ids.end());
   return ids;
 }
