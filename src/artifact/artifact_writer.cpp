@@ -187,9 +187,11 @@ class Writer {
     const auto it = block.norms.find(spec.name);
     if (it == block.norms.end())
       fail(ErrorKind::input, "block '", block_spec.name, "': no norm '", spec.name, "' is stored");
-    const NormNames names{spec.weight ? names_.of(spec.weight.name) : "",
-                          spec.bias ? names_.of(spec.bias.name) : "",
-                          spec.weight ? dtype_in(*input_.source, names_.of(spec.weight.name)) : DType::f32};
+    const NormNames names{
+        .weight = spec.weight ? names_.of(spec.weight.name) : "",
+        .bias = spec.bias ? names_.of(spec.bias.name) : "",
+        .dtype = spec.weight ? dtype_in(*input_.source, names_.of(spec.weight.name)) : DType::f32,
+        .bias_dtype = spec.bias ? dtype_in(*input_.source, names_.of(spec.bias.name)) : DType::f32};
     for (const std::string& name : {names.weight, names.bias}) described_.insert(name);
     add_all(encode_norm(spec, it->second, names));
     if (it->second.kind != spec.kind || it->second.eps != spec.eps)

@@ -30,10 +30,10 @@ OrderedJson matrix_entry(const Matrix& matrix, const StoredLinear& linear, const
 StoredLinear decode_matrix(const Checkpoint& artifact, const Matrix& matrix, const Fields& entry,
                            const Dialect& dialect);
 
-/// Official names and the type that stands in where a norm stores ones and zeros.
+/// Official names and the types that stand in where a norm stores ones and zeros.
 struct NormNames {
   std::string weight, bias;  // "" for none
-  DType dtype = DType::f32;
+  DType dtype = DType::f32, bias_dtype = DType::f32;
 };
 std::vector<NamedTensor> encode_norm(const NormSpec& spec, const StoredNorm& norm, const NormNames& names);
 /// `entry`: of the manifest's "norms", null if the norm is as described.

@@ -183,7 +183,7 @@ std::vector<NamedTensor> encode_norm(const NormSpec& spec, const StoredNorm& nor
     tensors.push_back({names.weight, std::move(scale)});
   }
   if (!names.bias.empty())
-    tensors.push_back({names.bias, norm.shift ? norm.shift : filled(0, {spec.width}, names.dtype)});
+    tensors.push_back({names.bias, norm.shift ? norm.shift : filled(0, {spec.width}, names.bias_dtype)});
   return tensors;
 }
 

@@ -147,23 +147,24 @@ TEST_F(ChangedSource, AQuantizationConfigMayBeRemoved) {
 }
 
 TEST_F(ChangedSource, MayBeMoved) {
-  fs::rename(model(), *directory_ / "moved");
+  const fs::path moved = *directory_ / "elsewhere" / model().filename();
+  fs::create_directory(moved.parent_path());
+  fs::rename(model(), moved);
   try {
     export_into(*directory_ / "lost", calibration());
     ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("--model"));
   }
-  export_artifact(
-      {.calibration = calibration(), .output = *directory_ / "found", .model = *directory_ / "moved"});
-  calibrate({.model = *directory_ / "moved",
+  export_artifact({.calibration = calibration(), .output = *directory_ / "found", .model = moved});
+  calibrate({.model = moved,
              .data = qwen2_vl().samples,
              .output = calibration(),
              .recipe = "w8a8",
              .resume = true});  // knows the new place from now on
   export_into(*directory_ / "again", calibration());
   expect_same_files(*directory_ / "found", *directory_ / "again", 3);
-  fs::rename(*directory_ / "moved", model());
+  fs::rename(moved, model());
   calibrate({.model = model(),
              .data = qwen2_vl().samples,
              .output = calibration(),
