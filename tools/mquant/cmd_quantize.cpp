@@ -57,6 +57,7 @@ void run_quantize(Options options) {
   options.output = calibration_of(options);
   expect_apart(options.artifact, options.output);
   if (options.dry_run) {
+    if (!options.resume) expect_output(options.artifact, options.overwrite);
     const Plan plan = plan_model({options});
     return print(plan_screen(plan, options.recipe), plan_json(plan), options.json);
   }
