@@ -19,6 +19,7 @@ struct Decoded {
 /// All throw Error{input} with `origin` in front.
 Decoded decode_jpeg(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
 Decoded decode_png(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
+Decoded decode_bmp(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
 Decoded decode_gif(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
 Decoded decode_webp(std::span<const std::byte> bytes, const std::string& origin, std::int64_t max_pixels);
 

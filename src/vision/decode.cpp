@@ -20,9 +20,10 @@ using namespace std::string_view_literals;
 
 constexpr std::string_view kJpegMagic = "\xff\xd8\xff"sv;
 constexpr std::string_view kPngMagic = "\x89PNG\r\n\x1a\n"sv;
+constexpr std::string_view kBmpMagic = "BM"sv;
 constexpr std::string_view kGifMagic = "GIF8"sv;
 constexpr std::string_view kWebpMagic = "WEBP"sv;  // after "RIFF" and a size
-constexpr const char* kExpected = "expected a JPEG, PNG, WebP or GIF picture";
+constexpr const char* kExpected = "expected a JPEG, PNG, WebP, GIF or BMP picture";
 
 struct Magic {
   std::size_t offset;
@@ -40,7 +41,6 @@ constexpr std::array kOthers = {
     Magic{4, "ftypmsf1"sv, "a HEIC picture"},
     Magic{4, "ftyp"sv, "an MP4 video"},
     Magic{0, "\x1a\x45\xdf\xa3"sv, "a Matroska or WebM video"},
-    Magic{0, "BM"sv, "a BMP picture"},
     Magic{0, "II*\0"sv, "a TIFF picture"},
     Magic{0, "MM\0*"sv, "a TIFF picture"},
     Magic{0, "\xff\x0a"sv, "a JPEG XL picture"},
@@ -98,6 +98,8 @@ Image decode_image(std::span<const std::byte> bytes, const std::string& origin,
     decoded = codec::decode_jpeg(bytes, origin, options.max_pixels);
   else if (head.starts_with(kPngMagic))
     decoded = codec::decode_png(bytes, origin, options.max_pixels);
+  else if (head.starts_with(kBmpMagic))
+    decoded = codec::decode_bmp(bytes, origin, options.max_pixels);
   else if (head.starts_with(kGifMagic))
     decoded = codec::decode_gif(bytes, origin, options.max_pixels);
   else if (head.size() >= 12 && head.starts_with("RIFF") && head.substr(8).starts_with(kWebpMagic))

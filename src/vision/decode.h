@@ -1,4 +1,4 @@
-// Pictures from files: JPEG, PNG, WebP and GIF to 8-bit RGB, byte for byte as Pillow's convert("RGB") makes them, because models
+// Pictures from files: JPEG, PNG, WebP, GIF and BMP to 8-bit RGB, byte for byte as Pillow's convert("RGB") makes them, because models
 // were trained and calibrated on those bytes.
 #pragma once
 
@@ -32,8 +32,9 @@ struct DecodeOptions {
 ///       pixels, and an end that is cut off after the last pixel, are passed over, as Pillow does.
 /// WebP  lossy and lossless by libwebp; alpha is dropped; the first frame of an animation.
 /// GIF   the first picture on its screen; around it the transparent colour, or that of index 0.
+/// BMP   rows of 1, 4, 8, 16, 24 or 32 bits without compression; the fourth byte of 32 bits is no alpha.
 /// @throws Error{input}       for a truncated or broken file, something that is no picture, more than max_pixels
-///         Error{unsupported} for a picture of another format, naming it
+///         Error{unsupported} for a picture of another format or kind, naming it
 ///         What the codecs only warn of goes to the debug log.
 /// Source  checked against Pillow 13: tests/data/goldens/images.
 Image decode_image(std::span<const std::byte> bytes, const std::string& origin,

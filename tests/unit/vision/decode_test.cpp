@@ -61,11 +61,12 @@ INSTANTIATE_TEST_SUITE_P(AllPictures, PictureGolden, testing::ValuesIn(test::pic
 
 TEST(Decode, TheGoldenFoldersHaveAllKindsOfPictures) {
   EXPECT_EQ(test::picture_names().size(), 16u);
-  EXPECT_EQ(test::picture_names("pictures").size(), 18u);
+  EXPECT_EQ(test::picture_names("pictures").size(), 28u);
 }
 
-/// WebP and GIF: lossy, lossless, with alpha, turned, animated; interlaced, smaller or larger than the screen.
-TEST(Decode, WebpAndGifDecodeToTheBytesOfPillow) {
+/// WebP: lossy, lossless, with alpha, turned, animated.  GIF: interlaced, smaller or larger than the screen.  BMP: of all
+/// depths, from the top and from the bottom.
+TEST(Decode, WebpGifAndBmpDecodeToTheBytesOfPillow) {
   const test::Golden pictures(data_path("goldens/pictures/golden.safetensors"));
   for (const std::string& name : test::picture_names("pictures"))
     EXPECT_EQ(difference(open_image(data_path("goldens/pictures") / name), pictures.image(name + "/rgb")), "")
@@ -130,7 +131,9 @@ TEST(Decode, NamesTheFormatOfWhatItCannotRead) {
         "ftypavif\0\0\0\0",
         16},
        "found an AVIF picture"},
-      {"BM6\x03", "found a BMP picture"},
+      {{"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x08\0\x01\0\0\0", 34},
+       "a BMP picture of 8 bits and compression 1 is not supported"},
+      {"BM6\x03", "truncated BMP", ErrorKind::input},
       {{"II*\0\x08", 5}, "found a TIFF picture"},
       {"<!DOCTYPE html><p>404", "found a web page", ErrorKind::input},
       {"version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer", ErrorKind::input},
@@ -149,8 +152,8 @@ TEST(Decode, NamesTheFormatOfWhatItCannotRead) {
 }
 
 TEST(Decode, RefusesPicturesOverThePixelLimitBeforeDecoding) {
-  for (const char* name :
-       {"images/rgb.png", "images/jpeg444.jpg", "pictures/lossy.webp", "pictures/plain.gif"}) {
+  for (const char* name : {"images/rgb.png", "images/jpeg444.jpg", "pictures/lossy.webp",
+                           "pictures/plain.gif", "pictures/rgb.bmp"}) {
     const std::filesystem::path file = data_path("goldens") / name;
     const Image whole = open_image(file);
     const std::int64_t pixels = whole.width * whole.height;

@@ -72,7 +72,7 @@ std::vector<std::string> picture_names(const std::string& folder) {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(data_path("goldens/" + folder)))
     if (const auto kind = entry.path().extension();
-        kind == ".png" || kind == ".jpg" || kind == ".webp" || kind == ".gif")
+        kind == ".png" || kind == ".jpg" || kind == ".webp" || kind == ".gif" || kind == ".bmp")
       names.push_back(entry.path().filename().string());
   std::sort(names.begin(), names.end());
   return names;

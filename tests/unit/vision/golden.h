@@ -34,7 +34,7 @@ std::string difference(const Image& got, const Image& want);
 /// Noise: every value of every channel independent and uniform; the same for the same seed.
 Image noise(std::int64_t width, std::int64_t height, unsigned seed);
 
-/// The picture files of tests/data/goldens/images (PNG, JPEG) or pictures (WebP, GIF), in order of name.
+/// The picture files of tests/data/goldens/images (PNG, JPEG) or pictures (WebP, GIF, BMP), in order of name.
 std::vector<std::string> picture_names(const std::string& folder = "images");
 
 /// As gtest wants names: other characters than letters and digits become '_'.
