@@ -27,7 +27,7 @@ endfunction()
 function(mquant_compile_settings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
                          -Wno-missing-field-initializers  # designated initializers leave defaults out on purpose
-                         -Wno-restrict)                   # GCC 12 sees overlaps in "text" + std::string (bug 105329)
+                         $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # GCC 12 sees overlaps in "text" + std::string (bug 105329)
   if(MQUANT_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
