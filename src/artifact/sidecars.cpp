@@ -12,6 +12,7 @@
 #include "support/atomic_file.h"
 #include "support/mapped_file.h"
 #include "support/sha256.h"
+#include "support/utf8.h"
 
 namespace mquant {
 namespace fs = std::filesystem;
@@ -22,6 +23,7 @@ constexpr std::array<std::string_view, 8> kWeightEndings = {".safetensors", ".bi
                                                             ".gguf",        ".onnx", ".msgpack", ".h5"};
 
 bool is_sidecar(const std::string& name) {
+  if (first_invalid_utf8(name) != std::string::npos) return false;  // no manifest can name it
   return !name.starts_with(".") && name != "config.json" && name != kManifestFile && !is_weights(name);
 }
 

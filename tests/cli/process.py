@@ -133,6 +133,13 @@ def check_names_that_are_not_utf8(program):
     code, err = program.run("inspect", ".", cwd=model)
     expect(code == USAGE and "the current directory" in err, f"exit code {code} in a directory that is not UTF-8: {err}")
 
+    model = program.tmp / "strange-files"
+    shutil.copytree(GOLDEN / "model", model)
+    (model / os.fsdecode(b"\xff.json")).touch()
+    (model / "new\nline").touch()
+    program.done("quantize", model, "--data", GOLDEN / "cases.jsonl", "--output", program.tmp / "strange")
+    program.done("verify", program.tmp / "strange")
+
 
 def check_names_with_control_characters(program):
     model = program.tmp / "new\nline\x1b[31m"
