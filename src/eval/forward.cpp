@@ -3,7 +3,6 @@
 #include <ATen/ops/stack.h>
 
 #include <cmath>
-#include <set>
 
 #include "eval/greedy.h"
 #include "io/safetensors.h"
@@ -128,12 +127,6 @@ std::int64_t forward(const ForwardOptions& options) {
   apply(options.run);
   const LoadedModel model = LoadedModel::open(options.model, options.executor);
   const std::vector<Sample> samples = read_samples(options.data, options.limit);
-  std::set<std::string>
-      ids;  // a file with one twice is refused by read_samples; tensors are named after them
-  for (const Sample& sample : samples)
-    if (!ids.insert(sample.id).second)
-      fail(ErrorKind::input, options.data.string(), ": two samples have the id '", sample.id,
-           "', after which tensors are named; give each its own");
   TensorBag bag;
   Progress progress("forward", static_cast<std::int64_t>(samples.size()));
   for (const Sample& sample : samples) {
