@@ -9,8 +9,11 @@ namespace mquant {
 namespace {
 
 /// build_conversation_input_ids with the template "chat".
-PromptSpec prompt() {
+PromptSpec prompt(const std::string& placeholder, const std::string& eos) {
   PromptSpec prompt;
+  prompt.most_images = 1;
+  prompt.image = placeholder;
+  prompt.after_answer = eos;
   prompt.system.allowed = false;
   prompt.user = {"Question: ", " Answer:"};
   prompt.assistant = {" ", "\n"};
@@ -29,14 +32,12 @@ std::unique_ptr<Processor> make_cogvlm2_processor(const std::filesystem::path& d
   const Config names = open_optional(directory / "tokenizer_config.json");
   const std::int64_t bos = config.integer_or("bos_token_id", 128000);
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
-  spec.prompt = prompt();
-  spec.prompt.after_answer = names.string_or("eos_token", "<|end_of_text|>");
   set_eva_picture(spec, config);
   spec.front = {bos};
   // The official code counts from <|begin_of_text|>; it has no name for the token.
   const std::int64_t row = bos + 2;
   spec.placeholder = spec.tokenizer.token_of(row);
-  spec.prompt.image = spec.placeholder;
+  spec.prompt = data_prompt(prompt(spec.placeholder, names.string_or("eos_token", "<|end_of_text|>")));
   spec.placeholder_in_text = true;
   spec.text_rows = 1;
   spec.place = [ids = TokenIds(static_cast<std::size_t>(eva_rows(config)), row)](

@@ -14,7 +14,6 @@ void set_eva_picture(ProcessorSpec& spec, const Config& config) {
   spec.layout = {.patch = config.positive("vision_config.patch_size")};
   spec.normalization = kClipNormalization;
   spec.tile = [side](const Image& image) { return stretched(image, side, ResizeFilter::bicubic); };
-  spec.prompt.most_images = 1;
   spec.shown_picture = ProcessorSpec::ShownPicture::not_at_all;
   spec.positions = ProcessorSpec::Positions::shared;
 }

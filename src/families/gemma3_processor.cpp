@@ -1,6 +1,7 @@
 // The processor of Gemma 3 (4B and above): one stretched square a picture, pooled to a fixed number of rows.
 #include <cmath>
 
+#include "families/chat_template.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -12,20 +13,6 @@ namespace {
 struct Marks {
   std::string begin, row, end;
 };
-
-/// <bos> is written by the template, not by the tokenizer.
-PromptSpec prompt(const std::string& image) {
-  PromptSpec prompt;
-  prompt.begin = "<bos>";
-  prompt.user = {"<start_of_turn>user\n", "<end_of_turn>\n"};
-  prompt.assistant = {"<start_of_turn>model\n", "<end_of_turn>\n"};
-  prompt.system_in_user = "\n\n";
-  prompt.generation = "<start_of_turn>model\n";
-  prompt.after_answer = "<end_of_turn>";
-  prompt.strip_text = true;
-  prompt.image = image;
-  return prompt;
-}
 
 /// mm_tokens_per_image, of which the side must divide that of the patches.
 std::int64_t rows_of_a_picture(const std::filesystem::path& directory, const Config& config,
@@ -59,7 +46,6 @@ std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& di
   const std::int64_t side = square_side(pre, "size");
   require_agreement(config, "vision_config.image_size", side, pre.origin());
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
-  spec.prompt = prompt(tokens.begin);
   spec.placeholder = tokens.row;
   spec.reserved = {tokens.begin};
   spec.layout = {.patch = config.positive_or("vision_config.patch_size", 16)};
@@ -76,6 +62,7 @@ std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& di
     return PictureTokens{"\n\n" + tokens.begin + tokens.row + tokens.end + "\n\n", {run}};
   };
   spec.stop_ids = stop_ids(directory, config, "eos_token_id", spec.tokenizer, {"<end_of_turn>"});
+  use_chat_template(spec, directory, {.picture = tokens.begin});
   return make_processor(std::move(spec));
 }
 

@@ -37,6 +37,7 @@ PromptSpec prompt() {
   prompt.after_answer = "<|user|>";
   prompt.image_place = PromptSpec::ImagePlace::before_text;
   prompt.image = "<|endoftext|>";
+  prompt.most_images = 1;
   return prompt;
 }
 
@@ -50,11 +51,10 @@ TokenIds run(const Tokenizer& tokenizer, const Config& config) {
 
 }  // namespace
 
-std::unique_ptr<Processor> make_glm4v_processor(const std::filesystem::path& directory,
-                                                const Config& config) {
+std::unique_ptr<Processor> make_glm4v_processor(const std::filesystem::path& directory, const Config& config) {
   const Config names = Config::open(directory / "tokenizer_config.json");
   ProcessorSpec spec{.tokenizer = open_glm_tokenizer(directory)};
-  spec.prompt = prompt();
+  spec.prompt = data_prompt(prompt());
   spec.tokenized = ProcessorSpec::Tokenized::each_piece_apart;
   set_eva_picture(spec, config);
   require_agreement(names, "image_size", square_side(config, "vision_config.image_size"), config.origin());

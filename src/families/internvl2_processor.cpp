@@ -53,7 +53,7 @@ std::unique_ptr<Processor> make_internvl2_processor(const std::filesystem::path&
   const std::int64_t patch = config.positive("vision_config.patch_size");
   const std::int64_t across = rows_a_side(config, side, patch, joined_side(config, "downsample_ratio", 0.5));
   ProcessorSpec spec{.tokenizer = open_internlm2_tokenizer(directory)};
-  spec.prompt = prompt(config);
+  spec.prompt = data_prompt(prompt(config));
   spec.front = spec.tokenizer.encode_with_template("");
   spec.shown_picture = ProcessorSpec::ShownPicture::expanded;
   spec.placeholder = "<IMG_CONTEXT>";

@@ -1,5 +1,6 @@
 // The processor of InternVL 3 and 3.5 in the layout of transformers: pictures cut into square tiles by aspect ratio, a
 // view of the whole last, all tiles of a picture in one run of tokens.
+#include "families/chat_template.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -41,8 +42,6 @@ std::unique_ptr<Processor> make_internvl_hf_processor(const std::filesystem::pat
          ", as 'vision_config.image_size' of config.json says");
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
   spec.placeholder = names.string_or("context_image_token", "<IMG_CONTEXT>");
-  spec.prompt = chat_ml("<|im_end|>\n");
-  spec.prompt.image = spec.placeholder + "\n";
   spec.layout = {.patch = patch};
   spec.normalization = normalization(pre, kImageNetNormalization);
   spec.tile = tiling(pre, side);
@@ -56,6 +55,7 @@ std::unique_ptr<Processor> make_internvl_hf_processor(const std::filesystem::pat
                          {TokenIds(picture.tiles.size() * static_cast<std::size_t>(rows), id)}};
   };
   spec.stop_ids = stop_ids(directory, config, "text_config.eos_token_id", spec.tokenizer);
+  use_chat_template(spec, directory, {.picture = spec.placeholder});
   return make_processor(std::move(spec));
 }
 

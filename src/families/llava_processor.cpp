@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "families/chat_template.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -13,19 +14,6 @@
 
 namespace mquant {
 namespace {
-
-PromptSpec vicuna() {
-  PromptSpec prompt;
-  prompt.user = {"USER: ", ""};
-  prompt.assistant = {"ASSISTANT: ", ""};
-  prompt.generation = "ASSISTANT:";
-  prompt.after_text_part = " ";
-  prompt.before_answer = " ";
-  prompt.after_answer = "</s>";
-  prompt.image_place = PromptSpec::ImagePlace::before_text;
-  prompt.image = "<image>\n";
-  return prompt;
-}
 
 /// What becomes of a picture before it is cut into patches.
 struct Fitting {
@@ -142,7 +130,6 @@ std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& dir
   const std::int64_t patch = config.positive_or("vision_config.patch_size", 14);
   check_processor_config(directory, patch, config);
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
-  spec.prompt = vicuna();
   spec.front = front(directory, spec.tokenizer);
   spec.placeholder = "<image>";
   agreed_id(spec.tokenizer, spec.placeholder, config, "image_token_id");
@@ -155,6 +142,7 @@ std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& dir
     return PictureTokens{picture.text, {TokenIds(static_cast<std::size_t>(rows), id)}};
   };
   spec.stop_ids = stop_ids(directory, config, "text_config.eos_token_id", spec.tokenizer, {"</s>"});
+  use_chat_template(spec, directory, {.picture = spec.placeholder});
   return make_processor(std::move(spec));
 }
 

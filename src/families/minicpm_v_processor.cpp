@@ -1,5 +1,6 @@
 // The processor of MiniCPM-V 2.6: a picture is shown whole, then cut into slices of about the tower's area; each of them
 // is resampled to the same number of rows.
+#include "families/chat_template.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -20,15 +21,6 @@ Marks marks(const Config& pre) {
           .id_begin = pre.string_or("im_id_start", "<image_id>"),
           .id_end = pre.string_or("im_id_end", "</image_id>"),
           .row = pre.string_or("unk", "<unk>")};
-}
-
-PromptSpec prompt() {
-  PromptSpec prompt = chat_ml("<|im_end|>\n");
-  prompt.default_system = "You are a helpful assistant.";
-  prompt.empty_system_is_default = true;
-  prompt.image = "(<image>./</image>)";
-  prompt.between_parts = "\n";
-  return prompt;
 }
 
 /// The number of the picture, the whole, then the slices, a line for each row of them.
@@ -59,7 +51,6 @@ std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path&
   const std::int64_t rows = small_count(config, "query_num", 64);
   require_agreement(pre, "image_feature_size", rows, config.origin());
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
-  spec.prompt = prompt();
   spec.shown_picture = ProcessorSpec::ShownPicture::expanded;
   spec.placeholder = tokens.row;
   spec.reserved = {tokens.image_begin, tokens.image_end, tokens.slice_begin, tokens.slice_end};
@@ -77,6 +68,7 @@ std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path&
                          std::vector<TokenIds>(picture.tiles.size(), run)};
   };
   spec.stop_ids = stop_ids(directory, config, "eos_token_id", spec.tokenizer, {"<|im_end|>"});
+  use_chat_template(spec, directory, {.picture = "(<image>./</image>)", .as_text = true});
   return make_processor(std::move(spec));
 }
 

@@ -49,39 +49,11 @@ class SpecProcessor final : public Processor {
   }
 
   std::string prompt(const Sample& sample) const override {
-    Features unused;
-    const std::vector<PlacedPicture> pictures = spec_.shown_picture == ShownPicture::expanded
-                                                    ? add_pictures(sample, unused)
-                                                    : std::vector<PlacedPicture>();
-    std::string text;
-    auto picture = pictures.begin();
-    for (const PromptPiece& piece : render_pieces(spec_.prompt, sample))
-      if (piece.kind != PromptPiece::Kind::image || spec_.shown_picture == ShownPicture::as_rendered)
-        text += piece.text;
-      else if (spec_.shown_picture == ShownPicture::expanded)
-        text += expanded(place(*picture++, piece));
-    return text;
+    return in_context(cat("sample '", sample.id, "'"), [&] { return prompt_of(sample); });
   }
 
   Features features(const Sample& sample, WithAnswer with_answer) const override {
-    Features f;
-    f.pixel_columns = spec_.layout.columns();
-    f.pixel_layout = spec_.pixels;
-    std::vector<PromptPiece> prompt = render_pieces(spec_.prompt, sample);
-    const std::vector<PictureTokens> pictures = place_all(add_pictures(sample, f), prompt);
-    std::vector<PromptPiece> answer;
-    if (with_answer == WithAnswer::yes && sample.answer) answer = render_answer(spec_.prompt, sample);
-    in_context(cat("sample '", sample.id, "'"), [&] {
-      refuse_reserved(spec_, prompt);
-      refuse_reserved(spec_, answer);
-      const PromptIds ids = encode_pieces(spec_, prompt, answer);
-      for (const std::int64_t id : spec_.front) add_token(id, f);
-      add_tokens(ids.prompt, pictures, f);
-      if (!answer.empty()) f.answer_begin = static_cast<std::int64_t>(f.input_ids.size());
-      add_tokens(ids.answer, {}, f);
-    });
-    add_positions(f);
-    return f;
+    return in_context(cat("sample '", sample.id, "'"), [&] { return features_of(sample, with_answer); });
   }
 
   std::string decode(const std::vector<std::int64_t>& ids) const override {
@@ -93,6 +65,42 @@ class SpecProcessor final : public Processor {
   const std::vector<std::int64_t>& stop_ids() const override { return spec_.stop_ids; }
 
  private:
+  std::string prompt_of(const Sample& sample) const {
+    Features unused;
+    const std::vector<PlacedPicture> pictures = spec_.shown_picture == ShownPicture::expanded
+                                                    ? add_pictures(sample, unused)
+                                                    : std::vector<PlacedPicture>();
+    std::string text;
+    auto picture = pictures.begin();
+    for (const PromptPiece& piece : spec_.prompt->pieces(sample))
+      if (piece.kind != PromptPiece::Kind::image || spec_.shown_picture == ShownPicture::as_rendered)
+        text += piece.text;
+      else if (spec_.shown_picture == ShownPicture::expanded)
+        text += expanded(place(*picture++, piece));
+    return text;
+  }
+
+  Features features_of(const Sample& sample, WithAnswer with_answer) const {
+    Features f;
+    f.pixel_columns = spec_.layout.columns();
+    f.pixel_layout = spec_.pixels;
+    std::vector<PromptPiece> prompt = spec_.prompt->pieces(sample);
+    std::vector<PromptPiece> answer;
+    if (with_answer == WithAnswer::yes && sample.answer) answer = spec_.prompt->answer(sample);
+    refuse_reserved(spec_, prompt);
+    refuse_reserved(spec_, answer);
+    const bool has_bos = !spec_.bos.empty() && !prompt.empty() && prompt.front().text.starts_with(spec_.bos);
+    const std::vector<PictureTokens> pictures = place_all(add_pictures(sample, f), prompt);
+    const PromptIds ids = encode_pieces(spec_, prompt, answer);
+    if (!has_bos)
+      for (const std::int64_t id : spec_.front) add_token(id, f);
+    add_tokens(ids.prompt, pictures, f);
+    if (!answer.empty()) f.answer_begin = static_cast<std::int64_t>(f.input_ids.size());
+    add_tokens(ids.answer, {}, f);
+    add_positions(f);
+    return f;
+  }
+
   /// Leaves out pixels at the right and below that fill no patch: SmolVLM's 384 are 27 patches of 14.
   Grid append_whole_patches(const Image& tile, std::vector<float>& pixels) const {
     const std::int64_t step = spec_.layout.patch * spec_.layout.merge;

@@ -33,9 +33,10 @@ struct PictureTokens {
 
 struct ProcessorSpec {
   Tokenizer tokenizer;
-  PromptSpec prompt;
+  std::shared_ptr<const Prompt> prompt;
 
-  TokenIds front;  ///< ids before those of the prompt: <s>
+  TokenIds front;   ///< ids before those of the prompt: <s>
+  std::string bos;  ///< a prompt that begins with this text has none of them; "": every prompt has
   enum class Tokenized {
     whole,            ///< the prompt as one text; every added token is recognised, whoever wrote it
     content_apart,    ///< what users wrote, pictures among it, is one text between the markup

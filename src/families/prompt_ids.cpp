@@ -72,9 +72,4 @@ void refuse_reserved(const ProcessorSpec& spec, const std::vector<PromptPiece>& 
       if (piece.kind == Kind::content && piece.text.find(token) != std::string::npos) fail_reserved(token);
 }
 
-void fail_reserved(const std::string& token) {
-  fail(ErrorKind::input, "a text holds '", token,
-       "', which only a picture brings into a prompt; write it in another way");
-}
-
 }  // namespace mquant

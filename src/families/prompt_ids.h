@@ -22,7 +22,4 @@ PromptIds encode_pieces(const ProcessorSpec& spec, const std::vector<PromptPiece
 /// Throws Error{input} if what a user wrote holds one of spec.reserved.
 void refuse_reserved(const ProcessorSpec& spec, const std::vector<PromptPiece>& pieces);
 
-/// Throws Error{input}: a text holds `token`.
-[[noreturn]] void fail_reserved(const std::string& token);
-
 }  // namespace mquant

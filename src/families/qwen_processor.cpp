@@ -1,5 +1,6 @@
 // The processor of Qwen2-VL, Qwen2.5-VL and Qwen3-VL: pictures resized to whole merge blocks within limits of area, one
 // placeholder a picture, expanded to as many tokens as the projector makes of it, m-rope positions.
+#include "families/chat_template.h"
 #include "families/parts.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
@@ -26,16 +27,12 @@ PixelLimits pixel_limits(const Config& pre) {
   return limits;
 }
 
-std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, const Config& config,
-                                     std::optional<std::string> default_system) {
+std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, const Config& config) {
   const Config pre = open_preprocessor(
       directory, {.types = {"Qwen2VLImageProcessor"},
                   .keys = {"max_pixels", "merge_size", "min_pixels", "patch_size", "temporal_patch_size"}});
   open_processor_config(directory, {});
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
-  spec.prompt = chat_ml("<|im_end|>\n");
-  spec.prompt.default_system = std::move(default_system);
-  spec.prompt.image = "<|vision_start|><|image_pad|><|vision_end|>";
   spec.placeholder = "<|image_pad|>";
   spec.pixels = PixelLayout::rows;
   spec.layout = {pre.positive("patch_size"), pre.positive("temporal_patch_size"), pre.positive("merge_size")};
@@ -59,23 +56,24 @@ std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, con
   };
   spec.positions = ProcessorSpec::Positions::mrope;
   spec.stop_ids = stop_ids(directory, config, text(config) + "eos_token_id", spec.tokenizer);
+  use_chat_template(spec, directory, {.picture = spec.placeholder});
   return make_processor(std::move(spec));
 }
 
 }  // namespace
 
 std::unique_ptr<Processor> make_qwen_processor(const std::filesystem::path& directory, const Config& config) {
-  return make_qwen(directory, config, "You are a helpful assistant.");
+  return make_qwen(directory, config);
 }
 
 std::unique_ptr<Processor> make_qwen2_5_vl_processor(const std::filesystem::path& directory,
                                                      const Config& config) {
-  return make_qwen(directory, config, "You are a helpful assistant.");
+  return make_qwen(directory, config);
 }
 
 std::unique_ptr<Processor> make_qwen3_vl_processor(const std::filesystem::path& directory,
                                                    const Config& config) {
-  return make_qwen(directory, config, std::nullopt);
+  return make_qwen(directory, config);
 }
 
 }  // namespace mquant

@@ -66,7 +66,7 @@ std::unique_ptr<Processor> make_qwen_vl_processor(const std::filesystem::path& d
   require_agreement(config, "visual.n_queries", kRows, "the prompt");
   ProcessorSpec spec{.tokenizer = open_qwen_tokenizer(directory)};
   agreed_id(spec.tokenizer, "<img>", config, "visual.image_start_id");
-  spec.prompt = prompt();
+  spec.prompt = data_prompt(prompt());
   spec.tokenized = ProcessorSpec::Tokenized::content_apart;
   spec.content_tokens = picture_tokens();
   spec.placeholder = "<imgpad>";

@@ -1,5 +1,6 @@
 // The processor of SmolVLM and SmolVLM2 (idefics3, smolvlm): square tiles row by row, each named by its place, then a
 // view of the whole.
+#include "families/chat_template.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -7,19 +8,6 @@
 
 namespace mquant {
 namespace {
-
-PromptSpec prompt() {
-  PromptSpec prompt;
-  prompt.begin = "<|im_start|>";
-  prompt.system = {"System:", "<end_of_utterance>\n", " "};
-  prompt.user = {"User:", "<end_of_utterance>\n", " "};
-  prompt.assistant = {"Assistant:", "<end_of_utterance>\n", " "};
-  prompt.generation = "Assistant:";
-  prompt.before_answer = " ";
-  prompt.after_answer = "<end_of_utterance>";
-  prompt.image = "<image>";
-  return prompt;
-}
 
 /// Source: get_image_prompt_string of transformers' processing_idefics3.
 std::string picture_text(const PlacedPicture& picture) {
@@ -57,7 +45,6 @@ std::unique_ptr<Processor> make_smolvlm_processor(const std::filesystem::path& d
   require_agreement(config, "vision_config.image_size", side, pre.origin());
   const std::int64_t patch = config.positive_or("vision_config.patch_size", 32);
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
-  spec.prompt = prompt();
   spec.placeholder = "<image>";
   spec.pixels = PixelLayout::batch;
   spec.layout = {.patch = patch};
@@ -73,6 +60,7 @@ std::unique_ptr<Processor> make_smolvlm_processor(const std::filesystem::path& d
   };
   spec.stop_ids =
       stop_ids(directory, config, "text_config.eos_token_id", spec.tokenizer, {"<end_of_utterance>"});
+  use_chat_template(spec, directory, {.picture = spec.placeholder});
   return make_processor(std::move(spec));
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "mquant/error.h"
-#include "text/unicode.h"
 
 namespace mquant {
 namespace {
@@ -20,13 +19,6 @@ std::string replace_all(std::string text, std::string_view name, const std::stri
   return text;
 }
 
-/// Texts of a message in one, for a system message that has no turn of its own.
-std::string all_text(const Message& message) {
-  std::string text;
-  for (const ContentPart& part : message.content) text += part.text;
-  return text;
-}
-
 class Renderer {
  public:
   Renderer(const PromptSpec& spec, const Sample& sample) : spec_(spec), sample_(sample) {}
@@ -37,24 +29,12 @@ class Renderer {
     if (spec_.image_place == ImagePlace::before_turns) {
       for (const Message& message : sample_.messages) add_images(message);
     }
-    auto message = sample_.messages.begin();
-    std::optional<std::string> before_user;  // content of a system message
-    const bool states_system =
-        message->role == "system" && !(spec_.empty_system_is_default && all_text(*message).empty());
-    if (!states_system && spec_.default_system) {
-      open_turn(spec_.system, /*starts_with_image=*/false);
+    if (sample_.messages.front().role != "system" && spec_.default_system) {
+      open_turn(spec_.system);
       add(Kind::content, *spec_.default_system);
       add(Kind::markup, spec_.system.close);
-    } else if (states_system && spec_.system_in_user) {
-      before_user = all_text(*message);
-    } else if (states_system) {
-      add_turn(*message);
     }
-    if (message->role == "system") ++message;
-    for (; message != sample_.messages.end(); ++message) {
-      add_turn(*message, before_user);
-      before_user.reset();
-    }
+    for (const Message& message : sample_.messages) add_turn(message);
     add(Kind::markup, turns_ > 0 ? spec_.between_turns : std::string());
     add(Kind::markup, spec_.generation);
     return std::move(pieces_);
@@ -65,9 +45,7 @@ class Renderer {
     return role == "system" ? spec_.system : role == "user" ? spec_.user : spec_.assistant;
   }
 
-  [[noreturn]] void refuse(const std::string& what) const {
-    fail(ErrorKind::input, "sample '", sample_.id, "': ", what);
-  }
+  [[noreturn]] static void refuse(const std::string& what) { fail(ErrorKind::input, what); }
 
   void check() const {
     const auto& messages = sample_.messages;
@@ -80,12 +58,7 @@ class Renderer {
       const std::string& role = messages[i].role;
       if (role != "system" && role != "user" && role != "assistant") refuse("unknown role '" + role + "'");
       if (role == "system" && i > 0) refuse("a system message must be the first");
-      const bool moved = role == "system" && spec_.system_in_user;
-      if (i == 1 && spec_.system_in_user && messages[0].role == "system" && role != "user") {
-        refuse("this model's template puts a system message into the user's, which must follow it");
-      }
-      if (!moved && !turn_of(role).allowed)
-        refuse("this model's template has no place for a " + role + " message");
+      if (!turn_of(role).allowed) refuse("this model's prompt has no place for a " + role + " message");
       images += std::count_if(messages[i].content.begin(), messages[i].content.end(), is_image);
       if (role == "system" && images > 0) refuse("a picture in a system message");
     }
@@ -106,7 +79,7 @@ class Renderer {
 
   void add_image(const ContentPart& part, bool several) {
     std::string text = several && spec_.images ? *spec_.images : spec_.image;
-    text = replace_all(std::move(text), "{n}", std::to_string(spec_.first_number + numbered_++));
+    text = replace_all(std::move(text), "{n}", std::to_string(++numbered_));
     add(Kind::image, replace_all(std::move(text), "{path}", part.image_as_written));
   }
 
@@ -115,41 +88,28 @@ class Renderer {
   }
 
   void add_images(const Message& message) {
-    if (spec_.number_per_message) numbered_ = 0;
+    numbered_ = 0;
     for (const ContentPart& part : message.content) {
       if (is_image(part)) add_image(part, has_several(message));
     }
   }
 
-  void open_turn(const TurnText& turn, bool starts_with_image) {
+  void open_turn(const TurnText& turn) {
     if (turns_++ > 0) add(Kind::markup, spec_.between_turns);
     add(Kind::markup, turn.open);
-    if (!starts_with_image) add(Kind::markup, turn.open_text);
   }
 
-  void add_turn(const Message& message, const std::optional<std::string>& system_text = {}) {
+  void add_turn(const Message& message) {
     const TurnText& turn = turn_of(message.role);
-    open_turn(turn, !message.content.empty() && is_image(message.content.front()));
-    if (system_text) {
-      add(Kind::content, *system_text);
-      add(Kind::markup, *spec_.system_in_user);
-    }
+    open_turn(turn);
     const bool in_place = spec_.image_place == ImagePlace::inline_part;
-    if (spec_.image_place == ImagePlace::before_text)
-      add_images(message);
-    else if (in_place && spec_.number_per_message)
-      numbered_ = 0;
-    bool first = true;
+    if (spec_.image_place == ImagePlace::before_text) add_images(message);
+    if (in_place) numbered_ = 0;
     for (const ContentPart& part : message.content) {
-      if (is_image(part) && !in_place) continue;
-      if (!first) add(Kind::markup, spec_.between_parts);
-      first = false;
-      if (is_image(part)) {
+      if (!is_image(part))
+        add(Kind::content, part.text);
+      else if (in_place)
         add_image(part, has_several(message));
-      } else {
-        add(Kind::content, spec_.strip_text ? strip(part.text) : std::string_view(part.text));
-        add(Kind::markup, spec_.after_text_part);
-      }
     }
     add(Kind::markup, turn.close);
   }
@@ -160,7 +120,25 @@ class Renderer {
   int turns_ = 0, numbered_ = 0;
 };
 
+class DataPrompt final : public Prompt {
+ public:
+  explicit DataPrompt(PromptSpec spec) : spec_(std::move(spec)) {}
+  std::vector<PromptPiece> pieces(const Sample& sample) const override {
+    return render_pieces(spec_, sample);
+  }
+  std::vector<PromptPiece> answer(const Sample& sample) const override {
+    return render_answer(spec_, sample);
+  }
+
+ private:
+  PromptSpec spec_;
+};
+
 }  // namespace
+
+std::shared_ptr<const Prompt> data_prompt(PromptSpec spec) {
+  return std::make_shared<DataPrompt>(std::move(spec));
+}
 
 std::vector<PromptPiece> render_pieces(const PromptSpec& spec, const Sample& sample) {
   return Renderer(spec, sample).run();
@@ -173,8 +151,7 @@ std::string render_prompt(const PromptSpec& spec, const Sample& sample) {
 }
 
 std::vector<PromptPiece> render_answer(const PromptSpec& spec, const Sample& sample) {
-  if (!sample.answer)
-    fail(ErrorKind::input, "sample '", sample.id, "': no answer; give it one (\"answer\": \"...\")");
+  if (!sample.answer) fail(ErrorKind::input, "no answer; give it one (\"answer\": \"...\")");
   std::vector<PromptPiece> pieces;
   const std::pair<const std::string*, Kind> parts[] = {{&spec.before_answer, Kind::markup},
                                                        {&*sample.answer, Kind::content},
@@ -183,6 +160,11 @@ std::vector<PromptPiece> render_answer(const PromptSpec& spec, const Sample& sam
     if (!text->empty()) pieces.push_back({*text, kind});
   }
   return pieces;
+}
+
+void fail_reserved(const std::string& token) {
+  fail(ErrorKind::input, "a text holds '", token,
+       "', which only a picture brings into a prompt; write it in another way");
 }
 
 }  // namespace mquant

@@ -1,6 +1,7 @@
-// Chat prompts as data: what a family's chat template says, and the one renderer of all of them.
+// Chat prompts: as pieces, and as data where a release has code in place of a chat template.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,20 +14,16 @@ namespace mquant {
 /// What stands around the messages of one role.
 struct TurnText {
   std::string open, close;
-  std::string
-      open_text;  ///< behind `open` where the message does not begin with a picture: SmolVLM's "User:" " Hi"
   bool allowed = true;  ///< false: the template has no place for this role
 };
 
-/// A chat template.  In `image` and `images`, {n} is the number of the picture and {path} its path as written.
+/// What the code of a release says.  In `image` and `images`, {n} is the number of the picture in its message and {path}
+/// its path as written.
 struct PromptSpec {
   std::string begin;                          ///< once, at the very front
   std::optional<std::string> default_system;  ///< where the first message is not a system one
-  bool empty_system_is_default = false;       ///< an empty system text counts as none
 
   TurnText system, user, assistant;
-  /// A system message gets no turn: its text goes to the front of the first user turn, with this behind it.
-  std::optional<std::string> system_in_user;
   std::string between_turns;
   std::string generation;  ///< behind the last turn: where the model goes on
 
@@ -40,14 +37,7 @@ struct PromptSpec {
   } image_place = ImagePlace::inline_part;
   std::string image;                  ///< of one picture
   std::optional<std::string> images;  ///< instead, in messages with several pictures
-  int first_number = 1;               ///< {n} of the first picture
-  bool number_per_message = true;     ///< {n} starts anew in every message; else counts on
   std::optional<int> most_images;     ///< in a conversation
-
-  std::string between_parts;    ///< parts of one message
-  std::string after_text_part;  ///< each text part of a message
-  bool strip_text =
-      false;  ///< text parts lose white space at both ends (not a system text put into a user turn)
 };
 
 /// A stretch of a prompt.  Some families tokenize what users wrote on its own, with fewer special tokens.
@@ -56,10 +46,23 @@ struct PromptPiece {
   enum class Kind { markup, content, image } kind = Kind::markup;
 };
 
+/// How the prompts of a checkpoint are written.
+class Prompt {
+ public:
+  virtual ~Prompt() = default;
+  /// The prompt of a sample, up to where the model goes on.  Throws Error{input} for what it has no place for.
+  virtual std::vector<PromptPiece> pieces(const Sample& sample) const = 0;
+  /// What follows: the answer, and what ends its turn.  Throws Error{input} if there is no answer.
+  virtual std::vector<PromptPiece> answer(const Sample& sample) const = 0;
+};
+
+/// As render_pieces and render_answer.
+std::shared_ptr<const Prompt> data_prompt(PromptSpec spec);
+
 /// The prompt of a sample, up to where the model goes on.  Neighbours of one kind are one piece, pictures excepted;
 /// empty texts are no pieces.
-/// @throws Error{input} for a role that the template has no place for, a system message that is not the first, too
-///         many pictures, or a last message that is the assistant's.
+/// @throws Error{input} for a role that the prompt has no place for, a system message that is not the first, too
+///         many pictures, tools and other fields of messages, or a last message that is the assistant's.
 std::vector<PromptPiece> render_pieces(const PromptSpec& spec, const Sample& sample);
 
 /// The pieces in one.
@@ -67,5 +70,8 @@ std::string render_prompt(const PromptSpec& spec, const Sample& sample);
 
 /// What follows the prompt: before_answer, the answer, after_answer.  Throws Error{input} if there is no answer.
 std::vector<PromptPiece> render_answer(const PromptSpec& spec, const Sample& sample);
+
+/// Throws Error{input}: a text of a user holds `token`.
+[[noreturn]] void fail_reserved(const std::string& token);
 
 }  // namespace mquant

@@ -10,8 +10,9 @@ namespace mquant::jinja {
 std::string date_text(const std::string& format, const std::optional<Date>& today) {
   if (!today)
     fail(ErrorKind::unsupported,
-         "the template prints today's date, so that its prompts would differ from day to day; state the date "
-         "that it prints: --template-date YYYY-MM-DD");
+         "the template prints today's date, so that its prompts would differ from day to day; write a date "
+         "in its "
+         "place");
   static constexpr std::array kMonths = {"January",   "February", "March",    "April",
                                          "May",       "June",     "July",     "August",
                                          "September", "October",  "November", "December"};

@@ -5,8 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "mquant/error.h"
-#include "tests/support/files.h"
-#include "tests/unit/text/golden_files.h"
 
 namespace mquant {
 namespace {
@@ -36,18 +34,6 @@ PromptSpec chatml() {
   return spec;
 }
 
-TEST(Prompt, IsThatOfTransformersForQwen2Vl) {
-  PromptSpec spec = chatml();
-  spec.default_system = "You are a helpful assistant.";
-  spec.image = "<|vision_start|><|image_pad|><|vision_end|>";
-  const auto cases = test::golden_json("qwen2_vl/golden.json").at("cases");
-  const auto samples = read_samples(test::data_path("goldens/qwen2_vl/cases.jsonl"));
-  ASSERT_EQ(samples.size(), 6U);
-  for (const Sample& sample : samples) {
-    EXPECT_EQ(render_prompt(spec, sample), cases.at(sample.id).at("prompt").get<std::string>()) << sample.id;
-  }
-}
-
 const std::vector<Message> kChat = {
     {"system", {text("Be brief. ")}},
     {"user", {text(" Compare "), picture("a.png"), text("and"), picture("b.png")}},
@@ -66,30 +52,17 @@ TEST(Prompt, NumbersPicturesOfEachMessageAndShowsTheirPaths) {
       "Picture 1: <img>c.png</img>\nThis?<|im_end|>\n<|im_start|>assistant\n");
 }
 
-TEST(Prompt, NumbersPicturesOfTheConversationAndJoinsParts) {
-  PromptSpec spec = chatml();
-  spec.image = "({n})";
-  spec.first_number = 0;
-  spec.number_per_message = false;
-  spec.between_parts = "\n";
-  EXPECT_EQ(render_prompt(spec, sample({kChat.begin() + 1, kChat.end()})),
-            "<|im_start|>user\n Compare \n(0)\nand\n(1)<|im_end|>\n<|im_start|>assistant\nSame.<|im_end|>\n"
-            "<|im_start|>user\n(2)\nThis?<|im_end|>\n<|im_start|>assistant\n");
-}
-
 TEST(Prompt, PutsPicturesBeforeTheTextsOfTheirMessage) {
   PromptSpec spec;
   spec.user.open = "USER: ";
   spec.assistant.open = "ASSISTANT: ";
   spec.generation = "ASSISTANT:";
-  spec.after_text_part = " ";
   spec.image = "<image>\n";
   spec.images = "Image-{n}: <image>\n";
   spec.image_place = PromptSpec::ImagePlace::before_text;
-  EXPECT_EQ(
-      render_prompt(spec, sample(kChat)),
-      "Be brief.  USER: Image-1: <image>\nImage-2: <image>\n Compare  and ASSISTANT: Same. USER: <image>\n"
-      "This? ASSISTANT:");
+  EXPECT_EQ(render_prompt(spec, sample(kChat)),
+            "Be brief. USER: Image-1: <image>\nImage-2: <image>\n Compare andASSISTANT: Same.USER: <image>\n"
+            "This?ASSISTANT:");
 }
 
 TEST(Prompt, PutsThePictureBeforeAllTurns) {
@@ -108,38 +81,8 @@ TEST(Prompt, PutsThePictureBeforeAllTurns) {
   asked.answer = "A cat.";
   EXPECT_EQ(render_prompt(spec, asked), "<s>[i]Question: Hi Answer: Yo\nQuestion: What? Answer:");
   std::string answer;
-  for (const PromptPiece& piece : render_answer(spec, asked)) answer += piece.text;
+  for (const PromptPiece& piece : data_prompt(spec)->answer(asked)) answer += piece.text;
   EXPECT_EQ(answer, " A cat.</s>");
-}
-
-TEST(Prompt, PutsASystemTextIntoTheFirstUserTurn) {
-  PromptSpec spec;
-  spec.begin = "<bos>";
-  spec.user = {.open = "<start_of_turn>user\n", .close = "<end_of_turn>\n"};
-  spec.assistant = {.open = "<start_of_turn>model\n", .close = "<end_of_turn>\n"};
-  spec.generation = "<start_of_turn>model\n";
-  spec.system_in_user = "\n\n";
-  spec.strip_text = true;
-  spec.image = "<start_of_image>";
-  EXPECT_EQ(
-      render_prompt(spec, sample(kChat)),
-      "<bos><start_of_turn>user\nBe brief. \n\nCompare<start_of_image>and<start_of_image><end_of_turn>\n"
-      "<start_of_turn>model\nSame.<end_of_turn>\n<start_of_turn>user\n<start_of_image>This?<end_of_turn>\n"
-      "<start_of_turn>model\n");
-}
-
-TEST(Prompt, OpensATurnDifferentlyBeforeAPicture) {
-  PromptSpec spec;
-  spec.begin = "<|im_start|>";
-  spec.system = {.open = "System:", .close = "<end>\n", .open_text = " "};
-  spec.user = {.open = "User:", .close = "<end>\n", .open_text = " "};
-  spec.assistant = {.open = "Assistant:", .close = "<end>\n", .open_text = " "};
-  spec.generation = "Assistant:";
-  spec.image = "<image>";
-  EXPECT_EQ(
-      render_prompt(spec, sample(kChat)),
-      "<|im_start|>System: Be brief. <end>\nUser:  Compare <image>and<image><end>\nAssistant: Same.<end>\n"
-      "User:<image>This?<end>\nAssistant:");
 }
 
 TEST(Prompt, ADefaultSystemTextStandsInOnlyWhereNoneIsGiven) {
@@ -152,8 +95,6 @@ TEST(Prompt, ADefaultSystemTextStandsInOnlyWhereNoneIsGiven) {
   const Message user = {"user", {text("x")}}, empty = {"system", {text("")}};
   EXPECT_EQ(system_of({user}), "<|im_start|>system\nD<|im_end|>\n");
   EXPECT_EQ(system_of({empty, user}), "<|im_start|>system\n<|im_end|>\n");
-  spec.empty_system_is_default = true;
-  EXPECT_EQ(system_of({empty, user}), "<|im_start|>system\nD<|im_end|>\n");
   EXPECT_EQ(system_of({{"system", {text("S")}}, user}), "<|im_start|>system\nS<|im_end|>\n");
 }
 
@@ -188,16 +129,15 @@ TEST(Prompt, RefusesWhatATemplateCannotSay) {
   };
   const Message user = {"user", {text("x")}}, system = {"system", {text("s")}},
                 assistant = {"assistant", {text("y")}};
-  EXPECT_THAT(complaint(kChat), HasSubstr("sample 's': this model takes at most 1 pictures, found 3"));
+  EXPECT_THAT(complaint(kChat), HasSubstr("this model takes at most 1 pictures, found 3"));
   EXPECT_THAT(complaint({user, system, user}), HasSubstr("a system message must be the first"));
   EXPECT_THAT(complaint({user, assistant}), HasSubstr("the last message must be the user's"));
   EXPECT_THAT(complaint({}), HasSubstr("no messages"));
   EXPECT_THAT(complaint({{"system", {picture("p")}}, user}), HasSubstr("a picture in a system message"));
+  EXPECT_THAT(complaint({{"user", {text("x")}, R"({"name": "n"})"}}), HasSubstr("no place for tools"));
+  EXPECT_THAT(complaint({{"tool", {text("x")}}, user}), HasSubstr("no place for tools"));
   spec.system.allowed = false;
   EXPECT_THAT(complaint({system, user}), HasSubstr("no place for a system message"));
-  spec.system_in_user = "\n";
-  EXPECT_THAT(complaint({system, assistant, user}), HasSubstr("must follow it"));
-  EXPECT_THAT(complaint({system, user}), HasSubstr("no error"));
 }
 
 }  // namespace

@@ -1,0 +1,34 @@
+#include "families/chat_template.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "mquant/error.h"
+#include "text/template_files.h"
+
+namespace mquant {
+namespace {
+
+/// Texts of the stop tokens, the tokenizer's own first.
+std::vector<std::string> ends_of_answers(const ProcessorSpec& spec, const std::string& own) {
+  std::vector<std::string> ends;
+  for (const std::int64_t id : spec.stop_ids)
+    if (std::string text = spec.tokenizer.token_of(id); !text.empty()) ends.push_back(std::move(text));
+  if (ends.empty())
+    fail(ErrorKind::input, "no token ends an answer: state eos_token_id in generation_config.json");
+  std::ranges::stable_partition(ends, [&](const std::string& end) { return end == own; });
+  return ends;
+}
+
+}  // namespace
+
+void use_chat_template(ProcessorSpec& spec, const std::filesystem::path& directory, TemplateUse use) {
+  if (spec.front.empty()) spec.front = spec.tokenizer.encode_with_template("");
+  spec.bos = special_token(directory, "bos_token");
+  use.reserved = spec.reserved;
+  use.reserved.push_back(spec.placeholder);
+  use.ends = ends_of_answers(spec, special_token(directory, "eos_token"));
+  spec.prompt = template_prompt(directory, std::move(use));
+}
+
+}  // namespace mquant

@@ -1,0 +1,117 @@
+#include "text/template_files.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "io/json_text.h"
+#include "mquant/error.h"
+#include "support/mapped_file.h"
+#include "support/strings.h"
+#include "text/json_part.h"
+
+namespace mquant {
+namespace {
+namespace fs = std::filesystem;
+
+constexpr const char* kAdditional = "additional_chat_templates";
+
+struct Source {
+  std::string text, origin;
+};
+
+/// A template, or a list of {"name", "template"}, of which the default is meant.
+Source default_of(const JsonPart& part) {
+  if (part.is_text()) return {part.text(), part.where()};
+  std::vector<std::string> names;
+  for (const JsonPart& each : part.items()) {
+    names.push_back(each.at("name").text());
+    if (names.back() == "default") return {each.at("template").text(), each.where()};
+  }
+  fail(ErrorKind::unsupported, part.where(), ": several templates (", join(names, ", "),
+       ") and none is 'default'; copy the one that is meant to chat_template.jinja");
+}
+
+std::optional<Source> in_json(const fs::path& file) {
+  if (!fs::exists(file)) return std::nullopt;
+  const Json json = read_json(file);
+  const JsonPart whole(json, file.string());
+  if (!whole.has("chat_template")) return std::nullopt;
+  return default_of(whole.at("chat_template"));
+}
+
+std::string read_text(const fs::path& file) {
+  const MappedFile mapped(file);
+  return {reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size()};
+}
+
+/// Names of the files of templates beside the default, sorted.
+std::vector<std::string> additional(const fs::path& directory) {
+  std::vector<std::string> names;
+  if (!fs::is_directory(directory / kAdditional)) return names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory / kAdditional))
+    if (entry.path().extension() == ".jinja") names.push_back(entry.path().filename().string());
+  std::ranges::sort(names);
+  return names;
+}
+
+Source find_template(const fs::path& directory) {
+  if (auto found = in_json(directory / "processor_config.json")) return *found;
+  const std::vector<std::string> others = additional(directory);
+  if (auto found = in_json(directory / "chat_template.json")) {
+    if (!others.empty())
+      fail(ErrorKind::input, found->origin, ": beside files in ", kAdditional,
+           ", which transformers refuses; rename its template to chat_template.jinja");
+    return *found;
+  }
+  if (const fs::path file = directory / "chat_template.jinja"; fs::exists(file))
+    return {read_text(file), file.string()};
+  if (!others.empty())
+    fail(ErrorKind::unsupported, directory.string(), ": templates in ", kAdditional, " (", join(others, ", "),
+         ") and no chat_template.jinja; copy the one that is meant there");
+  if (auto found = in_json(directory / "tokenizer_config.json")) return *found;
+  fail(ErrorKind::unsupported, directory.string(),
+       ": no chat template (chat_template.json, chat_template.jinja, or 'chat_template' in "
+       "processor_config.json or "
+       "tokenizer_config.json); copy it from the release");
+}
+
+/// {"content": "<s>", ...} or "<s>"
+std::optional<std::string> token_text(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_object() && value.contains("content") && value["content"].is_string())
+    return value["content"].get<std::string>();
+  return std::nullopt;
+}
+
+void add_tokens(const Json& tokens, nlohmann::ordered_json& out) {
+  if (!tokens.is_object()) return;
+  for (const auto& [key, value] : tokens.items())
+    if (const auto text = token_text(value); text && key.ends_with("_token")) out[key] = *text;
+}
+
+}  // namespace
+
+jinja::Template open_chat_template(const fs::path& directory) {
+  Source source = find_template(directory);
+  return jinja::Template::parse(source.text, std::move(source.origin));
+}
+
+nlohmann::ordered_json special_tokens(const fs::path& directory) {
+  nlohmann::ordered_json tokens = nlohmann::ordered_json::object();
+  const fs::path config = directory / "tokenizer_config.json", map = directory / "special_tokens_map.json";
+  const Json json = fs::exists(config) ? read_json(config) : Json::object();
+  add_tokens(json, tokens);
+  if (json.is_object() && json.contains("extra_special_tokens"))
+    add_tokens(json["extra_special_tokens"], tokens);
+  const bool lists_added = json.is_object() && json.contains("added_tokens_decoder");
+  if (!lists_added && fs::exists(map)) add_tokens(read_json(map), tokens);
+  return tokens;
+}
+
+std::string special_token(const fs::path& directory, const std::string& name) {
+  return special_tokens(directory).value(name, "");
+}
+
+}  // namespace mquant
