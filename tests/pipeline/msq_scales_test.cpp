@@ -141,7 +141,8 @@ TEST(Msq, ScalesDoNotDependOnTheOrderOfSamples) {
 TEST(Msq, TextOnlyCalibrationRefusesPictures) {
   const TempDir directory;
   const fs::path text = write_lines(directory / "text.jsonl", {sample_lines().at(1)});
-  calibrate_into(directory / "calibration", {qwen2_vl().model, text});
+  calibrate_into(directory / "calibration", {qwen2_vl().model, text},
+                 {.overrides = {"calibration.classes=text,sink"}});
   const LoadedModel model = LoadedModel::open(directory / "calibration");
   const CalibrationStore store = CalibrationStore::open(directory / "calibration");
   int seen = 0;
@@ -173,7 +174,7 @@ TEST(Msq, OneScaleForAllClassesNeedsSamplesToo) {
   const TempDir directory;
   const fs::path text = write_lines(directory / "text.jsonl", {sample_lines().at(1)});
   calibrate_into(directory / "calibration", {qwen2_vl().model, text},
-                 {.overrides = {"calibrate-scales.granularity=per_tensor"}});
+                 {.overrides = {"calibrate-scales.granularity=per_tensor", "calibration.classes=text,sink"}});
   const CalibrationStore store = CalibrationStore::open(directory / "calibration");
   const ClassScales vision = store.read("vision.0").linears.at("q").quantized.value().input_scales;
   const ClassScales decoder = store.read("decoder.0").linears.at("q").quantized.value().input_scales;
