@@ -37,6 +37,12 @@ bool is_cached_file(const fs::path& file) {
          blobs.parent_path().filename().string().starts_with("models--");
 }
 
+/// `directory` is REPOSITORY/snapshots/REVISION, `file` REPOSITORY/blobs/NAME: so caches lie, whatever they are called.
+bool is_blob_of_snapshot(const fs::path& file, const fs::path& directory) {
+  const fs::path snapshots = directory.parent_path();
+  return snapshots.filename() == "snapshots" && file.parent_path() == snapshots.parent_path() / "blobs";
+}
+
 }  // namespace
 
 bool is_weights(const fs::path& file) {
@@ -49,7 +55,7 @@ bool belongs_to(const fs::path& file, const fs::path& directory) {
   if (!fs::is_symlink(file)) return true;
   const fs::path target = fs::canonical(file), root = fs::canonical(directory);
   const bool below = std::ranges::mismatch(root, target).in1 == root.end();
-  return below || is_cached_file(target);
+  return below || is_cached_file(target) || is_blob_of_snapshot(target, root);
 }
 
 Sidecars sidecars_of(const Checkpoint& source) {

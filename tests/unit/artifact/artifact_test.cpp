@@ -7,11 +7,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "artifact/sidecars.h"
 #include "artifact/tensor_data.h"
 #include "io/convert.h"
 #include "mquant/error.h"
 #include "support/sha256.h"
 #include "tests/support/files.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/artifact/made_up_model.h"
 
 namespace mquant {
@@ -340,6 +342,18 @@ TEST(ArtifactSidecars, LinksAreFollowedBelowTheModelAndIntoTheCacheOnly) {
   EXPECT_FALSE(fs::exists(made.directory() / "out" / "blob.txt"));
   EXPECT_EQ(test::read_text(made.directory() / "out" / "merges.txt"), "cached");
   EXPECT_EQ(test::read_text(made.directory() / "out" / "LICENSE"), "free");
+}
+
+TEST(ArtifactSidecars, ASnapshotMayLinkIntoTheBlobsBesideItsSnapshots) {
+  const test::TempDir cache;
+  const fs::path snapshot = cache.path() / "snapshots" / "main";
+  test::write_text(cache.path() / "blobs" / "tag", "cached");
+  test::write_text(cache.path() / "snapshots" / "blobs" / "tag", "secret");
+  fs::create_directories(snapshot);
+  fs::create_symlink("../../blobs/tag", snapshot / "tokenizer.json");
+  fs::create_symlink("../blobs/tag", snapshot / "notes.txt");
+  EXPECT_TRUE(belongs_to(snapshot / "tokenizer.json", snapshot));
+  EXPECT_FALSE(belongs_to(snapshot / "notes.txt", snapshot));
 }
 
 }  // namespace
