@@ -4,11 +4,12 @@
 # tests/fuzz/regressions/TARGET/, which every build replays.
 #
 #   scripts/fuzz.sh MINUTES [TARGET...]      such as: scripts/fuzz.sh 10 safetensors pickle
+#   FUZZ_SEED=N scripts/fuzz.sh ...          tries the same inputs in the same order; without, others in every run
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if (( $# == 0 )); then
-  sed -n '2,6s/^# \{0,1\}//p' "$0"
+  sed -n '2,7s/^# \{0,1\}//p' "$0"
   exit 2
 fi
 seconds=$(awk -v minutes="$1" 'BEGIN { print int(minutes * 60) }')
@@ -20,7 +21,7 @@ targets=$(IFS='|'; echo "${*:2}")
 readonly seconds targets
 
 scripts/bootstrap.sh --fuzz
-cmake --preset fuzz -DMQUANT_FUZZ_SECONDS="$seconds"
+cmake --preset fuzz -DMQUANT_FUZZ_SECONDS="$seconds" -DMQUANT_FUZZ_SEED="${FUZZ_SEED:-0}"
 cmake --build --preset fuzz
 status=0
 ctest --preset fuzz --parallel "$(nproc)" --timeout $((seconds + 300)) -R "^fuzz\.(${targets:-.*})\$" || status=$?
