@@ -74,7 +74,8 @@ struct RunIdentity {
   std::int64_t samples = 0;
   std::map<std::string, std::int64_t> tokens;  // by class, "visual_rows" included
   SinkRule sinks;
-  std::string recipe;  // Recipe::json
+  std::string chat_template;  // the text of one that was stated in place of the model's own; "": none
+  std::string recipe;         // Recipe::json
   std::uint64_t seed = 0;
 };
 

@@ -17,7 +17,8 @@ namespace mquant {
 struct RunSettings {
   int threads = 0;
   std::uint64_t seed = 0;
-  std::string device = "cpu";  // anything else: Error{unsupported}
+  std::filesystem::path chat_template = {};  // in place of the model's own; "": none
+  std::string device = "cpu";                // anything else: Error{unsupported}
 };
 
 struct AgreementRow {  // against the reference, over the tokens of one class, prompt and answer

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "mquant/chat_template.h"
 #include "mquant/config.h"
 #include "mquant/model.h"
 #include "mquant/sample.h"
@@ -27,8 +28,9 @@ struct Family {
   bool (*recognises)(const Config& config);
   /// Fills in sizes, names and blocks; ModelSpec::family and ::exemptions are there, and may be revised for a config.
   void (*add_blocks)(ModelSpec& model, const Config& config);
-  /// Reads tokenizer and processor files of `directory`.
-  std::unique_ptr<Processor> (*make_processor)(const std::filesystem::path& directory, const Config& config);
+  /// Reads tokenizer and processor files of `directory`; prompts are by the template of `stated` if it has one.
+  std::unique_ptr<Processor> (*make_processor)(const std::filesystem::path& directory, const Config& config,
+                                               const ChatTemplate& stated);
 
   /// Sizes and names from config.json.  Throws Error{input} for a missing or contradictory key, Error{unsupported} for
   /// one that the family does not know.

@@ -80,7 +80,8 @@ class Writer {
     for (const std::string& name : input_.source->names())
       if (!described_.contains(name)) add(name, input_.source->get(name));
     for (const WrittenFile& file : shards_.finish()) record_file(file.name, file.sha256);
-    for (const WrittenFile& file : copy_sidecars(*input_.source, directory_))
+    for (const WrittenFile& file :
+         copy_sidecars(*input_.source, directory_, input_.calibration->identity().chat_template))
       record_file(file.name, file.sha256);
     write_config(quantization_config);
     write_manifest();

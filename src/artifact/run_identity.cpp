@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mquant/error.h"
+#include "support/sha256.h"
 
 namespace mquant {
 namespace {
@@ -33,6 +34,11 @@ std::string map_difference(const char* what, const std::map<std::string, Value>&
 std::string value_text(const Json& document, const std::string& pointer) {
   const Json::json_pointer at(pointer);
   return document.contains(at) ? printable(document.at(at).dump()) : "absent";
+}
+
+/// A stated template by its digest: its text is long.
+std::string digest_of(const std::string& chat_template) {
+  return chat_template.empty() ? "absent" : cat("of SHA-256 ", sha256_hex(chat_template));
 }
 
 std::string recipe_difference(const std::string& before, const std::string& now) {
@@ -82,6 +88,10 @@ SinkRule sinks_from(const Fields& fields) {
           .first_of = fields.integers("first_of")};
 }
 
+ChatTemplate stated_template(const RunIdentity& identity) {
+  return {identity.chat_template, "the --chat-template of the calibration"};
+}
+
 OrderedJson identity_json(const RunIdentity& identity) {
   return {{"tool_version", identity.tool_version},
           {"libraries", identity.libraries},
@@ -96,6 +106,7 @@ OrderedJson identity_json(const RunIdentity& identity) {
           {"sample_digests", identity.sample_digests},
           {"tokens", identity.tokens},
           {"sinks", sinks_json(identity.sinks)},
+          {"chat_template", identity.chat_template},
           {"recipe", identity.recipe},
           {"seed", identity.seed}};
 }
@@ -116,6 +127,7 @@ RunIdentity identity_from(const Fields& fields) {
   for (const auto& [key, value] : tokens.json().items())
     identity.tokens[key] = tokens.integer(key, 0, kLargest);
   identity.sinks = sinks_from(fields.object("sinks"));
+  identity.chat_template = fields.text("chat_template");
   identity.recipe = fields.text("recipe");
   identity.seed = fields.natural("seed");
   return identity;
@@ -150,8 +162,9 @@ std::vector<std::string> harmless_changes(const SourceFiles& before, const Sourc
 std::string difference(const RunIdentity& before, const RunIdentity& now) {
   for (const std::string& text :
        {value_difference("the version of mquant", before.tool_version, now.tool_version),
-        map_difference("the library", before.libraries, now.libraries), difference(before.source, now.source),
-        value_difference("the family", before.family, now.family),
+        map_difference("the library", before.libraries, now.libraries),
+        value_difference("--chat-template", digest_of(before.chat_template), digest_of(now.chat_template)),
+        difference(before.source, now.source), value_difference("the family", before.family, now.family),
         recipe_difference(before.recipe, now.recipe), value_difference("the seed", before.seed, now.seed),
         value_difference("the number of samples", before.samples, now.samples),
         value_difference("the name of the data file", before.data_file, now.data_file),

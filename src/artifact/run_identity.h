@@ -5,12 +5,16 @@
 
 #include "artifact/fields.h"
 #include "mquant/artifact.h"
+#include "mquant/chat_template.h"
 
 namespace mquant {
 
 /// {"first_token", "first_visual", "first_of"}; of run.json and of the manifest.
 OrderedJson sinks_json(const SinkRule& rule);
 SinkRule sinks_from(const Fields& fields);
+
+/// The chat template that a calibration was made with in place of its model's own.
+ChatTemplate stated_template(const RunIdentity& identity);
 
 OrderedJson identity_json(const RunIdentity& identity);
 RunIdentity identity_from(const Fields& fields);

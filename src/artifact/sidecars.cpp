@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "artifact/manifest.h"
@@ -21,6 +25,19 @@ namespace {
 /// Weights in the formats that repositories carry beside each other.
 constexpr std::array<std::string_view, 8> kWeightEndings = {".safetensors", ".bin",  ".pt",      ".pth",
                                                             ".gguf",        ".onnx", ".msgpack", ".h5"};
+
+constexpr const char* kTemplateFile = "chat_template.jinja";
+
+/// What an artifact has where a chat template is stated: the template, and a processor_config.json without one, which
+/// loaders would prefer.
+std::optional<std::string> text_in_place_of(const fs::path& file, const std::string& chat_template) {
+  if (chat_template.empty()) return std::nullopt;
+  if (file.filename() == kTemplateFile) return chat_template;
+  if (file.filename() != "processor_config.json") return std::nullopt;
+  OrderedJson config = read_ordered_json(file);
+  if (!config.is_object() || config.erase("chat_template") == 0) return std::nullopt;
+  return config.dump(2) + "\n";
+}
 
 bool is_sidecar(const std::string& name) {
   if (first_invalid_utf8(name) != std::string::npos) return false;  // no manifest can name it
@@ -70,18 +87,29 @@ Sidecars sidecars_of(const Checkpoint& source) {
   return sidecars;
 }
 
-std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const fs::path& directory) {
-  const Sidecars sidecars = sidecars_of(source);
+std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const fs::path& directory,
+                                       const std::string& chat_template) {
+  Sidecars sidecars = sidecars_of(source);
   for (const std::string& name : sidecars.left_out)
     warn(cat("'", printable((source.directory() / name).string()),
              "' is a link out of the model's directory and is not copied"));
+  if (!chat_template.empty()) {
+    sidecars.copied.erase("chat_template.json");
+    sidecars.copied.insert(kTemplateFile);
+  }
   std::vector<WrittenFile> written;
-  for (const std::string& name : sidecars.copied) {
-    const MappedFile from(source.directory() / name);
+  const auto write = [&](const std::string& name, std::span<const std::byte> bytes) {
     AtomicFile to(directory / name);
-    to.write(from.bytes());
+    to.write(bytes);
     to.commit();
-    written.push_back({name, sha256_hex(from.bytes())});
+    written.push_back({name, sha256_hex(bytes)});
+  };
+  for (const std::string& name : sidecars.copied) {
+    const fs::path file = source.directory() / name;
+    if (const auto text = text_in_place_of(file, chat_template))
+      write(name, std::as_bytes(std::span(*text)));
+    else
+      write(name, MappedFile(file).bytes());
   }
   return written;
 }

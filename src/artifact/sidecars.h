@@ -25,8 +25,11 @@ struct Sidecars {
 };
 Sidecars sidecars_of(const Checkpoint& source);
 
-/// Copies them, with a warning for each that is left out.  @returns their names and digests
+/// Copies them, with a warning for each that is left out.
+/// @param chat_template  a text that becomes chat_template.jinja; templates that would precede it are not copied.  "": none
+/// @returns their names and digests
 /// @throws Error{resources} when the disk is full
-std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const std::filesystem::path& directory);
+std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const std::filesystem::path& directory,
+                                       const std::string& chat_template = {});
 
 }  // namespace mquant

@@ -34,10 +34,9 @@ at::Tensor all_logits(const LoadedModel& model, const Features& features) {
 
 class Evaluation {
  public:
-  explicit Evaluation(const EvalOptions& options)
-      : options_(options), model_(LoadedModel::open(options.model, options.executor)) {
+  explicit Evaluation(const EvalOptions& options) : options_(options), model_(open(options.model)) {
     model_.use_kv_cache(options.kv_cache);
-    if (options.reference) reference_.emplace(LoadedModel::open(*options.reference, options.executor));
+    if (options.reference) reference_.emplace(open(*options.reference));
     samples_ = read_samples(options.data, options.limit);
     if (samples_.empty()) fail(ErrorKind::input, options.data.string(), ": no samples");
   }
@@ -73,6 +72,10 @@ class Evaluation {
   }
 
  private:
+  LoadedModel open(const std::filesystem::path& model) const {
+    return LoadedModel::open(model, options_.executor, read_chat_template(options_.run.chat_template));
+  }
+
   SampleResult evaluate_one(const Sample& sample, const Features& prompt, const Features& whole) const {
     SampleResult result;
     const GreedyOptions greedy_options{.max_new_tokens = options_.max_new_tokens};

@@ -125,7 +125,8 @@ void forward_one(const LoadedModel& model, const std::string& id, const Features
 std::int64_t forward(const ForwardOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
-  const LoadedModel model = LoadedModel::open(options.model, options.executor);
+  const LoadedModel model =
+      LoadedModel::open(options.model, options.executor, read_chat_template(options.run.chat_template));
   const std::vector<Sample> samples = read_samples(options.data, options.limit);
   TensorBag bag;
   Progress progress("forward", static_cast<std::int64_t>(samples.size()));

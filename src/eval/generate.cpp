@@ -27,7 +27,8 @@ Generation generate(const GenerateOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
   Stopwatch watch;
-  LoadedModel model = LoadedModel::open(options.model, options.executor);
+  LoadedModel model =
+      LoadedModel::open(options.model, options.executor, read_chat_template(options.run.chat_template));
   model.use_kv_cache(options.kv_cache);
   Generation generation;
   generation.kv_cache = model.kv_cache();

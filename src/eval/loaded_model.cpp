@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "artifact/check_linear.h"
+#include "artifact/run_identity.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/recipe.h"
@@ -35,7 +36,8 @@ at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
 
 }  // namespace
 
-LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor executor) {
+LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor executor,
+                              const ChatTemplate& stated) {
   LoadedModel model;
   model.path_ = path.string();
   const FloatTensors floats = executor == Executor::fast ? FloatTensors::compact : FloatTensors::widened;
@@ -46,19 +48,20 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     model.seed_ = seed;
     model.rotated_ = rotated_streams(recipe, *model.spec_);
   };
-  const auto describe = [&](const std::filesystem::path& directory) {
+  const auto describe = [&](const std::filesystem::path& directory, const ChatTemplate& chat_template) {
     const Config config = Config::open(directory / "config.json");
     const Family& family = find_family(config);
     model.spec_ = std::make_unique<const ModelSpec>(family.describe(config));
-    model.processor_ = family.make_processor(directory, config);
+    model.processor_ = family.make_processor(directory, config, chat_template);
   };
   if (CalibrationStore::is_calibration(path)) {
     const CalibrationStore store = CalibrationStore::open(path);
     const WorkInputs read;
     const std::filesystem::path& source = store.identity().model;
-    describe(source);
+    describe(source, stated_template(store.identity()));
     expect_unchanged(store.identity().source,
                      opened_files(source, read.files(), read.values(source / "config.json")), source);
+    if (!stated.text.empty()) describe(source, stated);
     settle(store.identity().recipe, store.identity().seed);
     model.sinks_ = store.identity().sinks;
     model.calibration_digests_ = store.identity().sample_digests;
@@ -68,7 +71,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
       return from_stored(std::move(block), spec, floats);
     });
   } else if (Artifact::is_artifact(path)) {
-    describe(path);
+    describe(path, stated);
     const Artifact artifact = Artifact::open(path, *model.spec_);
     settle(artifact.manifest().raw("calibration.recipe"),
            static_cast<std::uint64_t>(artifact.manifest().integer("calibration.seed")));
@@ -77,7 +80,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     model.load(executor,
                [&](const BlockSpec& spec) { return from_stored(artifact.read(spec.name), spec, floats); });
   } else {
-    SourceModel source = open_source(path);
+    SourceModel source = open_source(path, stated);
     Obstacles obstacles;
     check_headers(source, obstacles);
     obstacles.raise();

@@ -32,7 +32,9 @@ struct Sequence {
 class LoadedModel {
  public:
   /// @param path  a HuggingFace directory, a calibration or an artifact
-  static LoadedModel open(const std::filesystem::path& path, Executor executor = Executor::fast);
+  /// @param stated  a chat template in place of its own, or of the one that a calibration was made with
+  static LoadedModel open(const std::filesystem::path& path, Executor executor = Executor::fast,
+                          const ChatTemplate& stated = {});
 
   const ModelSpec& spec() const { return *spec_; }
   const Processor& processor() const { return *processor_; }

@@ -22,13 +22,21 @@ std::vector<std::string> ends_of_answers(const ProcessorSpec& spec, const std::s
 
 }  // namespace
 
-void use_chat_template(ProcessorSpec& spec, const std::filesystem::path& directory, TemplateUse use) {
+void use_chat_template(ProcessorSpec& spec, const std::filesystem::path& directory,
+                       const ChatTemplate& stated, TemplateUse use) {
   if (spec.front.empty()) spec.front = spec.tokenizer.encode_with_template("");
   spec.bos = special_token(directory, "bos_token");
   use.reserved = spec.reserved;
   use.reserved.push_back(spec.placeholder);
   use.ends = ends_of_answers(spec, special_token(directory, "eos_token"));
-  spec.prompt = template_prompt(directory, std::move(use));
+  spec.prompt = template_prompt(directory, stated, std::move(use));
+}
+
+void refuse_chat_template(const ChatTemplate& stated) {
+  if (!stated.text.empty())
+    fail(ErrorKind::unsupported, stated.origin,
+         ": the prompts of this family are written by its release's code, not by a chat template; leave out "
+         "--chat-template");
 }
 
 }  // namespace mquant

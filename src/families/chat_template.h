@@ -5,13 +5,18 @@
 #include <string>
 
 #include "families/processor.h"
+#include "mquant/chat_template.h"
 #include "text/template_prompt.h"
 
 namespace mquant {
 
 /// Sets `prompt`, `bos` and, unless it is set, `front` of `spec`, which has its tokenizer, placeholder, reserved texts and
-/// stop ids already.
+/// stop ids already.  The template is the one of `stated`, else that of `directory`.
 /// Throws as template_prompt does.
-void use_chat_template(ProcessorSpec& spec, const std::filesystem::path& directory, TemplateUse use);
+void use_chat_template(ProcessorSpec& spec, const std::filesystem::path& directory,
+                       const ChatTemplate& stated, TemplateUse use);
+
+/// @throws Error{unsupported} if a template is stated for a family whose prompts are written by code
+void refuse_chat_template(const ChatTemplate& stated);
 
 }  // namespace mquant

@@ -1,5 +1,6 @@
 // The processor of CogVLM2: one stretched square a conversation, in front of all turns.  The rows go through the
 // decoder's vision experts, but the learned one at their end, which the language experts take.
+#include "families/chat_template.h"
 #include "families/eva_processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -25,7 +26,8 @@ PromptSpec prompt(const std::string& placeholder, const std::string& eos) {
 }  // namespace
 
 std::unique_ptr<Processor> make_cogvlm2_processor(const std::filesystem::path& directory,
-                                                  const Config& config) {
+                                                  const Config& config, const ChatTemplate& stated) {
+  refuse_chat_template(stated);
   if (const std::string chat = config.string_or("template_version", "chat"); chat != "chat")
     fail(ErrorKind::unsupported, config.origin(), ": 'template_version' is \"", chat,
          "\"; known is \"chat\"");

@@ -30,8 +30,8 @@ std::int64_t rows_of_a_picture(const std::filesystem::path& directory, const Con
 
 }  // namespace
 
-std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& directory,
-                                                 const Config& config) {
+std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& directory, const Config& config,
+                                                 const ChatTemplate& stated) {
   const Config pre =
       open_preprocessor(directory, {.types = {"Gemma3ImageProcessor"},
                                     .keys = {"do_pan_and_scan", "image_seq_length",
@@ -62,7 +62,7 @@ std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& di
     return PictureTokens{"\n\n" + tokens.begin + tokens.row + tokens.end + "\n\n", {run}};
   };
   spec.stop_ids = stop_ids(directory, config, "eos_token_id", spec.tokenizer, {"<end_of_turn>"});
-  use_chat_template(spec, directory, {.picture = tokens.begin});
+  use_chat_template(spec, directory, stated, {.picture = tokens.begin});
   return make_processor(std::move(spec));
 }
 

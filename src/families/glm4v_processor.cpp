@@ -1,5 +1,6 @@
 // The processor of GLM-4V-9B: one stretched square a conversation, in front of its message's text; what users wrote is
 // tokenized on its own, without special tokens.
+#include "families/chat_template.h"
 #include "families/eva_processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -51,7 +52,9 @@ TokenIds run(const Tokenizer& tokenizer, const Config& config) {
 
 }  // namespace
 
-std::unique_ptr<Processor> make_glm4v_processor(const std::filesystem::path& directory, const Config& config) {
+std::unique_ptr<Processor> make_glm4v_processor(const std::filesystem::path& directory, const Config& config,
+                                                const ChatTemplate& stated) {
+  refuse_chat_template(stated);
   const Config names = Config::open(directory / "tokenizer_config.json");
   ProcessorSpec spec{.tokenizer = open_glm_tokenizer(directory)};
   spec.prompt = data_prompt(prompt());

@@ -1,5 +1,6 @@
 // The processor of InternVL2 and 2.5 on InternLM2 (2B, 8B, 26B): pictures cut into square tiles by aspect ratio, a view
 // of the whole last; the pictures of a turn stand before its text, numbered if there are several.
+#include "families/chat_template.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -47,7 +48,8 @@ std::function<Tiling(const Image&)> tiling(const Config& config, std::int64_t si
 }  // namespace
 
 std::unique_ptr<Processor> make_internvl2_processor(const std::filesystem::path& directory,
-                                                    const Config& config) {
+                                                    const Config& config, const ChatTemplate& stated) {
+  refuse_chat_template(stated);
   const std::int64_t side =
       square_side(config, config.has("force_image_size") ? "force_image_size" : "vision_config.image_size");
   const std::int64_t patch = config.positive("vision_config.patch_size");

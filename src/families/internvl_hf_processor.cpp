@@ -30,7 +30,7 @@ std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config
 }  // namespace
 
 std::unique_ptr<Processor> make_internvl_hf_processor(const std::filesystem::path& directory,
-                                                      const Config& config) {
+                                                      const Config& config, const ChatTemplate& stated) {
   const Config pre = open_preprocessor(
       directory,
       {.types = {"GotOcr2ImageProcessor"}, .keys = {"crop_to_patches", "max_patches", "min_patches"}});
@@ -55,7 +55,7 @@ std::unique_ptr<Processor> make_internvl_hf_processor(const std::filesystem::pat
                          {TokenIds(picture.tiles.size() * static_cast<std::size_t>(rows), id)}};
   };
   spec.stop_ids = stop_ids(directory, config, "text_config.eos_token_id", spec.tokenizer);
-  use_chat_template(spec, directory, {.picture = spec.placeholder});
+  use_chat_template(spec, directory, stated, {.picture = spec.placeholder});
   return make_processor(std::move(spec));
 }
 

@@ -119,8 +119,8 @@ TokenIds front(const std::filesystem::path& directory, const Tokenizer& tokenize
 
 }  // namespace
 
-std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& directory,
-                                                const Config& config) {
+std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& directory, const Config& config,
+                                                const ChatTemplate& stated) {
   const Config pre = open_preprocessor(
       directory,
       {.types = {"CLIPImageProcessor", "LlavaImageProcessor", "SiglipImageProcessor"}, .keys = {}});
@@ -142,7 +142,7 @@ std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& dir
     return PictureTokens{picture.text, {TokenIds(static_cast<std::size_t>(rows), id)}};
   };
   spec.stop_ids = stop_ids(directory, config, "text_config.eos_token_id", spec.tokenizer, {"</s>"});
-  use_chat_template(spec, directory, {.picture = spec.placeholder});
+  use_chat_template(spec, directory, stated, {.picture = spec.placeholder});
   return make_processor(std::move(spec));
 }
 

@@ -38,7 +38,7 @@ std::string picture_text(const PlacedPicture& picture, const Marks& m, bool numb
 }  // namespace
 
 std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path& directory,
-                                                    const Config& config) {
+                                                    const Config& config, const ChatTemplate& stated) {
   const Config pre = open_preprocessor(
       directory, {.types = {"MiniCPMVImageProcessor"},
                   .keys = {"im_end", "im_id_end", "im_id_start", "im_start", "image_feature_size",
@@ -68,7 +68,7 @@ std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path&
                          std::vector<TokenIds>(picture.tiles.size(), run)};
   };
   spec.stop_ids = stop_ids(directory, config, "eos_token_id", spec.tokenizer, {"<|im_end|>"});
-  use_chat_template(spec, directory, {.picture = "(<image>./</image>)", .as_text = true});
+  use_chat_template(spec, directory, stated, {.picture = "(<image>./</image>)", .as_text = true});
   return make_processor(std::move(spec));
 }
 

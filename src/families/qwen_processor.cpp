@@ -27,7 +27,8 @@ PixelLimits pixel_limits(const Config& pre) {
   return limits;
 }
 
-std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, const Config& config) {
+std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, const Config& config,
+                                     const ChatTemplate& stated) {
   const Config pre = open_preprocessor(
       directory, {.types = {"Qwen2VLImageProcessor"},
                   .keys = {"max_pixels", "merge_size", "min_pixels", "patch_size", "temporal_patch_size"}});
@@ -56,24 +57,25 @@ std::unique_ptr<Processor> make_qwen(const std::filesystem::path& directory, con
   };
   spec.positions = ProcessorSpec::Positions::mrope;
   spec.stop_ids = stop_ids(directory, config, text(config) + "eos_token_id", spec.tokenizer);
-  use_chat_template(spec, directory, {.picture = spec.placeholder});
+  use_chat_template(spec, directory, stated, {.picture = spec.placeholder});
   return make_processor(std::move(spec));
 }
 
 }  // namespace
 
-std::unique_ptr<Processor> make_qwen_processor(const std::filesystem::path& directory, const Config& config) {
-  return make_qwen(directory, config);
+std::unique_ptr<Processor> make_qwen_processor(const std::filesystem::path& directory, const Config& config,
+                                               const ChatTemplate& stated) {
+  return make_qwen(directory, config, stated);
 }
 
 std::unique_ptr<Processor> make_qwen2_5_vl_processor(const std::filesystem::path& directory,
-                                                     const Config& config) {
-  return make_qwen(directory, config);
+                                                     const Config& config, const ChatTemplate& stated) {
+  return make_qwen(directory, config, stated);
 }
 
 std::unique_ptr<Processor> make_qwen3_vl_processor(const std::filesystem::path& directory,
-                                                   const Config& config) {
-  return make_qwen(directory, config);
+                                                   const Config& config, const ChatTemplate& stated) {
+  return make_qwen(directory, config, stated);
 }
 
 }  // namespace mquant

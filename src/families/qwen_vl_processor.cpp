@@ -1,5 +1,6 @@
 // The processor of Qwen-VL and Qwen-VL-Chat: one stretched square a picture, always 256 rows, among which the prompt
 // spells the picture's path in bytes.
+#include "families/chat_template.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
@@ -59,7 +60,8 @@ TokenIds path_ids(const std::string& path, std::int64_t padding) {
 }  // namespace
 
 std::unique_ptr<Processor> make_qwen_vl_processor(const std::filesystem::path& directory,
-                                                  const Config& config) {
+                                                  const Config& config, const ChatTemplate& stated) {
+  refuse_chat_template(stated);
   const std::int64_t side = square_side(config, "visual.image_size");
   const std::int64_t patch = config.positive("visual.patch_size");
   rows_a_side(config, side, patch);  // checks them

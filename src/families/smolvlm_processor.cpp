@@ -33,7 +33,7 @@ std::int64_t rows_of_a_tile(const std::filesystem::path& directory, const Config
 }  // namespace
 
 std::unique_ptr<Processor> make_smolvlm_processor(const std::filesystem::path& directory,
-                                                  const Config& config) {
+                                                  const Config& config, const ChatTemplate& stated) {
   const Config pre =
       open_preprocessor(directory, {.types = {"Idefics3ImageProcessor", "SmolVLMImageProcessor"},
                                     .keys = {"do_image_splitting", "max_image_size",
@@ -60,7 +60,7 @@ std::unique_ptr<Processor> make_smolvlm_processor(const std::filesystem::path& d
   };
   spec.stop_ids =
       stop_ids(directory, config, "text_config.eos_token_id", spec.tokenizer, {"<end_of_utterance>"});
-  use_chat_template(spec, directory, {.picture = spec.placeholder});
+  use_chat_template(spec, directory, stated, {.picture = spec.placeholder});
   return make_processor(std::move(spec));
 }
 

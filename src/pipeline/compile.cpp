@@ -12,6 +12,7 @@
 #include <functional>
 #include <span>
 
+#include "artifact/run_identity.h"
 #include "io/pytorch_bin.h"
 #include "model/ends.h"
 #include "mquant/artifact.h"
@@ -178,7 +179,7 @@ SourceModel open_calibrated(const RunIdentity& identity, const std::filesystem::
   if (moved.empty() && !std::filesystem::is_directory(identity.model))
     fail(ErrorKind::input, "the model of this calibration, '", identity.model.string(),
          "', is not there; say where it is with --model DIR");
-  SourceModel source = open_source(moved.empty() ? identity.model : moved);
+  SourceModel source = open_source(moved.empty() ? identity.model : moved, stated_template(identity));
   expect_unchanged(identity.source, files_of(source), source.directory);
   return source;
 }

@@ -71,6 +71,7 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   identity.samples = static_cast<std::int64_t>(samples.size());
   identity.tokens = count_tokens(features);
   identity.sinks = sinks;
+  identity.chat_template = source.stated.text;
   identity.recipe = recipe.json;
   identity.seed = options.run.seed;
   return identity;

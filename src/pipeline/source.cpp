@@ -16,7 +16,7 @@
 
 namespace mquant {
 
-SourceModel open_source(const std::filesystem::path& directory) {
+SourceModel open_source(const std::filesystem::path& directory, const ChatTemplate& stated) {
   if (!std::filesystem::is_directory(directory))
     fail(ErrorKind::input, directory.string(), ": no such directory; expected a HuggingFace model directory");
   const WorkInputs read;
@@ -29,8 +29,9 @@ SourceModel open_source(const std::filesystem::path& directory) {
                      &family,
                      std::move(model),
                      Checkpoint::open(directory, open_pytorch_bin),
-                     family.make_processor(directory, config),
+                     family.make_processor(directory, config, stated),
                      {},
+                     stated,
                      {}};
   source.opened = read.files();
   source.looked_up = read.values(config.origin());

@@ -22,12 +22,14 @@ struct SourceModel {
   Checkpoint checkpoint;
   std::unique_ptr<Processor> processor;
   std::vector<std::filesystem::path> opened;  // files that were read for these; shards not yet in use are not
+  ChatTemplate stated;                        // in place of its own
   std::map<std::string, std::string> looked_up;  // WorkInputs::values of config.json
 };
 
 /// Opens a HuggingFace directory: config.json, weights, tokenizer and processor files.
 /// @throws Error{unsupported} for an adapter, besides what readers and families throw
-SourceModel open_source(const std::filesystem::path& directory);
+/// @param stated  a chat template in place of its own
+SourceModel open_source(const std::filesystem::path& directory, const ChatTemplate& stated = {});
 
 /// The dtype of most of the checkpoint's bytes that blocks describe: bf16, f16 or f32.
 DType stored_dtype(const SourceModel& source);

@@ -9,6 +9,7 @@
 #include "mquant/error.h"
 #include "support/mapped_file.h"
 #include "support/strings.h"
+#include "support/utf8.h"
 #include "text/json_part.h"
 
 namespace mquant {
@@ -17,12 +18,10 @@ namespace fs = std::filesystem;
 
 constexpr const char* kAdditional = "additional_chat_templates";
 
-struct Source {
-  std::string text, origin;
-};
+constexpr std::size_t kMostBytes = 1 << 20;  // of a stated template; run.json holds it
 
 /// A template, or a list of {"name", "template"}, of which the default is meant.
-Source default_of(const JsonPart& part) {
+ChatTemplate default_of(const JsonPart& part) {
   if (part.is_text()) return {part.text(), part.where()};
   std::vector<std::string> names;
   for (const JsonPart& each : part.items()) {
@@ -30,14 +29,14 @@ Source default_of(const JsonPart& part) {
     if (names.back() == "default") return {each.at("template").text(), each.where()};
   }
   fail(ErrorKind::unsupported, part.where(), ": several templates (", join(names, ", "),
-       ") and none is 'default'; copy the one that is meant to chat_template.jinja");
+       ") and none is 'default'; state one: --chat-template FILE");
 }
 
-std::optional<Source> in_json(const fs::path& file) {
+std::optional<ChatTemplate> in_json(const fs::path& file) {
   if (!fs::exists(file)) return std::nullopt;
   const Json json = read_json(file);
   const JsonPart whole(json, file.string());
-  if (!whole.has("chat_template")) return std::nullopt;
+  if (json.is_object() && !whole.has("chat_template")) return std::nullopt;
   return default_of(whole.at("chat_template"));
 }
 
@@ -56,7 +55,7 @@ std::vector<std::string> additional(const fs::path& directory) {
   return names;
 }
 
-Source find_template(const fs::path& directory) {
+ChatTemplate find_template(const fs::path& directory) {
   if (auto found = in_json(directory / "processor_config.json")) return *found;
   const std::vector<std::string> others = additional(directory);
   if (auto found = in_json(directory / "chat_template.json")) {
@@ -69,12 +68,12 @@ Source find_template(const fs::path& directory) {
     return {read_text(file), file.string()};
   if (!others.empty())
     fail(ErrorKind::unsupported, directory.string(), ": templates in ", kAdditional, " (", join(others, ", "),
-         ") and no chat_template.jinja; copy the one that is meant there");
+         ") and no chat_template.jinja; state one: --chat-template FILE");
   if (auto found = in_json(directory / "tokenizer_config.json")) return *found;
   fail(ErrorKind::unsupported, directory.string(),
        ": no chat template (chat_template.json, chat_template.jinja, or 'chat_template' in "
        "processor_config.json or "
-       "tokenizer_config.json); copy it from the release");
+       "tokenizer_config.json); copy it from the release, or state one: --chat-template FILE");
 }
 
 /// {"content": "<s>", ...} or "<s>"
@@ -93,9 +92,28 @@ void add_tokens(const Json& tokens, nlohmann::ordered_json& out) {
 
 }  // namespace
 
-jinja::Template open_chat_template(const fs::path& directory) {
-  Source source = find_template(directory);
+jinja::Template open_chat_template(const fs::path& directory, const ChatTemplate& stated) {
+  ChatTemplate source = stated.text.empty() ? find_template(directory) : stated;
   return jinja::Template::parse(source.text, std::move(source.origin));
+}
+
+ChatTemplate read_chat_template(const fs::path& file) {
+  if (file.empty()) return {};
+  ChatTemplate read;
+  if (file.extension() == ".json") {
+    const Json json = read_json(file);
+    read = default_of(JsonPart(json, file.string()).at("chat_template"));
+  } else {
+    read = {read_text(file), file.string()};
+  }
+  if (read.text.empty()) fail(ErrorKind::input, read.origin, ": empty; expected a chat template");
+  if (read.text.size() > kMostBytes)
+    fail(ErrorKind::input, read.origin, ": ", read.text.size(),
+         " bytes; expected a chat template of at most ", kMostBytes);
+  if (first_invalid_utf8(read.text) != std::string::npos)
+    fail(ErrorKind::input, read.origin, ": not UTF-8 at byte ", first_invalid_utf8(read.text),
+         "; expected a chat template");
+  return read;
 }
 
 nlohmann::ordered_json special_tokens(const fs::path& directory) {

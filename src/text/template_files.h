@@ -5,15 +5,17 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "mquant/chat_template.h"
 #include "text/jinja/template.h"
 
 namespace mquant {
 
-/// The template that the official loader takes: "chat_template" of processor_config.json, else chat_template.json, chat_template.jinja, "chat_template" of tokenizer_config.json; of several, the one named
-/// "default".  Source: ProcessorMixin.get_processor_dict of transformers 5.24.
+/// The template of `stated`, else the one that the official loader takes: "chat_template" of processor_config.json, else
+/// chat_template.json, chat_template.jinja, "chat_template" of tokenizer_config.json; of several, the one named "default".
+///  Source: ProcessorMixin.get_processor_dict of transformers 5.24.
 /// @throws Error{input}        for a broken file or template, or files that contradict each other
 ///         Error{unsupported}  without a template, or for one that uses what is not known here
-jinja::Template open_chat_template(const std::filesystem::path& directory);
+jinja::Template open_chat_template(const std::filesystem::path& directory, const ChatTemplate& stated);
 
 /// bos_token, eos_token, image_token, ...: of tokenizer_config.json and, where that does not list its added tokens, of
 /// special_tokens_map.json, as transformers passes them to a template.

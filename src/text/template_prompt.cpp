@@ -220,9 +220,10 @@ class TemplatePrompt final : public Prompt {
 
 }  // namespace
 
-std::shared_ptr<const Prompt> template_prompt(const std::filesystem::path& directory, TemplateUse use) {
+std::shared_ptr<const Prompt> template_prompt(const std::filesystem::path& directory,
+                                              const ChatTemplate& stated, TemplateUse use) {
   require(!use.ends.empty() && !use.picture.empty(), "a template without pictures or ends of answers");
-  return std::make_shared<TemplatePrompt>(open_chat_template(directory), special_tokens(directory),
+  return std::make_shared<TemplatePrompt>(open_chat_template(directory, stated), special_tokens(directory),
                                           std::move(use));
 }
 

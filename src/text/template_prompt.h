@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "mquant/chat_template.h"
 #include "text/prompt.h"
 
 namespace mquant {
@@ -20,12 +21,13 @@ struct TemplateUse {
   std::vector<std::string> ends;      ///< of an answer; the first is taken where the template writes none
 };
 
-/// Prompts by the template of `directory` (template_files.h).  An answer is what the template writes where it is given as
+/// Prompts by the template of `stated`, else of `directory` (template_files.h).  An answer is what the template writes where it is given as
 /// a message, up to the token that ends it.
 /// @throws Error as open_chat_template does
 ///
 /// Its pieces are markup and pictures.  They throw Error{input} for what the template refuses, tools and other fields
 /// that it does not read, a text that it leaves out, pictures that it does not write, and a reserved text in a message.
-std::shared_ptr<const Prompt> template_prompt(const std::filesystem::path& directory, TemplateUse use);
+std::shared_ptr<const Prompt> template_prompt(const std::filesystem::path& directory,
+                                              const ChatTemplate& stated, TemplateUse use);
 
 }  // namespace mquant

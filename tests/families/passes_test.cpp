@@ -83,7 +83,7 @@ TEST_P(FamilyPasses, KeepTheFunction) {
   const Family& family = find_family(config);
   const ModelSpec model = family.describe(config);
   const Checkpoint checkpoint = Checkpoint::open(directory / "model", open_pytorch_bin);
-  const auto processor = family.make_processor(directory / "model", config);
+  const auto processor = family.make_processor(directory / "model", config, {});
   std::vector<Features> features;
   for (const Sample& sample : read_samples(directory / "cases.jsonl"))
     features.push_back(processor->features(sample, WithAnswer::no));

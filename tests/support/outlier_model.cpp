@@ -189,7 +189,7 @@ void write_outlier_model(const fs::path& golden, const fs::path& output, const O
   Weights weights(golden / "model", model);
   if (outliers.wide_norms) widen_norms(weights, model);
   if (outliers.massive_first_token) {
-    const Features features = family.make_processor(golden / "model", config)
+    const Features features = family.make_processor(golden / "model", config, {})
                                   ->features(read_samples(golden / "cases.jsonl", 1)[0], WithAnswer::no);
     make_first_token_massive(weights, model, features.input_ids.at(0));
   }

@@ -46,6 +46,7 @@ void add_calibrate(CLI::App& app, Command& command) {
       ->required()
       ->type_name("DIR");
   add_recipe_options(*cmd, options->recipe, options->overrides);
+  add_chat_template_option(*cmd, command.run);
   cmd->add_flag("--resume", options->resume, "Go on with an interrupted calibration in --output");
   cmd->add_flag("--verify-each", options->verify_each,
                 "Run each block before and after passes that must not change it");

@@ -41,6 +41,7 @@ void add_forward(CLI::App& app, Command& command) {
       ->type_name("N")
       ->check(at_least(0));
   cmd->add_flag("--no-cache", options->no_cache, "Decode every token by a whole forward pass");
+  add_chat_template_option(*cmd, command.run);
   add_executor_option(*cmd, options->executor);
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {

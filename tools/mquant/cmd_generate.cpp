@@ -57,6 +57,7 @@ void add_generate(CLI::App& app, Command& command) {
       ->type_name("N")
       ->check(at_least(1))
       ->capture_default_str();
+  add_chat_template_option(*cmd, command.run);
   add_executor_option(*cmd, options->executor);
   add_kv_cache_option(*cmd, options->kv_cache);
   add_json_option(*cmd, options->json);

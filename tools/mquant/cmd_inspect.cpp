@@ -29,6 +29,7 @@ void add_inspect(CLI::App& app, Command& command) {
       "            several obstacles are a line each, and the first one's code is returned");
   cmd->add_option("MODEL", options->model, "HuggingFace directory of a model")->required()->type_name("DIR");
   add_recipe_options(*cmd, options->recipe, options->overrides);
+  add_chat_template_option(*cmd, command.run);
   cmd->add_option("--data", options->data, "Samples, one JSON a line: also count tokens and show prompts")
       ->type_name("FILE");
   cmd->add_option("--limit", options->limit, "Read the first N samples only; 0: all")

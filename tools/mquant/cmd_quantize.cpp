@@ -99,6 +99,7 @@ void add_quantize(CLI::App& app, Command& command) {
   cmd->add_option("--data", options->data, "Samples, one JSON a line")->required()->type_name("FILE");
   cmd->add_option("--output", options->artifact, "Artifact directory to write")->required()->type_name("DIR");
   add_recipe_options(*cmd, options->recipe, options->overrides);
+  add_chat_template_option(*cmd, command.run);
   cmd->add_option("--format", options->format,
                   "Name (mquant list formats); auto: the first that holds it exactly")
       ->type_name("FORMAT")

@@ -50,6 +50,13 @@ void add_executor_option(CLI::App& command, Executor& executor) {
       ->default_str("fast");
 }
 
+void add_chat_template_option(CLI::App& command, RunSettings& run) {
+  command
+      .add_option("--chat-template", run.chat_template,
+                  "Chat template (Jinja, or a chat_template.json) in place of the model's own")
+      ->type_name("FILE");
+}
+
 void add_kv_cache_option(CLI::App& command, KvCacheType& type) {
   static const std::map<std::string, KvCacheType> kTypes = {
       {"auto", KvCacheType::automatic}, {"float", KvCacheType::float32}, {"int8", KvCacheType::int8}};

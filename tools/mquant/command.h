@@ -47,6 +47,9 @@ void add_recipe_options(CLI::App& command, std::string& recipe, std::vector<std:
 /// --json[=FILE]; `target` is then "-" or the file.
 void add_json_option(CLI::App& command, std::string& target);
 
+/// --chat-template.
+void add_chat_template_option(CLI::App& command, RunSettings& run);
+
 /// --executor fast|plain.
 void add_executor_option(CLI::App& command, Executor& executor);
 

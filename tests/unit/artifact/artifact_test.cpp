@@ -66,6 +66,27 @@ TEST(ArtifactRoundTrip, SameCalibrationGivesSameBytes) {
   EXPECT_EQ(a, b);
 }
 
+TEST(ArtifactSidecars, AStatedChatTemplateIsTheOneThatLoadersTake) {
+  const MadeUp made(Contents::plain);
+  const fs::path from = made.source().directory(), to = made.directory() / "sidecars";
+  fs::create_directory(to);
+  test::write_text(from / "chat_template.json", R"({"chat_template": "own"})");
+  test::write_text(from / "chat_template.jinja", "own");
+  test::write_text(from / "processor_config.json", R"({"b": 0.5, "chat_template": "own", "a": 1})");
+  std::map<std::string, std::string> digests;
+  for (const WrittenFile& file : copy_sidecars(made.source(), to, "stated")) digests[file.name] = file.sha256;
+  EXPECT_FALSE(fs::exists(to / "chat_template.json"));
+  EXPECT_EQ(test::read_text(to / "chat_template.jinja"), "stated");
+  EXPECT_EQ(Json::parse(test::read_text(to / "processor_config.json")).dump(), R"({"b":0.5,"a":1})");
+  for (const auto& [name, text] : test::contents_of(to))
+    EXPECT_EQ(digests.at(name), sha256_hex(text)) << name;
+  fs::remove_all(to);
+  fs::create_directory(to);
+  copy_sidecars(made.source(), to);
+  for (const char* name : {"chat_template.json", "chat_template.jinja", "processor_config.json"})
+    EXPECT_EQ(test::read_text(to / name), test::read_text(from / name));
+}
+
 TEST(ArtifactTensors, NamesAreThoseOfTheCheckpoint) {
   EXPECT_TRUE(ours().tensors.has("language.model.layers.0.attention.wqkv.weight_packed"));
   EXPECT_TRUE(ours().tensors.has("language.model.layers.0.attention.wqkv.bias"));

@@ -7,6 +7,7 @@
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "support/rng.h"
+#include "support/sha256.h"
 #include "tests/support/files.h"
 #include "tests/unit/artifact/made_up_model.h"
 
@@ -132,6 +133,9 @@ TEST_F(Calibration, ResumeSaysWhatDiffers) {
     return error(ErrorKind::usage, [&] { CalibrationStore::resume(directory(), other); });
   };
   using testing::HasSubstr;
+  EXPECT_THAT(
+      message([](RunIdentity& i) { i.chat_template = "{{ messages }}"; }),
+      testing::HasSubstr("--chat-template was absent and is of SHA-256 " + sha256_hex("{{ messages }}")));
   EXPECT_THAT(message([](RunIdentity& i) { i.seed = 7; }), testing::HasSubstr("the seed was 42 and is 7"));
   EXPECT_NE(message([](RunIdentity& i) { i.tool_version = "0.2.0"; }).find("0.1.0"), std::string::npos);
   EXPECT_NE(message([](RunIdentity& i) {

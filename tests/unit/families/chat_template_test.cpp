@@ -87,6 +87,50 @@ TEST(ChatTemplate, TemplatesThatContradictEachOtherAreRefused) {
   EXPECT_THAT(complaint(ErrorKind::unsupported, [&] { listed.processor(); }), HasSubstr("none is 'default'"));
 }
 
+TEST(ChatTemplate, TheOneThatIsStatedCounts) {
+  const auto starts = [](const Model& model) {
+    EXPECT_THAT(model.processor({named("stated"), "t.jinja"})->prompt(asked({text("Hi")})),
+                StartsWith("stated:user=Hi;"));
+  };
+  starts(Bare("qwen2_vl"));
+  Templated model("qwen2_vl", named("jinja"));
+  write_text(model / "processor_config.json", chat_template_json(named("processor")));
+  starts(model);
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { model.processor({"{% for", "t.jinja"}); }),
+              HasSubstr("t.jinja: line 1"));
+}
+
+TEST(ChatTemplate, CannotBeStatedWhereCodeWritesThePrompts) {
+  for (const char* family : {"qwen_vl", "internvl2", "glm4v", "cogvlm2"})
+    EXPECT_THAT(
+        complaint(ErrorKind::unsupported, [&] { Model(family).processor({named("stated"), "t.jinja"}); }),
+        HasSubstr("t.jinja: the prompts of this family"))
+        << family;
+}
+
+TEST(ChatTemplate, AStatedFileIsReadAsTextOrAsJson) {
+  const TempDir directory;
+  EXPECT_EQ(read_chat_template("").text, "");
+  write_text(directory / "t.jinja", "{{ messages }}\n");
+  EXPECT_EQ(read_chat_template(directory / "t.jinja").text, "{{ messages }}\n");
+  write_text(directory / "t.json", R"({"chat_template": [{"name": "default", "template": "x"}]})");
+  EXPECT_EQ(read_chat_template(directory / "t.json").text, "x");
+}
+
+TEST(ChatTemplate, AStatedFileThatIsNoTemplateIsRefused) {
+  const TempDir directory;
+  const auto refused = [&](const std::string& name, const std::string& content) {
+    write_text(directory / name, content);
+    return complaint(ErrorKind::input, [&] { read_chat_template(directory / name); });
+  };
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { read_chat_template(directory / "none"); }),
+              HasSubstr("none"));
+  EXPECT_THAT(refused("t.jinja", ""), HasSubstr("t.jinja: empty"));
+  EXPECT_THAT(refused("t.jinja", "a\xff"), HasSubstr("not UTF-8 at byte 1"));
+  EXPECT_THAT(refused("t.jinja", std::string((1 << 20) + 1, 'x')), HasSubstr("1048577 bytes"));
+  EXPECT_THAT(refused("t.json", "{}"), HasSubstr("chat_template"));
+}
+
 TEST(ChatTemplate, MayOpenTheAnswerItself) {
   // As the Thinking releases of Qwen3-VL do.
   const std::string thinking =

@@ -28,8 +28,8 @@ Model& Model::remove(const std::string& file) {
   return *this;
 }
 
-std::unique_ptr<Processor> Model::processor() const {
-  return tested_family(family_).make(folder_.path(), Config::open(folder_ / "config.json"));
+std::unique_ptr<Processor> Model::processor(const ChatTemplate& stated) const {
+  return tested_family(family_).make(folder_.path(), Config::open(folder_ / "config.json"), stated);
 }
 
 ContentPart text(std::string content) { return {.text = std::move(content)}; }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "mquant/chat_template.h"
 #include "mquant/error.h"
 #include "mquant/sample.h"
 #include "tests/support/temp_dir.h"
@@ -24,7 +25,7 @@ class Model {
   Model& remove(const std::string& file);
   std::filesystem::path operator/(const std::string& file) const { return folder_ / file; }
 
-  std::unique_ptr<Processor> processor() const;
+  std::unique_ptr<Processor> processor(const ChatTemplate& stated = {}) const;
   Features features(const Sample& sample) const { return processor()->features(sample, WithAnswer::no); }
 
  private:

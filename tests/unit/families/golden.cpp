@@ -42,7 +42,7 @@ FamilyGolden::FamilyGolden(const TestedFamily& family)
       tensors_(directory_ / "golden.safetensors"),
       cases_(nlohmann::json::parse(read_text(directory_ / "golden.json")).at("cases")),
       samples_(read_samples(directory_ / "cases.jsonl")),
-      processor_(family.make(model(), Config::open(model() / "config.json"))) {}
+      processor_(family.make(model(), Config::open(model() / "config.json"), {})) {}
 
 std::string FamilyGolden::prompt(const std::string& sample) const {
   return cases_.at(sample).at("prompt").get<std::string>();

@@ -10,12 +10,14 @@
 #include <vector>
 
 #include "io/safetensors.h"
+#include "mquant/chat_template.h"
 #include "mquant/config.h"
 #include "mquant/sample.h"
 
 namespace mquant::test {
 
-using MakeProcessor = std::unique_ptr<Processor> (*)(const std::filesystem::path&, const Config&);
+using MakeProcessor = std::unique_ptr<Processor> (*)(const std::filesystem::path&, const Config&,
+                                                     const ChatTemplate&);
 
 struct TestedFamily {
   std::string name;  // of its folder in tests/data/goldens
