@@ -14,19 +14,38 @@ namespace {
 
 /// Another program's name, and ours: too far apart for did_you_mean.  The first one that is known where it stands counts.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 28> kOtherNames = {{
-    {"response", "answer"},    {"output", "answer"},      {"completion", "answer"},
-    {"target", "answer"},      {"label", "answer"},       {"solution", "answer"},
-    {"ground_truth", "answer"}, {"chosen", "answer"},     {"instruction", "prompt"},
-    {"input", "prompt"},       {"query", "prompt"},       {"question", "prompt"},
-    {"text", "prompt"},        {"img", "image"},          {"image_path", "image"},
-    {"image_file", "image"},   {"image_url", "image"},    {"picture", "image"},
-    {"image", "images"},       {"system_prompt", "system"}, {"conversation", "messages"},
-    {"dialog", "messages"},    {"turns", "messages"},     {"functions", "tools"},
-    {"function_call", "tool_calls"}, {"text", "content"}, {"thinking", "reasoning_content"},
+    {"response", "answer"},
+    {"output", "answer"},
+    {"completion", "answer"},
+    {"target", "answer"},
+    {"label", "answer"},
+    {"solution", "answer"},
+    {"ground_truth", "answer"},
+    {"chosen", "answer"},
+    {"instruction", "prompt"},
+    {"input", "prompt"},
+    {"query", "prompt"},
+    {"question", "prompt"},
+    {"text", "prompt"},
+    {"img", "image"},
+    {"image_path", "image"},
+    {"image_file", "image"},
+    {"image_url", "image"},
+    {"picture", "image"},
+    {"image", "images"},
+    {"system_prompt", "system"},
+    {"conversation", "messages"},
+    {"dialog", "messages"},
+    {"turns", "messages"},
+    {"functions", "tools"},
+    {"function_call", "tool_calls"},
+    {"text", "content"},
+    {"thinking", "reasoning_content"},
     {"speaker", "role"},
 }};
 
-constexpr std::array<std::string_view, 6> kOtherMedia = {"video", "videos", "audio", "audios", "video_url", "input_audio"};
+constexpr std::array<std::string_view, 6> kOtherMedia = {"video",  "videos",    "audio",
+                                                         "audios", "video_url", "input_audio"};
 
 bool contains(const std::vector<std::string>& keys, std::string_view key) {
   return std::ranges::find(keys, key) != keys.end();
@@ -43,21 +62,22 @@ bool says_nothing(const Json& value) { return value.is_null() || (value.is_array
 }  // namespace
 
 const std::vector<std::string>& sample_keys() {
-  static const std::vector<std::string> keys = {"id",     "kind",   "messages", "conversations", "prompt",
-                                                "answer", "image",  "images",   "system",        "tools"};
+  static const std::vector<std::string> keys = {"id",     "kind",  "messages", "conversations", "prompt",
+                                                "answer", "image", "images",   "system",        "tools"};
   return keys;
 }
 
 const std::vector<std::string>& message_keys() {
-  static const std::vector<std::string> keys = {
-      "role", "from", "content", "value", "images", "tool_calls", "tool_call_id", "name", "reasoning_content"};
+  static const std::vector<std::string> keys = {"role",         "from",   "content",
+                                                "value",        "images", "tool_calls",
+                                                "tool_call_id", "name",   "reasoning_content"};
   return keys;
 }
 
 const std::vector<std::string>& provenance_keys() {
   static const std::vector<std::string> keys = {
-      "metadata", "source", "data_source", "dataset", "split",  "url",        "license",    "model",
-      "category", "task",   "language",    "comment", "width",  "height",     "width_list", "height_list"};
+      "metadata", "source", "data_source", "dataset", "split", "url",    "license",    "model",
+      "category", "task",   "language",    "comment", "width", "height", "width_list", "height_list"};
   return keys;
 }
 

@@ -19,18 +19,20 @@ constexpr std::size_t kMostItems = 1000;  // messages of a sample, parts of a me
 constexpr std::string_view kMark = "<image>";
 
 /// What a chat template may read of a message beside its role and content.
-constexpr std::array<std::string_view, 4> kFields = {"tool_calls", "tool_call_id", "name", "reasoning_content"};
+constexpr std::array<std::string_view, 4> kFields = {"tool_calls", "tool_call_id", "name",
+                                                     "reasoning_content"};
 
 /// The roles of ShareGPT, LLaMA-Factory and OpenAI by ours.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kRoles = {{{"system", "system"},
-                                                                                  {"user", "user"},
-                                                                                  {"assistant", "assistant"},
-                                                                                  {"tool", "tool"},
-                                                                                  {"human", "user"},
-                                                                                  {"gpt", "assistant"},
-                                                                                  {"function_call", "assistant"},
-                                                                                  {"observation", "tool"},
-                                                                                  {"function", "tool"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kRoles = {
+    {{"system", "system"},
+     {"user", "user"},
+     {"assistant", "assistant"},
+     {"tool", "tool"},
+     {"human", "user"},
+     {"gpt", "assistant"},
+     {"function_call", "assistant"},
+     {"observation", "tool"},
+     {"function", "tool"}}};
 
 std::string read_role(const JsonPart& part) {
   std::vector<std::string> known;
@@ -237,7 +239,8 @@ Message SampleReader::read_message(const JsonPart& part, std::string_view text, 
 
 std::vector<Message> SampleReader::read_messages(const JsonPart& sample, std::string_view text) {
   if (sample.has("prompt")) {
-    fail(ErrorKind::input, sample.where(), ": a list of messages and the short form ('prompt') in one sample");
+    fail(ErrorKind::input, sample.where(),
+         ": a list of messages and the short form ('prompt') in one sample");
   }
   const char* key = sample.has("conversations") ? "conversations" : "messages";
   const JsonPart list = either(sample, "messages", "conversations");

@@ -77,7 +77,10 @@ std::vector<std::int64_t> row_order(std::int64_t height, bool interlaced) {
   std::vector<std::int64_t> rows;
   constexpr std::array<std::array<std::int64_t, 2>, 4> kPasses = {{{0, 8}, {4, 8}, {2, 4}, {1, 2}}};
   for (const auto& [first, step] : kPasses)
-    for (std::int64_t row = interlaced ? first : first == 0 ? 0 : height; row < height; row += interlaced ? step : 1)
+    for (std::int64_t row = interlaced   ? first
+                            : first == 0 ? 0
+                                         : height;
+         row < height; row += interlaced ? step : 1)
       rows.push_back(row);
   return rows;
 }
@@ -101,9 +104,12 @@ Decoded decode_gif(std::span<const std::byte> bytes, const std::string& origin, 
   if (place.Width <= 0 || place.Height <= 0) fail(ErrorKind::input, origin, ": an empty picture in a GIF");
 
   const auto palette = palette_of(*gif);
-  const auto color = [&](std::size_t index, std::uint8_t* to) { std::copy_n(palette.data() + 3 * index, 3, to); };
+  const auto color = [&](std::size_t index, std::uint8_t* to) {
+    std::copy_n(palette.data() + 3 * index, 3, to);
+  };
   image.rgb.resize(static_cast<std::size_t>(3 * image.width * image.height));
-  const auto around = static_cast<std::size_t>(std::max(transparent, 0));  // of the screen, where no picture is
+  const auto around =
+      static_cast<std::size_t>(std::max(transparent, 0));  // of the screen, where no picture is
   for (std::size_t i = 0; i < image.rgb.size(); i += 3) color(around, image.rgb.data() + i);
   std::vector<GifPixelType> line(static_cast<std::size_t>(place.Width));
   for (const std::int64_t row : row_order(place.Height, place.Interlace)) {

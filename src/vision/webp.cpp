@@ -54,7 +54,8 @@ Decoded decode_webp(std::span<const std::byte> bytes, const std::string& origin,
 
   Decoded decoded;
   decoded.image = {features.width, features.height, {}};
-  const std::size_t pixels = static_cast<std::size_t>(features.width) * static_cast<std::size_t>(features.height);
+  const std::size_t pixels =
+      static_cast<std::size_t>(features.width) * static_cast<std::size_t>(features.height);
   decoded.image.rgb.resize(3 * pixels);
   for (std::size_t i = 0; i < pixels; ++i)  // alpha is dropped, not composited
     for (std::size_t c = 0; c < 3; ++c) decoded.image.rgb[3 * i + c] = rgba[4 * i + c];

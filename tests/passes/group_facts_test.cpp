@@ -27,7 +27,8 @@ TEST(GroupFacts, AreReadAsTheirOwnerWroteThem) {
   GroupFacts facts;
   EXPECT_EQ(facts.find<SplitChannels>(), nullptr);
   facts.provide(running("suppress"), SplitChannels{.channels = {3, 5}, .columns = {}});
-  facts.provide(running("calibrate-scales"), InputScales{.scales = {}, .of_split = std::vector<ClassScales>(2)});
+  facts.provide(running("calibrate-scales"),
+                InputScales{.scales = {}, .of_split = std::vector<ClassScales>(2)});
   EXPECT_EQ(facts.get<SplitChannels>().channels, (std::vector<std::int64_t>{3, 5}));
   EXPECT_EQ(facts.find<InputScales>()->of_split.size(), 2U);
 }

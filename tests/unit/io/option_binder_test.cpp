@@ -36,8 +36,7 @@ TEST(OptionBinder, DescribesFieldsWithTheirDefaults) {
     fallbacks.push_back(option.fallback);
   }
   EXPECT_THAT(names, testing::ElementsAre("flag", "count", "ratio", "note", "colour", "dtype"));
-  EXPECT_THAT(fallbacks,
-              testing::ElementsAre("true", "4", "3.0", R"("a \"b\"")", R"("green")", R"("bf16")"));
+  EXPECT_THAT(fallbacks, testing::ElementsAre("true", "4", "3.0", R"("a \"b\"")", R"("green")", R"("bf16")"));
   EXPECT_THAT(table[4].choices, testing::ElementsAre("red", "green"));
   EXPECT_EQ(table[2].range.text(), "above 0 and at most 10");
   EXPECT_EQ(table[0].range.text(), "");
