@@ -10,6 +10,7 @@ import filecmp
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 GOLDEN = Path(__file__).resolve().parent.parent / "data/goldens/qwen2_vl"
+DIGITS = GOLDEN.parent.parent / "digits-vl"
 MIB = 1 << 20
 USAGE, INPUT, RESOURCES = 2, 3, 5
 LOADER = 127  # the dynamic loader itself found no memory
@@ -103,6 +105,20 @@ def check_limits_of_memory(program):
                f"exit code {code} with {size} MiB and {threads} threads:\n{err}")
         codes[code] = codes.get(code, 0) + 1
     expect(codes.get(RESOURCES, 0) >= 10, f"the limits are not where memory ends: {codes}")
+
+
+def check_aborts(program):
+    """A library that calls abort() has met a bug, or has found no memory."""
+    for limit, wanted in ((None, -signal.SIGABRT), (1, RESOURCES)):
+        child = subprocess.Popen([program.path, "calibrate", DIGITS / "model", "--data", DIGITS / "calib.jsonl", "--output",
+                                  program.tmp / f"aborted{limit}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(0.7)
+        if limit:
+            resource.prlimit(child.pid, resource.RLIMIT_AS, (limit, limit))
+        child.send_signal(signal.SIGABRT)
+        err = child.communicate(timeout=300)[1].decode()
+        expect(child.returncode == wanted, f"exit code {child.returncode} of an abort with limit {limit}: {err}")
+        expect(not limit or "out of memory" in err, f"no word of memory: {err}")
 
 
 def check_weights_that_shrink(program):

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -37,16 +39,31 @@ bool leaving = false;
   end_now("std::terminate was called; this is a bug of mquant", ErrorKind::internal);
 }
 
+/// As much as malloc asks the system for at a time.
+constexpr std::size_t kLeastRoom = std::size_t{1} << 20;
+
+/// glibc aborts where it finds no memory for its own records of a thread.  If no room is left, that is why; otherwise it is a
+/// bug, and the process ends as it would without a handler.
+void on_abort(int number) {
+  void* const room = mmap(nullptr, kLeastRoom, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED) end_now("out of memory", ErrorKind::resources);
+  signal(number, SIG_DFL);
+  raise(number);
+}
+
 void on_exit() {
   if (!leaving)
     end_now("a library ended the program: no memory or no more threads; try fewer --threads",
             ErrorKind::resources);
 }
 
-void set_terminate_handler() { std::set_terminate(on_terminate); }
+void set_last_handlers() {
+  std::set_terminate(on_terminate);
+  signal(SIGABRT, on_abort);
+}
 
 // The loader calls what stands here before the constructors of any library, libtorch's among them.
-[[gnu::section(".preinit_array"), gnu::used]] void (*const before_libraries)() = set_terminate_handler;
+[[gnu::section(".preinit_array"), gnu::used]] void (*const before_libraries)() = set_last_handlers;
 
 }  // namespace
 
