@@ -61,7 +61,7 @@ struct SourceFiles {
   std::map<std::string, std::string> config;    // what was looked up in config.json: JSON by path
 };
 
-/// What a calibration belongs to; --resume refuses to go on when anything in it that decides bytes differs.
+/// What a calibration belongs to; --resume is refused when anything in it that decides bytes differs.
 struct RunIdentity {
   std::string tool_version;
   std::map<std::string, std::string>

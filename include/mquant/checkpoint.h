@@ -39,9 +39,9 @@ class TensorFile {
  public:
   virtual ~TensorFile() = default;
   virtual std::vector<std::string> names() const = 0;
-  /// Throws Error{input} if there is no such tensor, Error{unsupported} for a type outside DType.
+  /// Throws Error{input} if the checkpoint lacks the tensor, Error{unsupported} for a type outside DType.
   virtual TensorView get(const std::string& name) const = 0;
-  /// Throws Error{input} if there is no such tensor.
+  /// Throws Error{input} if the checkpoint lacks the tensor.
   virtual TensorHeader header(const std::string& name) const = 0;
 };
 

@@ -309,7 +309,7 @@ BlockSpec expert_layer(std::string block_name, const std::string& prefix, const 
 BlockSpec embed_block(const std::string& table, std::int64_t vocabulary, std::int64_t width,
                       double factor = 1);
 
-/// logits = head(norm(x)); `tied_to` is read when there is no head in the checkpoint, "" where config.json does not tie them.
+/// logits = head(norm(x)); `tied_to` is read where the checkpoint stores no head; "": config.json does not tie them.
 BlockSpec head_block(const std::string& norm, const std::string& head, const std::string& tied_to,
                      std::int64_t vocabulary, std::int64_t width, double eps, bool one_plus = false);
 

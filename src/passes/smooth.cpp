@@ -1,7 +1,7 @@
 // smooth: move activation outliers of a group's input channels into its weights (SmoothQuant).
 //
 // x_j / s_j and W_j * s_j keep the product; s_j = max|x_j|^alpha / max|W_j|^(1 - alpha) balances the two.  1 / s goes
-// into the norm before the group, so only groups behind a norm are smoothed, and none whose input is rotated online.
+// into the norm before the group, so only groups that read a norm are smoothed, and none whose input is rotated online.
 // Source: SmoothQuant, arXiv 2211.10438, equation 4.  A baseline here: rotations do better on W4A8.
 //
 // keeps  the group's output

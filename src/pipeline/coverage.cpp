@@ -61,7 +61,7 @@ class CoverageCheck {
               : "add samples with text");
     if (unseen_.empty() && widest_ > 0)
       warn(cat("few rows to calibrate on: '", narrow_, "' has ", widest_, " inputs and sees ", fewest_,
-               " rows; expected at least as many: more samples make its rounding better"));
+               " rows; expected at least ", widest_, ": more samples make its rounding better"));
   }
 
  private:

@@ -234,7 +234,7 @@ void check_tokenizer(const SourceModel& source, Obstacles& obstacles) {
   const auto& [id, text] = *beyond.begin();
   obstacles.add(ErrorKind::input, source.directory.string(), ": token '", printable(text), "' has id ", id,
                 ", but the embeddings have ", rows, " rows",
-                beyond.size() == 1 ? "" : cat("; so do ", beyond.size() - 1, " more"),
+                beyond.size() == 1 ? "" : cat("; ", beyond.size(), " tokens in all"),
                 ": resize_token_embeddings was left out, or the tokenizer is of another model");
 }
 
@@ -253,7 +253,7 @@ void check_values(const Checkpoint& checkpoint, Obstacles& obstacles) {
   std::erase(problems, "");
   if (problems.empty()) return;
   obstacles.add(ErrorKind::input, checkpoint.directory().string(), ": ", problems.front(),
-                problems.size() == 1 ? "" : cat("; so do ", problems.size() - 1, " more tensors"));
+                problems.size() == 1 ? "" : cat("; ", problems.size(), " tensors in all"));
 }
 
 void warn_of_source(const SourceModel& source, bool values) {

@@ -95,7 +95,7 @@ class TemplatePrompt final : public Prompt {
     return whole.find(answer, first);
   }
 
-  /// Ends with the first end of turn at or behind `from`; with use_.ends.front() where the template writes none.
+  /// Ends with the first end of turn at or after `from`; with use_.ends.front() where the template writes none.
   std::string cut(std::string rest, std::size_t from) const {
     std::size_t end = rest.npos, size = 0;
     for (const std::string& token : use_.ends)

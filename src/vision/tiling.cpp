@@ -74,7 +74,7 @@ ImageSize whole_tiles_size(ImageSize size, std::int64_t tile) {
 enum class Enlarge { no, yes };
 
 /// MiniCPM-V's find_best_resize: about resolution^2 pixels, multiples of `patch`.
-ImageSize minicpm_size(ImageSize size, std::int64_t resolution, std::int64_t patch, Enlarge enlarge) {
+ImageSize size_of_area(ImageSize size, std::int64_t resolution, std::int64_t patch, Enlarge enlarge) {
   if (enlarge == Enlarge::yes || size.area() > resolution * resolution) {
     const double aspect = ratio(size.width, size.height);
     size.height = truncated(static_cast<double>(resolution) / std::sqrt(aspect));
@@ -84,7 +84,7 @@ ImageSize minicpm_size(ImageSize size, std::int64_t resolution, std::int64_t pat
 }
 
 /// MiniCPM-V's get_sliced_grid; 0 x 0: not cut.
-TileGrid minicpm_grid(ImageSize size, std::int64_t resolution, std::int64_t max_slices) {
+TileGrid grid_of_aspect(ImageSize size, std::int64_t resolution, std::int64_t max_slices) {
   const double excess = std::ceil(ratio(size.area(), resolution * resolution));
   const std::int64_t wanted = truncated(std::min(excess, static_cast<double>(max_slices)));
   if (wanted <= 1) return {0, 0};
@@ -224,15 +224,15 @@ Tiling slice_by_area(const Image& image, std::int64_t resolution, std::int64_t p
   const ResizeOptions options = {ResizeFilter::bicubic, order, std::nullopt};
   const ImageSize size = size_of(image);
   Tiling tiling;
-  tiling.grid = minicpm_grid(size, resolution, max_slices);
+  tiling.grid = grid_of_aspect(size, resolution, max_slices);
   const bool whole = tiling.grid.count() == 0;
   tiling.tiles.push_back(
-      resize(image, minicpm_size(size, resolution, patch, whole ? Enlarge::yes : Enlarge::no), options));
+      resize(image, size_of_area(size, resolution, patch, whole ? Enlarge::yes : Enlarge::no), options));
   if (whole) return tiling;
 
   const ImageSize cell = {rounded_to(size.width, tiling.grid.columns) / tiling.grid.columns,
                           rounded_to(size.height, tiling.grid.rows) / tiling.grid.rows};
-  const ImageSize slice = minicpm_size(cell, resolution, patch, Enlarge::yes);
+  const ImageSize slice = size_of_area(cell, resolution, patch, Enlarge::yes);
   const Image enlarged =
       resize(image, {slice.width * tiling.grid.columns, slice.height * tiling.grid.rows}, options);
   for (Image& part : cut(enlarged, tiling.grid)) tiling.tiles.push_back(std::move(part));

@@ -235,7 +235,7 @@ TEST(Preflight, TokensBeyondTheEmbeddingsAreNamed) {
   expect_refusal(edited.options(), ErrorKind::input,
                  AllOf(HasSubstr(cat("token '<act_", rows, ">' has id ", rows, ", but the embeddings have ",
                                      rows, " rows")),
-                       HasSubstr("so do 1 more")));
+                       HasSubstr("2 tokens in all")));
   const TempDir directory;
   write_text(directory / "act.jsonl",
              cat(R"({"messages": [{"role": "user", "content": "go <act_)", rows + 1, R"(>"}]})", "\n"));

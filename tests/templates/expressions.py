@@ -66,7 +66,7 @@ def changed(rng):
 
 
 def right(rng, sign):
-    """What stands behind an operator: small where a large number would make a value that fills the memory."""
+    """What follows an operator: small where a large number would make a value that fills the memory."""
     return rng.choice({"*": ["2", "3", "n", "t", "m", "1.5"], "**": ["2", "0.5", "0", "-1"]}.get(sign, [changed(rng)]))
 
 

@@ -160,7 +160,7 @@ class Lexer {
     inside(tag, kind == '%');
   }
 
-  /// source_[begin, end), with the space that the tag behind it takes away.
+  /// source_[begin, end), with the space that the tag after it takes away.
   void add_text(std::size_t begin, std::size_t end, char sign, bool strips_line) {
     std::string_view text = source_.substr(begin, end - begin);
     if (sign == '-') {

@@ -1,4 +1,4 @@
-// What stands behind a value: attributes, subscripts, calls, filters, tests.
+// What follows a value: attributes, subscripts, calls, filters, tests.
 #include <array>
 
 #include "mquant/error.h"
@@ -41,7 +41,7 @@ ExpressionPtr ExpressionParser::subscript(ExpressionPtr value) {
       return node;
     }
     if (now().kind != Token::Kind::number || !now().number.integer())
-      refuse(now().at, "expected a name or a number behind '.'");
+      refuse(now().at, "expected a name or a number after '.'");
     Node index = make(Kind::constant, now().at);
     index->value = next().number;
     add(*node, std::move(index));
