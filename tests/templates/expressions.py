@@ -9,14 +9,14 @@ VALUES = {
     "ll": [[1, 2], [3]], "d": {"b": 1, "a": "x", "items": 5}, "de": {}, "dd": {"k": {"v": [1, {"w": "q"}]}},
     "ld": [{"a": 1, "n": "x"}, {"a": 3, "n": "Y"}, {"a": 2}], "fl": [1.5, 2, 1e16, 1e-5],
 }
-NUMBERS = ["n", "m", "z", "f", "g", "t", "1", "0", "2", "-4", "1.5", "10"]
-TEXTS = ["s", "e", "w", "num", "dec", "csv", "up", "long", "'ab'", "\"l\"", "','", "' '", "'\\n'", "'%s-%s'"]
+NUMBERS = ["n", "m", "z", "f", "g", "t", "1", "0", "2", "-4", "1.5", "10", "0.1", "-0.0", "(2**53 + 1)", "2.0**53"]
+TEXTS = ["s", "e", "w", "num", "dec", "csv", "up", "long", "'ab'", "\"l\"", "','", "' '", "'\\n'", "'%s-%s'", "'{}{0}'", "'a\\x7fb'"]
 LISTS = ["l", "ls", "le", "mix", "ll", "ld", "fl", "[1, 'x']", "(1, 2)", "range(4)", "[]", "d.items()", "d.keys()"]
 DICTS = ["d", "de", "dd", "{'x': 1, 'y': [2]}", "ld[0]"]
 OTHERS = ["none", "missing", "u", "namespace(a=1)"]
 TEXT_FILTERS = ["upper", "lower", "capitalize", "title", "trim", "trim('ol')", "length", "replace('l', 'LL')",
-                "replace('', '-', 2)", "indent", "indent(2, true)", "indent('> ', blank=true)", "int", "int(5)",
-                "float", "list", "first", "last", "reverse", "string", "default('x')", "default('x', true)", "d(1)",
+                "replace('', '-', 2)", "replace('l', 'L', none)", "indent", "indent(2, true)", "indent('> ', blank=true)", "int", "int(5)",
+                "tojson(ensure_ascii=true)", "float", "list", "first", "last", "reverse", "string", "default('x')", "default('x', true)", "d(1)",
                 "tojson", "join('/')", "count", "sort", "unique|list", "max", "format(1, 'b')"]
 LIST_FILTERS = ["length", "first", "last", "join", "join(', ')", "join('-', attribute='a')", "sort", "sort(reverse=true)",
                 "sort(attribute='a')", "sort(attribute='n,a')", "unique|list", "unique|join", "min", "max", "sum",
@@ -34,8 +34,10 @@ NUMBER_FILTERS = ["abs", "round", "round(1)", "round(1, 'floor')", "round(0, 'ce
 TEXT_METHODS = [".strip()", ".lstrip(' H')", ".rstrip('\\n')", ".split()", ".split(',')", ".split(',', 1)", ".split(' ')",
                 ".rsplit(',', 1)", ".rsplit(None, 1)", ".split(maxsplit=1)", ".upper()", ".lower()", ".title()",
                 ".capitalize()", ".startswith('H')", ".startswith(('A', 'H'))", ".endswith('d')", ".endswith('x', 2)",
-                ".replace('o', '0')", ".replace('o', '0', 1)", ".find('o')", ".find('o', 5)", ".rfind('o')", ".count('l')",
-                ".index('l')", ".join(ls)", ".splitlines()", ".format(1, 2)", ".isdigit()", ".islower()", ".isupper()",
+                ".replace('o', '0')", ".replace('o', '0', 1)", ".find('o')", ".find('o', 5)", ".find('', 50)", ".rfind('')", ".count('', 50)", ".startswith('', 50)",
+                ".split(',', none)", ".replace('o', '0', none)", ".rsplit('l')", ".rsplit('ll', 1)", ".format(1, 2)",
+                ".rfind('o')", ".count('l')",
+                ".index('l')", ".join(ls)", ".splitlines()", ".isdigit()", ".islower()", ".isupper()",
                 ".isspace()", "[0]", "[-1]", "[1:3]", "[::-1]", "[:-2]", "[-3:]", "[20]", "['x']", ".a", "[::2]", "[5:1:-2]",
                 ".removeprefix('He')", ".removesuffix('ld')", ".split('')", ".strip(none)", ".zzz()"]
 LIST_METHODS = ["[0]", "[-1]", "[1:]", "[:-1]", "[::-1]", "[10]", "[0:2]", ".index('a')", ".count('a')", "['x']", ".a", "[0].a",
@@ -66,7 +68,7 @@ def changed(rng):
 
 
 def right(rng, sign):
-    """What follows an operator: small where a large number would make a value that fills the memory."""
+    """The operand after an operator: small where a large number would make a value that fills the memory."""
     return rng.choice({"*": ["2", "3", "n", "t", "m", "1.5"], "**": ["2", "0.5", "0", "-1"]}.get(sign, [changed(rng)]))
 
 

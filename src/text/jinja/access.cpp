@@ -19,12 +19,7 @@ bool among(Names names, std::string_view name) { return std::ranges::find(names,
 enum class Member { none, method, unsafe, unknown };
 
 Member text_member(std::string_view name) {
-  if (among({"strip",    "lstrip",  "rstrip",       "split",       "rsplit", "splitlines", "startswith",
-             "endswith", "replace", "upper",        "lower",       "title",  "capitalize", "find",
-             "rfind",    "index",   "count",        "join",        "format", "isdigit",    "islower",
-             "isupper",  "isspace", "removeprefix", "removesuffix"},
-            name))
-    return Member::method;
+  if (is_text_method(name)) return Member::method;
   return among({"casefold",   "center",   "encode",    "expandtabs",   "format_map", "isalnum",
                 "isalpha",    "isascii",  "isdecimal", "isidentifier", "isnumeric",  "isprintable",
                 "istitle",    "ljust",    "maketrans", "partition",    "rindex",     "rjust",
@@ -74,34 +69,32 @@ std::string object_name(const Value& object) {
 }
 
 Value missing(const Value& object, const Value& key) {
-  return Value::undefined(key.text() ? cat(object_name(object), " has no attribute '", *key.text(), "'")
-                                     : cat(object_name(object), " has no element ", to_repr(key)));
+  return Value::undefined(
+      key.text() ? cat(object_name(object), " has no attribute '", printable(*key.text(), kLongestShown), "'")
+                 : cat(object_name(object), " has no element ", printable(to_repr(key), kLongestShown)));
 }
 
 /// The attribute of Python's object, if it has one of that name.
 const Value* find_attribute(const Value& object, const std::string& name, Value& holder) {
-  if (const auto* loop = object.get_if<std::shared_ptr<Loop>>()) {
-    if (std::optional<Value> found = (*loop)->attribute(*loop, name)) return holder = *found, &holder;
+  if (Loop* const* loop = object.get_if<Loop*>()) {
+    if (std::optional<Value> found = (*loop)->attribute(name)) return holder = *found, &holder;
     return nullptr;
   }
   if (const auto* space = object.get_if<Namespace*>()) {
     const auto& attributes = (*space)->attributes;
-    const auto found = std::ranges::find(attributes, name, &std::pair<std::string, Value>::first);
-    if (found == attributes.end()) return nullptr;
-    return &found->second;
+    const auto found = attributes.find(name);
+    return found == attributes.end() ? nullptr : &found->second;
   }
   switch (member(object, name)) {
     case Member::none: return nullptr;
-    case Member::method:
-      holder = Value(Value::Data(std::make_shared<const Function>(Function{name, object, true})));
-      return &holder;
+    case Member::method: holder = Value::function(name, object); return &holder;
     case Member::unsafe:
       holder = Value::undefined(cat("access to attribute '", name, "' of '", type_name(object),
                                     "' object is unsafe: a template changes no list or dict"));
       return &holder;
     case Member::unknown:
-      fail(ErrorKind::unsupported, "the attribute '", name, "' of '", type_name(object),
-           "' is not supported");
+      fail(ErrorKind::unsupported, "the attribute '", printable(name, kLongestShown), "' of '",
+           type_name(object), "' is not supported");
   }
   return nullptr;
 }
@@ -146,19 +139,29 @@ std::int64_t bound(const Value& value, std::int64_t size, std::int64_t step, std
   return step > 0 ? std::clamp<std::int64_t>(index, 0, size) : std::clamp<std::int64_t>(index, -1, size - 1);
 }
 
+/// Finding an item reads the key, and a text up to its place or the keys of a dict.
+void spend_search(const Value& object, const Value& key, Budget& budget) {
+  const std::size_t weight = extent_of(key).weight;
+  budget.spend(weight);
+  if (const Dict* dict = object.dict()) budget.spend(weight * (dict->items.size() / kComparisonsAStep));
+  if (object.text() && !key.text()) budget.spend(extent_of(object).weight);
+}
+
 }  // namespace
 
-Value attribute(const Value& object, const std::string& name) {
+Value attribute(const Value& object, const std::string& name, Budget& budget) {
   if (object.is_undefined()) fail_undefined(object);
   Value holder;
   if (const Value* found = find_attribute(object, name, holder)) return *found;
   const Value key(name);
+  spend_search(object, key, budget);
   if (std::optional<Value> item = find_item(object, key)) return *item;
   return missing(object, key);
 }
 
-Value subscript(const Value& object, const Value& key) {
+Value subscript(const Value& object, const Value& key, Budget& budget) {
   if (object.is_undefined()) fail_undefined(object);
+  spend_search(object, key, budget);
   if (std::optional<Value> item = find_item(object, key)) return *item;
   Value holder;
   if (const std::string* name = key.text())
@@ -175,6 +178,11 @@ Value slice(const Value& object, const Value& begin, const Value& end, const Val
   std::int64_t stride = 1;
   if (!step.is_none() && (!as_integer(step, stride) || stride == 0))
     fail(ErrorKind::input, "the step of a slice must be an integer other than 0");
+  if (!list && stride == 1) {
+    const std::int64_t size = length(*object.text());
+    return std::string(substring(*object.text(), bound(begin, size, 1, 0),
+                                 std::max(bound(begin, size, 1, 0), bound(end, size, 1, size))));
+  }
   const std::vector<Value> characters = list ? std::vector<Value>() : items_of(object);
   const std::vector<Value>& items = list ? list->items : characters;
   const auto size = static_cast<std::int64_t>(items.size());
@@ -192,14 +200,20 @@ Value slice(const Value& object, const Value& begin, const Value& end, const Val
 }
 
 Value by_path(const Value& object, const Value& path, Budget& budget) {
-  budget.spend(1 + extent_of(object).weight / kBytesAStep);
+  budget.spend(extent_of(path).weight);
   if (path.is_none()) return object;
-  if (!path.text()) return subscript(object, path);
+  if (!path.text()) return subscript(object, path, budget);
   Value value = object;
-  for (const std::string& part : mquant::split(*path.text(), '.')) {
+  std::string_view rest = *path.text();
+  for (bool more = true; more;) {
+    const std::size_t dot = rest.find('.');
+    const std::string part(rest.substr(0, dot));
+    more = dot != rest.npos;
+    if (more) rest.remove_prefix(dot + 1);
     const bool is_index = !part.empty() && part.size() < 10 &&
                           std::ranges::all_of(part, [](char c) { return c >= '0' && c <= '9'; });
-    value = subscript(value, is_index ? Value(static_cast<std::int64_t>(std::stoll(part))) : Value(part));
+    value =
+        subscript(value, is_index ? Value(static_cast<std::int64_t>(std::stoll(part))) : Value(part), budget);
   }
   return value;
 }

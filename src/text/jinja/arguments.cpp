@@ -13,6 +13,11 @@ std::size_t weight_of(const Arguments& arguments) {
   return weight;
 }
 
+const Value* find_named(const Arguments& arguments, std::string_view name) {
+  const auto found = std::ranges::find(arguments.named, name, &std::pair<std::string, Value>::first);
+  return found == arguments.named.end() ? nullptr : &found->second;
+}
+
 Bound::Bound(std::string_view function, const Arguments& arguments,
              std::initializer_list<std::string_view> names)
     : function_(function), names_(names.begin(), names.end()), values_(names.size()) {
@@ -56,9 +61,13 @@ std::optional<std::string> Bound::text_or_none(std::size_t parameter) const {
 
 std::int64_t Bound::integer_or(std::size_t parameter, std::int64_t otherwise) const {
   std::int64_t number = otherwise;
-  if (values_[parameter] && !values_[parameter]->is_none() && !as_integer(*values_[parameter], number))
-    refuse(parameter, "an integer");
+  if (values_[parameter] && !as_integer(*values_[parameter], number)) refuse(parameter, "an integer");
   return number;
+}
+
+std::optional<std::int64_t> Bound::integer_or_none(std::size_t parameter) const {
+  if (!values_[parameter] || values_[parameter]->is_none()) return std::nullopt;
+  return integer_or(parameter, 0);
 }
 
 bool Bound::truth_or(std::size_t parameter, bool otherwise) const {

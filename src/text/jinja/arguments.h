@@ -18,6 +18,8 @@ struct Arguments {
 };
 
 std::size_t weight_of(const Arguments& arguments);
+/// The argument that is given by this name; null if there is none.
+const Value* find_named(const Arguments& arguments, std::string_view name);
 
 /// The arguments of a function by the names of its parameters.
 class Bound {
@@ -31,11 +33,12 @@ class Bound {
   }
   /// Throws Error{input} if it is not given.
   const Value& at(std::size_t parameter) const;
-  /// These throw Error{input} for another type; null and None count as not given where there is a default.
+  /// These throw Error{input} for another type.  None counts as not given only where the name says `or_none`.
   std::string text(std::size_t parameter) const;
   std::string text_or(std::size_t parameter, std::string otherwise) const;
   std::optional<std::string> text_or_none(std::size_t parameter) const;
   std::int64_t integer_or(std::size_t parameter, std::int64_t otherwise) const;
+  std::optional<std::int64_t> integer_or_none(std::size_t parameter) const;
   bool truth_or(std::size_t parameter, bool otherwise) const;
 
  private:

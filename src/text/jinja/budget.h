@@ -12,6 +12,10 @@ inline constexpr std::int64_t kMostSteps = 2'000'000;
 inline constexpr int kDeepestEvaluation =
     400;  ///< nested statements, expressions and calls of macros together
 
+inline constexpr std::size_t kStepsToKeep =
+    10;  ///< what a macro, namespace or loop costs: they live as long as the run
+inline constexpr std::size_t kComparisonsAStep = 32;  ///< of a key with those of a dict
+
 /// Counts down while a template runs.
 class Budget {
  public:
@@ -32,7 +36,8 @@ class Level {
   explicit Level(int& depth) : depth_(depth) {
     if (++depth_ > kDeepestEvaluation) {
       --depth_;
-      fail(ErrorKind::input, "the template nests more than ", kDeepestEvaluation, " levels deep");
+      fail(ErrorKind::input, "the template nests statements, expressions and calls of macros more than ",
+           kDeepestEvaluation, " levels deep");
     }
   }
   ~Level() { --depth_; }

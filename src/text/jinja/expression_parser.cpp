@@ -22,6 +22,11 @@ std::string describe(const Token& token) {
   }
 }
 
+[[noreturn]] void refuse_deep(const Position& at) {
+  fail(ErrorKind::unsupported, place(at), ": an expression of more than ", kDeepestExpression,
+       " levels is not supported");
+}
+
 class Nesting {
  public:
   explicit Nesting(int& depth) : depth_(++depth) {}
@@ -65,11 +70,13 @@ std::string ExpressionParser::identifier() {
   return next().text;
 }
 
+void ExpressionParser::require_shallow() const {
+  if (level_ > kDeepestExpression) refuse_deep(now().at);
+}
+
 void ExpressionParser::add(Expression& node, ExpressionPtr operand) {
   if (operand) node.depth = std::max(node.depth, operand->depth + 1);
-  if (node.depth > kDeepestExpression)
-    refuse(node.at, cat("an expression of more than ", kDeepestExpression, " levels is not supported"),
-           ErrorKind::unsupported);
+  if (node.depth > kDeepestExpression) refuse_deep(node.at);
   if (operand && operand->kind == Kind::filter && operand->name == "safe" && node.kind != Kind::joined)
     refuse(operand->at, "the filter 'safe' is supported only as the last one of what is printed",
            ErrorKind::unsupported);
@@ -92,8 +99,7 @@ ExpressionPtr ExpressionParser::without_safe(ExpressionPtr value) {
 
 ExpressionPtr ExpressionParser::conditional() {
   const Nesting nesting(level_);
-  if (level_ > kDeepestExpression)
-    refuse(now().at, "expressions nested too deep are not supported", ErrorKind::unsupported);
+  require_shallow();
   ExpressionPtr value = either();
   while (is_word("if")) {
     Node node = make(Kind::conditional, next().at);
@@ -105,28 +111,30 @@ ExpressionPtr ExpressionParser::conditional() {
   return value;
 }
 
-ExpressionPtr ExpressionParser::either() {
-  ExpressionPtr left = both();
-  while (is_word("or")) {
-    const Position at = next().at;
-    left = binary(Kind::either, at, std::move(left), both());
+ExpressionPtr ExpressionParser::left_associative(Kind kind, std::initializer_list<std::string_view> signs,
+                                                 ExpressionPtr (ExpressionParser::*operand)()) {
+  ExpressionPtr left = (this->*operand)();
+  while ((now().kind == Token::Kind::sign || now().kind == Token::Kind::name) &&
+         std::ranges::find(signs, now().text) != signs.end()) {
+    const Token& sign = next();
+    ExpressionPtr right = (this->*operand)();
+    left = binary(kind, sign.at, std::move(left), std::move(right), sign.text);
   }
   return left;
 }
 
+ExpressionPtr ExpressionParser::either() {
+  return left_associative(Kind::either, {"or"}, &ExpressionParser::both);
+}
+
 ExpressionPtr ExpressionParser::both() {
-  ExpressionPtr left = negated();
-  while (is_word("and")) {
-    const Position at = next().at;
-    left = binary(Kind::both, at, std::move(left), negated());
-  }
-  return left;
+  return left_associative(Kind::both, {"and"}, &ExpressionParser::negated);
 }
 
 ExpressionPtr ExpressionParser::negated() {
   if (!is_word("not")) return compare();
   const Nesting nesting(level_);
-  if (level_ > kDeepestExpression) refuse(now().at, "nested too deep", ErrorKind::unsupported);
+  require_shallow();
   Node node = make(Kind::negated, next().at);
   add(*node, negated());
   return node;
@@ -157,12 +165,7 @@ ExpressionPtr ExpressionParser::compare() {
 }
 
 ExpressionPtr ExpressionParser::sum() {
-  ExpressionPtr left = joined();
-  while (is_sign("+") || is_sign("-")) {
-    const Token& sign = next();
-    left = binary(Kind::arithmetic, sign.at, std::move(left), joined(), sign.text);
-  }
-  return left;
+  return left_associative(Kind::arithmetic, {"+", "-"}, &ExpressionParser::joined);
 }
 
 ExpressionPtr ExpressionParser::joined() {
@@ -175,28 +178,18 @@ ExpressionPtr ExpressionParser::joined() {
 }
 
 ExpressionPtr ExpressionParser::product() {
-  ExpressionPtr left = power();
-  while (is_sign("*") || is_sign("/") || is_sign("//") || is_sign("%")) {
-    const Token& sign = next();
-    left = binary(Kind::arithmetic, sign.at, std::move(left), power(), sign.text);
-  }
-  return left;
+  return left_associative(Kind::arithmetic, {"*", "/", "//", "%"}, &ExpressionParser::power);
 }
 
 ExpressionPtr ExpressionParser::power() {
-  ExpressionPtr left = unary(true);
-  while (is_sign("**")) {
-    const Token& sign = next();
-    left = binary(Kind::arithmetic, sign.at, std::move(left), unary(true), sign.text);
-  }
-  return left;
+  return left_associative(Kind::arithmetic, {"**"}, &ExpressionParser::factor);
 }
 
 ExpressionPtr ExpressionParser::unary(bool with_filter) {
   ExpressionPtr value;
   if (is_sign("-") || is_sign("+")) {
     const Nesting nesting(level_);
-    if (level_ > kDeepestExpression) refuse(now().at, "nested too deep", ErrorKind::unsupported);
+    require_shallow();
     const Token& sign = next();
     Node node = make(sign.text == "-" ? Kind::minus : Kind::plus, sign.at);
     add(*node, unary(false));

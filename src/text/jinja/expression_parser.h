@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,11 @@ class ExpressionParser {
     return node;
   }
   static void add(Expression& node, ExpressionPtr operand);
+  /// Throws Error{unsupported} where expressions are nested beyond kDeepestExpression.
+  void require_shallow() const;
+  /// operand sign operand sign ...: each sign joins what is left of it with the next operand.
+  ExpressionPtr left_associative(Kind kind, std::initializer_list<std::string_view> signs,
+                                 ExpressionPtr (ExpressionParser::*operand)());
   static Node binary(Kind kind, const Position& at, ExpressionPtr left, ExpressionPtr right,
                      std::string name = {});
 
@@ -68,6 +74,7 @@ class ExpressionParser {
   ExpressionPtr joined();
   ExpressionPtr product();
   ExpressionPtr power();
+  ExpressionPtr factor() { return unary(/*with_filter=*/true); }
   ExpressionPtr unary(bool with_filter);
   ExpressionPtr primary();
   ExpressionPtr list();

@@ -13,6 +13,7 @@ std::string date_text(const std::string& format, const std::optional<Date>& toda
          "the template prints today's date, so that its prompts would differ from day to day; write a date "
          "in its "
          "place");
+  require(today->month >= 1 && today->month <= 12, "a date in month ", today->month);
   static constexpr std::array kMonths = {"January",   "February", "March",    "April",
                                          "May",       "June",     "July",     "August",
                                          "September", "October",  "November", "December"};
@@ -51,8 +52,9 @@ Value make_range(const Arguments& given) {
   const bool only_stop = !bound.find(1);
   const std::int64_t first = bound.integer_or(0, 0), step = bound.integer_or(2, 1);
   const std::int64_t begin = only_stop ? 0 : first, end = only_stop ? first : bound.integer_or(1, 0);
-  if (!bound.find(0) || !given.named.empty() || step == 0)
-    fail(ErrorKind::input, "range() with wrong arguments");
+  if (!given.named.empty()) fail(ErrorKind::input, "range() takes no arguments by name");
+  if (given.positional.empty()) fail(ErrorKind::input, "range(): expected 1 to 3 arguments, found none");
+  if (step == 0) fail(ErrorKind::input, "range(): the step must not be zero");
   std::vector<Value> items;
   for (std::int64_t i = begin; step > 0 ? i < end : i > end;) {
     if (std::ssize(items) == kLongestRange)
@@ -65,10 +67,7 @@ Value make_range(const Arguments& given) {
   return range;
 }
 
-std::size_t steps_of_dict(std::size_t items) {
-  constexpr std::size_t kComparisonsAStep = 32;
-  return items * items / kComparisonsAStep;
-}
+std::size_t steps_of_dict(std::size_t items) { return items * items / kComparisonsAStep; }
 
 Value make_dict(const Arguments& given, Budget& budget) {
   if (given.positional.size() > 1 || (given.positional.size() == 1 && !given.positional[0].dict()))

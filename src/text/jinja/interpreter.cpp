@@ -5,22 +5,12 @@
 #include <utility>
 
 #include "mquant/error.h"
+#include "support/strings.h"
 #include "text/jinja/access.h"
 #include "text/jinja/library.h"
 #include "text/jinja/operators.h"
 
 namespace mquant::jinja {
-Value* Scope::find(const std::string& name) {
-  const auto found = std::ranges::find(variables, name, &std::pair<std::string, Value>::first);
-  return found == variables.end() ? nullptr : &found->second;
-}
-
-void Scope::set(const std::string& name, Value value) {
-  if (Value* known = find(name))
-    *known = std::move(value);
-  else
-    variables.emplace_back(name, std::move(value));
-}
 
 Interpreter::Inner::Inner(Interpreter& interpreter, Scope* parent)
     : interpreter_(interpreter), before_(interpreter.scope_), scope_(std::make_unique<Scope>()) {
@@ -34,10 +24,8 @@ Interpreter::Inner::~Inner() {
   if (scope_->is_kept) interpreter_.kept_.push_back(std::move(scope_));
 }
 
-Interpreter::Interpreter(const std::vector<std::pair<std::string, Value>>& variables,
-                         std::optional<Date> today)
-    : today_(today) {
-  globals_.variables = variables;
+Interpreter::Interpreter(Variables variables, std::optional<Date> today) : today_(today) {
+  globals_.variables = std::move(variables);
 }
 
 std::string Interpreter::run(const Body& body) {
@@ -69,16 +57,18 @@ Interpreter::Flow Interpreter::run(const Statement& statement) {
     case Statement::Kind::loop: return run_loop(statement);
     case Statement::Kind::set: assign(statement.target, evaluate(*statement.value)); break;
     case Statement::Kind::set_block: {
-      const Value text = rendered(statement.body);
-      assign(statement.target, statement.filter ? filtered(*statement.filter, &text) : text);
-      break;
+      Flow flow = Flow::on;
+      const std::optional<Value> text = rendered(statement.body, flow);
+      if (text) assign(statement.target, statement.filter ? filtered(*statement.filter, &*text) : *text);
+      return flow;
     }
     case Statement::Kind::macro: define_macro(statement); break;
     case Statement::Kind::scope: return run_scope(statement);
     case Statement::Kind::filter: {
-      const Value text = rendered(statement.body);
-      print(filtered(*statement.filter, &text));
-      break;
+      Flow flow = Flow::on;
+      if (const std::optional<Value> text = rendered(statement.body, flow))
+        print(filtered(*statement.filter, &*text));
+      return flow;
     }
     case Statement::Kind::leave: return Flow::leave;
     case Statement::Kind::next: return Flow::next;
@@ -94,7 +84,7 @@ Interpreter::Flow Interpreter::run_choice(const Statement& statement) {
 
 Interpreter::Flow Interpreter::run_loop(const Statement& statement) {
   const Value iterable = evaluate(*statement.value);
-  budget_.spend(extent_of(iterable).weight);
+  budget_.spend(kStepsToKeep + extent_of(iterable).weight);
   Scope* const outer = scope_;
   Loop::Passes passes;
   if (statement.condition)
@@ -103,18 +93,18 @@ Interpreter::Flow Interpreter::run_loop(const Statement& statement) {
       assign(statement.target, item);
       return is_true(evaluate(*statement.condition));
     };
-  const auto loop = std::make_shared<Loop>(iterable, std::move(passes));
+  Loop& loop = loops_.emplace_back(iterable, std::move(passes));
   const Flow flow = run_turns(statement, loop);
-  loop->end();
+  loop.end();
   return flow;
 }
 
-Interpreter::Flow Interpreter::run_turns(const Statement& statement, const std::shared_ptr<Loop>& loop) {
+Interpreter::Flow Interpreter::run_turns(const Statement& statement, Loop& loop) {
   bool completed = false;  // Jinja: {% else %} runs unless a turn got to its end
-  while (loop->advance()) {
+  while (loop.advance()) {
     Inner inner(*this, scope_);
-    inner.scope().set("loop", Value(Value::Data(loop)));
-    assign(statement.target, loop->current());
+    inner.scope().set("loop", Value(Value::Data(&loop)));
+    assign(statement.target, loop.current());
     const Flow flow = run_body(statement.body);
     if (flow == Flow::leave) break;
     completed = completed || flow == Flow::on;
@@ -144,12 +134,7 @@ void Interpreter::assign(const Target& target, const Value& value) {
     const Value object = look_up(target.name);
     Namespace* const* space = object.get_if<Namespace*>();
     if (!space) fail(ErrorKind::input, "cannot assign attribute on non-namespace object");
-    auto& attributes = (*space)->attributes;
-    const auto known = std::ranges::find(attributes, target.attribute, &std::pair<std::string, Value>::first);
-    if (known == attributes.end())
-      attributes.emplace_back(target.attribute, value);
-    else
-      known->second = value;
+    (*space)->attributes.insert_or_assign(target.attribute, value);
   }
 }
 
@@ -158,15 +143,13 @@ void Interpreter::print(const Value& value) {
   out_->add(to_text(value));
 }
 
-Value Interpreter::rendered(const Body& body) {
-  TextBuilder out;
-  TextBuilder* const before = std::exchange(out_, &out);
-  {
+std::optional<Value> Interpreter::rendered(const Body& body, Flow& flow) {
+  std::string text = captured([&] {
     const Inner inner(*this, scope_);
-    run_body(body);
-  }
-  out_ = before;
-  return out.take();
+    flow = run_body(body);
+  });
+  if (flow != Flow::on) return std::nullopt;
+  return Value(std::move(text));
 }
 
 Value Interpreter::evaluate(const Expression& expression) {
@@ -182,9 +165,8 @@ Value Interpreter::evaluate_unlocated(const Expression& expression) {
   const auto operand = [&](std::size_t i) {
     return expression.operands[i] ? evaluate(*expression.operands[i]) : Value();
   };
-  const auto here = [&](const Value& value) {  // an error that follows is this expression's
+  const auto here = [&](const Value& value) -> const Value& {  // an error that follows is this expression's
     at_ = expression.at;
-    budget_.spend(extent_of(value).weight / kBytesAStep);
     return value;
   };
   switch (expression.kind) {
@@ -195,11 +177,11 @@ Value Interpreter::evaluate_unlocated(const Expression& expression) {
     case Kind::dict: return collect(expression);
     case Kind::attribute: {
       const Value object = operand(0);
-      return attribute(here(object), expression.name);
+      return attribute(here(object), expression.name, budget_);
     }
     case Kind::subscript: {
       const Value object = operand(0), key = operand(1);
-      return subscript(here(object), key);
+      return subscript(here(object), key, budget_);
     }
     case Kind::slice: {
       const Value object = operand(0), begin = operand(1), end = operand(2), step = operand(3);
@@ -226,6 +208,7 @@ Value Interpreter::evaluate_unlocated(const Expression& expression) {
     }
     case Kind::arithmetic: {
       const Value left = operand(0), right = operand(1);
+      if (expression.name == "%") budget_.spend(extent_of(right).weight);  // a format may cut it
       Value result = arithmetic(expression.name, here(left), right);
       budget_.spend(extent_of(result).weight);
       return result;
@@ -242,16 +225,13 @@ Value Interpreter::evaluate_unlocated(const Expression& expression) {
 
 Value Interpreter::look_up(const std::string& name) {
   for (Scope* scope = scope_; scope; scope = scope->parent)
-    if (const Value* found = scope->find(name)) return *found;
-  static constexpr std::array<std::string_view, 5> kGlobals = {"range", "namespace", "dict",
-                                                               "raise_exception", "strftime_now"};
+    if (const auto found = scope->variables.find(name); found != scope->variables.end()) return found->second;
   static constexpr std::array<std::string_view, 8> kUnknown = {"lipsum", "cycler", "joiner",  "self",
                                                                "super",  "caller", "varargs", "kwargs"};
-  if (std::ranges::find(kGlobals, name) != kGlobals.end())
-    return Value(Value::Data(std::make_shared<const Function>(Function{name, Value(), false})));
+  if (find_global(name)) return Value::function(name);
   if (std::ranges::find(kUnknown, name) != kUnknown.end())
     fail(ErrorKind::unsupported, "the variable '", name, "' of Jinja is not supported");
-  return Value::undefined(cat("'", name, "' is undefined"));
+  return Value::undefined(cat("'", printable(name, kLongestShown), "' is undefined"));
 }
 
 Value Interpreter::collect(const Expression& expression) {

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "text/jinja/arguments.h"
@@ -17,24 +20,24 @@ namespace mquant::jinja {
 /// Variables of one level: the template, a turn of a loop, a call of a macro, a block that is set.
 struct Scope {
   Scope* parent = nullptr;
-  std::vector<std::pair<std::string, Value>> variables;
+  Variables variables;
   bool is_kept = false;  ///< a macro was defined in it
 
-  Value* find(const std::string& name);
-  void set(const std::string& name, Value value);
+  void set(const std::string& name, Value value) { variables.insert_or_assign(name, std::move(value)); }
 };
 
 /// One run.
 class Interpreter {
  public:
   /// @param today  what strftime_now prints; none: Error{unsupported} where a template asks
-  Interpreter(const std::vector<std::pair<std::string, Value>>& variables, std::optional<Date> today);
+  Interpreter(Variables variables, std::optional<Date> today);
 
   /// @throws Error as values and operators do, beginning with line and column
   std::string run(const Body& body);
 
  private:
   enum class Flow { on, leave, next };
+  using Global = Value (Interpreter::*)(const Arguments& given);
 
   /// A scope for as long as it lives.  Where a macro was defined, the scope outlives its block: the macro may have been
   /// stored.
@@ -56,13 +59,22 @@ class Interpreter {
   Flow run(const Statement& statement);
   Flow run_choice(const Statement& statement);
   Flow run_loop(const Statement& statement);
-  Flow run_turns(const Statement& statement, const std::shared_ptr<Loop>& loop);
+  Flow run_turns(const Statement& statement, Loop& loop);
   Flow run_scope(const Statement& statement);
   void define_macro(const Statement& statement);
   void assign(const Target& target, const Value& value);
   void print(const Value& value);
-  /// What `body` prints, in a scope of its own.
-  Value rendered(const Body& body);
+  /// What `write` prints.
+  template <class Write>
+  std::string captured(Write&& write) {
+    TextBuilder out;
+    TextBuilder* const before = std::exchange(out_, &out);
+    write();
+    out_ = before;
+    return out.take();
+  }
+  /// What `body` prints, in a scope of its own; none where {% break %} or {% continue %} leaves it, which `flow` tells.
+  std::optional<Value> rendered(const Body& body, Flow& flow);
 
   Value evaluate(const Expression& expression);
   Value evaluate_unlocated(const Expression& expression);
@@ -72,8 +84,13 @@ class Interpreter {
   Value join(const Expression& expression);
   Value call(const Expression& expression);
   Value call_macro(const Macro& macro, const Arguments& arguments);
-  Value call_global(const std::string& name, const Arguments& arguments);
+  /// Null if no global function has this name.
+  static Global find_global(std::string_view name);
   Value make_namespace(const Arguments& arguments);
+  Value raise(const Arguments& arguments);
+  Value date(const Arguments& arguments);
+  Value dict(const Arguments& arguments);
+  Value range(const Arguments& arguments);
   Value filtered(const Expression& filter, const Value* innermost);
   Arguments arguments(const Expression& expression);
 
@@ -86,6 +103,7 @@ class Interpreter {
   TextBuilder* out_ = nullptr;
   std::vector<std::unique_ptr<Scope>> kept_;
   std::deque<Namespace> namespaces_;
+  std::deque<Loop> loops_;
   std::deque<Macro> macros_;
 };
 

@@ -61,6 +61,8 @@ class StringLiteral {
       octal();
     else if (c == 'N')
       fail(ErrorKind::unsupported, "a character by its name (\\N) is not supported; write it as \\u");
+    else if (static_cast<unsigned char>(c) >= 0x80)
+      fail(ErrorKind::unsupported, "a backslash before a character beyond ASCII is not supported");
     else if (c != '\n')
       out_ += '\\', out_ += c;
   }
@@ -130,7 +132,7 @@ class Lexer {
     }
   }
 
-  /// Behind a tag: its newline goes too.
+  /// After a tag: its newline goes too.
   void skip_newline() {
     if (ahead("\n", at_)) ++at_;
   }
@@ -214,7 +216,7 @@ class Lexer {
     refuse(tag, "{% raw %} without {% endraw %}");
   }
 
-  /// Behind the end of a tag or print statement, which begins at at_ with its sign.
+  /// Skips the end of a tag or print statement, which begins at at_ with its sign.
   void end_tag(std::string_view end) {
     const char sign = source_[at_];
     at_ += end.size() + (sign == '-' || sign == '+' ? 1 : 0);
@@ -304,7 +306,9 @@ class Lexer {
       refuse(begin, "a number with zeros in front");
     if (is_float) {
       double value = 0;
-      std::from_chars(text.data(), text.data() + text.size(), value);
+      const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+      if (end.ec != std::errc())
+        refuse(begin, "a number beyond those of 64 bits is not supported", ErrorKind::unsupported);
       return add(Kind::number, begin, text, value);
     }
     std::int64_t value = 0;

@@ -11,6 +11,16 @@ Loop::Loop(const Value& iterable, Passes passes) : passes_(std::move(passes)) {
     iterator_ = *iterable.get_if<Value::List>();
   else
     items_ = items_of(iterable);
+  if (!iterator_ && !passes_) length_ = std::ssize(items_);
+}
+
+void Loop::end() {
+  if (!passes_) return;
+  passes_ = nullptr;
+  iterator_.reset();
+  items_.clear();
+  after_.reset();
+  at_ = 0;
 }
 
 std::optional<Value> Loop::take() {
@@ -38,8 +48,9 @@ bool Loop::advance() {
   return true;
 }
 
-/// Needs all items that are left.
+/// Takes all items that are left, the first time, unless the loop goes over a whole list.
 std::int64_t Loop::length() {
+  if (length_) return *length_;
   std::vector<Value> rest;
   if (after_) rest.push_back(*after_);
   while (std::optional<Value> item = take()) rest.push_back(std::move(*item));
@@ -48,10 +59,11 @@ std::int64_t Loop::length() {
   passes_ = nullptr;
   items_ = std::move(rest);
   at_ = 0;
-  return index_ + 1 + static_cast<std::int64_t>(items_.size());
+  length_ = index_ + 1 + std::ssize(items_);
+  return *length_;
 }
 
-std::optional<Value> Loop::attribute(const std::shared_ptr<Loop>& self, const std::string& name) {
+std::optional<Value> Loop::attribute(const std::string& name) {
   if (name == "index0") return Value(index_);
   if (name == "index") return Value(index_ + 1);
   if (name == "first") return Value(index_ == 0);
@@ -63,9 +75,7 @@ std::optional<Value> Loop::attribute(const std::shared_ptr<Loop>& self, const st
   if (name == "depth0") return Value(std::int64_t{0});
   if (name == "previtem") return before_ ? *before_ : Value::undefined("there is no previous item");
   if (name == "nextitem") return peek() ? *peek() : Value::undefined("there is no next item");
-  if (name == "cycle" || name == "changed")
-    return Value(
-        Value::Data(std::make_shared<const Function>(Function{name, Value(Value::Data(self)), true})));
+  if (name == "cycle" || name == "changed") return Value::function(name, Value(Value::Data(this)));
   return std::nullopt;
 }
 

@@ -21,15 +21,17 @@ class Loop {
   /// @param passes  the loop's condition; null: none
   /// Throws Error{input} for what Python does not iterate.
   Loop(const Value& iterable, Passes passes);
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
 
-  /// Goes on to the next item, if there is one.
+  /// Advances to the next item, if there is one.
   bool advance();
   const Value& current() const { return *current_; }
-  /// Nothing passes any more: the condition's variables are gone.
-  void end() { passes_ = nullptr, at_ = items_.size(), after_.reset(); }
+  /// Where there is a condition, nothing passes any more: its variables are gone.
+  void end();
 
-  /// index, first, last, ...; the methods cycle and changed are bound to `self`.
-  std::optional<Value> attribute(const std::shared_ptr<Loop>& self, const std::string& name);
+  /// index, first, last, ...; the methods cycle and changed are bound to this loop.
+  std::optional<Value> attribute(const std::string& name);
   Value call(const std::string& method, const Arguments& arguments);
 
  private:
@@ -42,6 +44,7 @@ class Loop {
   std::size_t at_ = 0;
   Passes passes_;
   std::int64_t index_ = -1;
+  std::optional<std::int64_t> length_;  ///< once it is known
   std::optional<Value> before_, current_, after_;
   std::vector<Value> changed_;
   bool asked_changed_ = false;

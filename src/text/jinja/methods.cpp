@@ -1,8 +1,14 @@
 // Methods of Python's str, list and dict.
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "mquant/error.h"
+#include "support/strings.h"
 #include "text/jinja/access.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/python_text.h"
@@ -36,7 +42,7 @@ Value strip_method(const Call& call) {
 template <bool from_right>
 Value split_method(const Call& call) {
   const Bound bound = call.bind({"sep", "maxsplit"});
-  return texts(split(call.text(), bound.text_or_none(0), bound.integer_or(1, -1), from_right));
+  return texts(jinja::split(call.text(), bound.text_or_none(0), bound.integer_or(1, -1), from_right));
 }
 
 template <std::string (*change)(std::string_view)>
@@ -45,26 +51,28 @@ Value change_method(const Call& call) {
   return change(call.text());
 }
 
-/// The part of the text that start and end name, for the methods that search.
-std::string_view searched(const Call& call, const Bound& bound, std::int64_t& begin) {
+/// The part of the text that start and end name, for the methods that search; none where nothing is found in it, not
+/// even an empty text.
+std::optional<std::string_view> searched(const Call& call, const Bound& bound, std::int64_t& begin) {
   const std::int64_t size = length(call.text());
-  const auto clamped = [&](std::size_t parameter, std::int64_t otherwise) {
-    std::int64_t at = bound.integer_or(parameter, otherwise);
-    if (at < 0) at = std::max<std::int64_t>(at, -size) + size;
-    return std::min(at, size);
+  const auto place = [&](std::size_t parameter, std::int64_t otherwise) {
+    const std::int64_t at = bound.integer_or_none(parameter).value_or(otherwise);
+    return at < 0 ? std::max<std::int64_t>(at, -size) + size : at;
   };
-  begin = clamped(1, 0);
-  return substring(call.text(), begin, clamped(2, size));
+  begin = place(1, 0);
+  const std::int64_t end = std::min(place(2, size), size);
+  if (begin > end) return std::nullopt;
+  return substring(call.text(), begin, end);
 }
 
 template <bool at_front>
 Value affix_method(const Call& call) {
   const Bound bound = call.bind({"prefix", "start", "end"});
   std::int64_t begin = 0;
-  const std::string_view text = searched(call, bound, begin);
+  const std::optional<std::string_view> text = searched(call, bound, begin);
   const auto has = [&](const Value& affix) {
     const std::string& part = text_of(affix, call.method.name);
-    return at_front ? text.starts_with(part) : text.ends_with(part);
+    return text && (at_front ? text->starts_with(part) : text->ends_with(part));
   };
   if (const Sequence* list = bound.at(0).list(); list && list->form == Sequence::Form::tuple)
     return std::ranges::any_of(list->items, has);
@@ -75,9 +83,12 @@ template <bool from_right>
 Value find_method(const Call& call) {
   const Bound bound = call.bind({"sub", "start", "end"});
   std::int64_t begin = 0;
-  const std::string_view text = searched(call, bound, begin);
-  const std::size_t at = from_right ? text.rfind(bound.text(0)) : text.find(bound.text(0));
-  if (at != text.npos) return begin + length(text.substr(0, at));
+  const std::optional<std::string_view> text = searched(call, bound, begin);
+  const std::string part = bound.text(0);
+  if (text) {
+    const std::size_t at = from_right ? find_last(*text, part) : find_first(*text, part);
+    if (at != text->npos) return begin + length(text->substr(0, at));
+  }
   if (call.method.name == "index") fail(ErrorKind::input, "substring not found");
   return std::int64_t{-1};
 }
@@ -85,10 +96,13 @@ Value find_method(const Call& call) {
 Value count_method(const Call& call) {
   const Bound bound = call.bind({"sub", "start", "end"});
   std::int64_t begin = 0, count = 0;
-  const std::string_view text = searched(call, bound, begin);
+  const std::optional<std::string_view> text = searched(call, bound, begin);
   const std::string part = bound.text(0);
-  if (part.empty()) return length(text) + 1;
-  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) ++count;
+  if (!text) return count;
+  if (part.empty()) return length(*text) + 1;
+  for (std::size_t at = find_first(*text, part); at != text->npos;
+       at = find_first(*text, part, at + part.size()))
+    ++count;
   return count;
 }
 
@@ -143,6 +157,7 @@ Value format_method(const Call& call) {
   const std::string& format = call.text();
   TextBuilder out;
   std::size_t automatic = 0;
+  bool has_numbers = false;
   for (std::size_t at = 0; at < format.size();) {
     const std::size_t brace = std::min(format.find_first_of("{}", at), format.size());
     out.add(std::string_view(format).substr(at, brace - at));
@@ -156,18 +171,22 @@ Value format_method(const Call& call) {
     if (format[brace] == '}' || end == format.npos) fail(ErrorKind::input, "a single brace in a format");
     const std::string field = format.substr(brace + 1, end - brace - 1);
     if (field.find_first_of("{!:.[") != field.npos)
-      fail(ErrorKind::unsupported, "the field '{", field, "}' of a format is not supported");
+      fail(ErrorKind::unsupported, "the field '{", printable(field, kLongestShown),
+           "}' of a format is not supported");
     const bool is_number = field.size() < 5 && field.find_first_not_of("0123456789") == field.npos;
     if (is_number) {
+      has_numbers = has_numbers || !field.empty();
+      if (has_numbers && (field.empty() || automatic > 0))
+        fail(ErrorKind::input, "a format with both '{}' and '{0}'");
       const std::size_t index = field.empty() ? automatic++ : static_cast<std::size_t>(std::stoul(field));
       if (index >= call.arguments.positional.size())
         fail(ErrorKind::input, "not enough arguments for the format");
       out.add(to_text(call.arguments.positional[index]));
     } else {
-      const auto& named = call.arguments.named;
-      const auto found = std::ranges::find(named, field, &std::pair<std::string, Value>::first);
-      if (found == named.end()) fail(ErrorKind::input, "no argument '", field, "' for the format");
-      out.add(to_text(found->second));
+      const Value* found = find_named(call.arguments, field);
+      if (!found)
+        fail(ErrorKind::input, "no argument '", printable(field, kLongestShown), "' for the format");
+      out.add(to_text(*found));
     }
     at = end + 1;
   }
@@ -210,7 +229,8 @@ Value call_list_method(const Call& call) {
   const auto is_it = [&](const Value& item) { return equal(item, bound.at(0)); };
   if (call.method.name == "count") return std::int64_t{std::ranges::count_if(items, is_it)};
   const auto found = std::ranges::find_if(items, is_it);
-  if (found == items.end()) fail(ErrorKind::input, to_repr(bound.at(0)), " is not in the list");
+  if (found == items.end())
+    fail(ErrorKind::input, printable(to_repr(bound.at(0)), kLongestShown), " is not in the list");
   return std::int64_t{found - items.begin()};
 }
 
@@ -235,6 +255,8 @@ Value call_dict_method(const Call& call) {
 }
 
 }  // namespace
+
+bool is_text_method(std::string_view name) { return text_methods().contains(name); }
 
 Value call_method(const Function& method, const Arguments& arguments, Budget& budget) {
   const Call call{method, arguments, budget};

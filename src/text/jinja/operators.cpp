@@ -27,10 +27,23 @@ std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
   return quotient - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0);
 }
 
-double floor_modulo(double a, double b) {
+struct Division {
+  double quotient = 0, rest = 0;
+};
+
+/// // and % as CPython computes them, whose quotient is that of a - rest, not floor(a / b).
+Division divide(double a, double b) {
   double rest = std::fmod(a, b);
-  if (rest != 0 && (rest < 0) != (b < 0)) rest += b;
-  return rest == 0 ? std::copysign(0.0, b) : rest;
+  double quotient = (a - rest) / b;
+  if (rest == 0) {
+    rest = std::copysign(0.0, b);
+  } else if ((rest < 0) != (b < 0)) {
+    rest += b;
+    quotient -= 1;
+  }
+  if (quotient == 0) return {std::copysign(0.0, a / b), rest};
+  const double whole = std::floor(quotient);
+  return {quotient - whole > 0.5 ? whole + 1 : whole, rest};
 }
 
 Value integer_power(std::int64_t base, std::int64_t exponent) {
@@ -74,11 +87,14 @@ Value reals(std::string_view sign, double a, double b) {
   if (sign == "-") return a - b;
   if (sign == "*") return a * b;
   if (sign == "/") return a / b;
-  if (sign == "//") return std::floor(a / b);
-  if (sign == "%") return floor_modulo(a, b);
+  if (sign == "//") return divide(a, b).quotient;
+  if (sign == "%") return divide(a, b).rest;
   if (a < 0 && b != std::floor(b)) fail(ErrorKind::unsupported, "complex numbers are not supported");
   if (a == 0 && b < 0) fail(ErrorKind::input, "zero to a negative power");
-  return std::pow(a, b);
+  const double power = std::pow(a, b);
+  if (std::isinf(power) && std::isfinite(a) && std::isfinite(b))
+    fail(ErrorKind::input, "a power beyond the largest float");
+  return power;
 }
 
 Value repeated(const Value& value, std::int64_t times) {
@@ -115,7 +131,8 @@ Arguments format_arguments(const Value& value) {
 
 /// What Python takes for a mapping, of which a format may leave items out.
 bool has_items(const Value& value) {
-  return value.is_undefined() || value.dict() || (value.list() && value.list()->form == Form::list);
+  return value.is_undefined() || value.dict() ||
+         (value.list() && (value.list()->form == Form::list || value.list()->form == Form::range));
 }
 
 bool is_set(const Value& value) {
@@ -229,7 +246,7 @@ bool contains(const Value& container, const Value& item) {
   if (const std::string* text = container.text()) {
     if (item.is_undefined() || !item.text())
       fail(ErrorKind::input, "'in <string>' requires string as left operand, not ", type_name(item));
-    return text->find(*item.text()) != std::string::npos;
+    return find_first(*text, *item.text()) != std::string_view::npos;
   }
   if (const Dict* dict = container.dict()) {
     require_hashable(item);
@@ -240,6 +257,7 @@ bool contains(const Value& container, const Value& item) {
       if (equal(list->items[list->taken++], item)) return true;
     return false;
   }
+  if (const Sequence* list = container.list(); list && list->form == Form::keys) require_hashable(item);
   if (const Sequence* list = container.list())
     return std::ranges::any_of(list->items, [&](const Value& each) { return equal(each, item); });
   if (container.is_undefined()) return false;
@@ -251,11 +269,10 @@ bool compare(std::string_view sign, const Value& a, const Value& b) {
   if (sign == "!=") return !equal(a, b);
   if (sign == "in") return contains(b, a);
   if (sign == "not in") return !contains(b, a);
-  if (sign == "<") return less(a, b);
-  if (sign == ">") return less(b, a);
-  double x = 0, y = 0;
-  if (as_number(a, x) && as_number(b, y) && (std::isnan(x) || std::isnan(y))) return false;
-  return sign == "<=" ? !less(b, a) : !less(a, b);
+  const std::partial_ordering order = order_of(a, b, sign);
+  if (sign == "<") return order < 0;
+  if (sign == ">") return order > 0;
+  return sign == "<=" ? order <= 0 : order >= 0;
 }
 
 std::string percent_format(const std::string& format, const Arguments& arguments, bool all_used) {

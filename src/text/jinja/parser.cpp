@@ -1,4 +1,4 @@
-// The grammar of Jinja 3.1: its levels of precedence, what ends a list without brackets, arguments of tests.
+// The statements of Jinja 3.1, one function for each tag.
 #include "text/jinja/parser.h"
 
 #include <algorithm>
@@ -38,7 +38,9 @@ class StatementParser : private ExpressionParser {
   Body statements(Words ends) {
     Body body;
     const Position begin = now().at;
-    if (++depth_ > kDeepestStatement) refuse(begin, "tags nested too deep", ErrorKind::unsupported);
+    if (++depth_ > kDeepestStatement)
+      refuse(begin, cat("tags nested more than ", kDeepestStatement, " levels deep are not supported"),
+             ErrorKind::unsupported);
     while (now().kind != Token::Kind::end) {
       if (now().kind == Token::Kind::data) {
         auto data = make(Kind::data, now().at);
@@ -208,7 +210,9 @@ class StatementParser : private ExpressionParser {
   Target one_target(bool attributes) {
     const Position at = now().at;
     if (skip_sign("(")) {
-      if (++depth_ > kDeepestStatement) refuse(at, "nested too deep", ErrorKind::unsupported);
+      if (++depth_ > kDeepestStatement)
+        refuse(at, cat("names in more than ", kDeepestStatement, " pairs of brackets are not supported"),
+               ErrorKind::unsupported);
       Target inner = target(attributes);
       --depth_;
       if (!skip_sign(")")) refuse_now("')'");

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
+#include <set>
 #include <utility>
 
 #include "mquant/error.h"
@@ -67,33 +69,33 @@ bool all_cased(std::string_view text, Has&& has, HasNot&& has_not) {
   return any;
 }
 
-/// The last character of `text`, which is not empty, and where it begins.
-char32_t last_character(std::string_view text, std::size_t& begin) {
-  begin = text.size() - 1;
-  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
-  std::size_t at = begin;
-  return next_character(text, at);
+void add_part(std::vector<std::string>& parts, std::string_view part) {
+  if (parts.size() >= kHeaviestValue)
+    fail(ErrorKind::input, "a text in more than ", kHeaviestValue, " parts");
+  parts.emplace_back(part);
 }
+
+std::string reversed(std::string_view bytes) { return {bytes.rbegin(), bytes.rend()}; }
 
 std::vector<std::string> split_at_space(std::string_view text, std::int64_t most, bool from_right) {
   std::vector<std::string> parts;
   text = stripped(text, from_right ? Ends::right : Ends::left);
   while (!text.empty()) {
     if (most >= 0 && std::ssize(parts) == most) {
-      parts.emplace_back(text);
+      add_part(parts, text);
       break;
     }
     if (from_right) {
       std::size_t begin = text.size();
       for (std::size_t at = 0; begin > 0; begin = at)
         if (is_python_space(last_character(text.substr(0, begin), at))) break;
-      parts.emplace_back(text.substr(begin));
+      add_part(parts, text.substr(begin));
       text = stripped(text.substr(0, begin), Ends::right);
     } else {
       std::size_t end = 0;
       for (std::size_t at = 0; end < text.size(); end = at)
         if (is_python_space(next_character(text, at))) break;
-      parts.emplace_back(text.substr(0, end));
+      add_part(parts, text.substr(0, end));
       text = stripped(text.substr(end), Ends::left);
     }
   }
@@ -180,20 +182,31 @@ bool is_upper(std::string_view text) {
       text, [](char32_t c) { return is_upper(c); }, [](char32_t c) { return has_case(c) && !is_upper(c); });
 }
 
+std::size_t find_first(std::string_view text, std::string_view part, std::size_t from) {
+  if (from > text.size()) return text.npos;
+  if (part.empty()) return from;
+  const void* found = memmem(text.data() + from, text.size() - from, part.data(), part.size());
+  return found ? static_cast<std::size_t>(static_cast<const char*>(found) - text.data()) : text.npos;
+}
+
+std::size_t find_last(std::string_view text, std::string_view part) {
+  const std::size_t found = find_first(reversed(text), reversed(part));
+  return found == text.npos ? found : text.size() - part.size() - found;
+}
+
 std::string_view stripped(std::string_view text, Ends ends, const std::optional<std::string>& chars) {
-  const auto goes = [&](std::string_view character, char32_t c) {
-    return chars ? chars->find(character) != std::string::npos : is_python_space(c);
-  };
+  std::set<char32_t> given;
+  if (chars)
+    for (std::size_t at = 0; at < chars->size();) given.insert(next_character(*chars, at));
+  const auto goes = [&](char32_t c) { return chars ? given.contains(c) : is_python_space(c); };
   while (ends != Ends::right && !text.empty()) {
     std::size_t end = 0;
-    const char32_t c = next_character(text, end);
-    if (!goes(text.substr(0, end), c)) break;
+    if (!goes(next_character(text, end))) break;
     text.remove_prefix(end);
   }
   while (ends != Ends::left && !text.empty()) {
     std::size_t begin = 0;
-    const char32_t c = last_character(text, begin);
-    if (!goes(text.substr(begin), c)) break;
+    if (!goes(last_character(text, begin))) break;
     text = text.substr(0, begin);
   }
   return text;
@@ -203,16 +216,20 @@ std::vector<std::string> split(std::string_view text, const std::optional<std::s
                                std::int64_t most, bool from_right) {
   if (!separator) return split_at_space(text, most, from_right);
   if (separator->empty()) fail(ErrorKind::input, "empty separator");
+  if (from_right) {  // from the left of the bytes in reverse
+    std::vector<std::string> parts = split(reversed(text), reversed(*separator), most, false);
+    for (std::string& part : parts) std::ranges::reverse(part);
+    std::ranges::reverse(parts);
+    return parts;
+  }
   std::vector<std::string> parts;
   while (most < 0 || std::ssize(parts) < most) {
-    const std::size_t at = from_right ? text.rfind(*separator) : text.find(*separator);
+    const std::size_t at = find_first(text, *separator);
     if (at == text.npos) break;
-    const std::size_t behind = at + separator->size();
-    parts.emplace_back(from_right ? text.substr(behind) : text.substr(0, at));
-    text = from_right ? text.substr(0, at) : text.substr(behind);
+    add_part(parts, text.substr(0, at));
+    text.remove_prefix(at + separator->size());
   }
-  parts.emplace_back(text);
-  if (from_right) std::ranges::reverse(parts);
+  add_part(parts, text);
   return parts;
 }
 
@@ -226,10 +243,10 @@ std::vector<std::string> split_lines(std::string_view text) {
         (c >= '\n' && c <= '\r') || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
     if (!ends) continue;
     if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
-    lines.emplace_back(text.substr(begin, here - begin));
+    add_part(lines, text.substr(begin, here - begin));
     begin = at;
   }
-  if (begin < text.size()) lines.emplace_back(text.substr(begin));
+  if (begin < text.size()) add_part(lines, text.substr(begin));
   return lines;
 }
 
@@ -241,7 +258,7 @@ std::string replaced(std::string_view text, std::string_view old, std::string_vi
     // An empty text is found in front of every character and at the end.
     std::size_t found = at;
     if (!old.empty())
-      found = text.find(old, at);
+      found = find_first(text, old, at);
     else if (done > 0)
       found = at < text.size() ? at + character_length(text[at]) : text.npos;
     if (found == text.npos || found > text.size()) break;

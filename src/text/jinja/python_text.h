@@ -32,16 +32,20 @@ std::string title_of_words(std::string_view text);
 bool is_lower(std::string_view text);
 bool is_upper(std::string_view text);
 
+/// Where `part` is first in text[from, end), or last in `text`; npos if nowhere.  In linear time, whatever the texts.
+std::size_t find_first(std::string_view text, std::string_view part, std::size_t from = 0);
+std::size_t find_last(std::string_view text, std::string_view part);
+
 enum class Ends { both, left, right };
 /// Without the characters of `chars` at its ends; none given: without white space.
 std::string_view stripped(std::string_view text, Ends ends,
                           const std::optional<std::string>& chars = std::nullopt);
 
 /// str.split and str.rsplit; no separator: at runs of white space.  most < 0: any number of splits.
-/// @throws Error{input} for an empty separator
+/// @throws Error{input} for an empty separator, or more than kHeaviestValue parts
 std::vector<std::string> split(std::string_view text, const std::optional<std::string>& separator,
                                std::int64_t most, bool from_right);
-/// At every line end that Python knows, without the ends.
+/// At every line end that Python knows, without the ends.  Throws Error{input} beyond kHeaviestValue lines.
 std::vector<std::string> split_lines(std::string_view text);
 /// most < 0: all.  Throws Error{input} for a result that is too long.
 std::string replaced(std::string_view text, std::string_view old, std::string_view with, std::int64_t most);

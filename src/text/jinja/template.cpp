@@ -14,6 +14,13 @@ constexpr std::size_t kLongestTemplate = std::size_t{1} << 20;
 
 }  // namespace
 
+void check_source(std::string_view text) {
+  if (text.size() > kLongestTemplate)
+    fail(ErrorKind::input, "expected at most ", kLongestTemplate, " bytes, found ", text.size());
+  if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
+    fail(ErrorKind::input, "not UTF-8 at byte ", bad);
+}
+
 struct Template::Tree {
   Body body;
 };
@@ -26,10 +33,7 @@ Template& Template::operator=(Template&&) noexcept = default;
 
 Template Template::parse(std::string_view text, std::string name) {
   return in_context(name, [&] {
-    if (text.size() > kLongestTemplate)
-      fail(ErrorKind::input, "expected at most ", kLongestTemplate, " bytes, found ", text.size());
-    if (const std::size_t bad = first_invalid_utf8(text); bad != std::string::npos)
-      fail(ErrorKind::input, "not UTF-8 at byte ", bad);
+    check_source(text);
     const std::vector<Token> tokens = tokenize(text);
     std::set<std::string> words;
     for (const Token& token : tokens)
@@ -43,9 +47,9 @@ Template Template::parse(std::string_view text, std::string name) {
 std::string Template::render(const nlohmann::ordered_json& variables,
                              const std::optional<Date>& today) const {
   return in_context(name_, [&] {
-    std::vector<std::pair<std::string, Value>> values;
-    for (const auto& [key, value] : variables.items()) values.emplace_back(key, Value::from_json(value));
-    return Interpreter(values, today).run(tree_->body);
+    Variables values;
+    for (const auto& [key, value] : variables.items()) values.insert_or_assign(key, Value::from_json(value));
+    return Interpreter(std::move(values), today).run(tree_->body);
   });
 }
 

@@ -12,6 +12,9 @@
 
 namespace mquant::jinja {
 
+/// Throws Error{input} unless a template's text is UTF-8 of at most 1 MiB.
+void check_source(std::string_view text);
+
 /// Compared byte for byte with jinja2 in ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True) with loop
 /// controls, {% generation %}, raise_exception and strftime_now, as transformers sets it up.
 class Template {

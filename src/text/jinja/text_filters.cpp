@@ -28,7 +28,8 @@ Value trim(const FilterCall& call) {
 
 Value replace(const FilterCall& call) {
   const Bound bound = call.bind({"old", "new", "count"});
-  return replaced(to_text(call.subject), to_text(bound.at(0)), to_text(bound.at(1)), bound.integer_or(2, -1));
+  return replaced(to_text(call.subject), to_text(bound.at(0)), to_text(bound.at(1)),
+                  bound.integer_or_none(2).value_or(-1));
 }
 
 Value indent(const FilterCall& call) {
@@ -94,7 +95,8 @@ Value truncated(double value, const Value& otherwise) {
 Value to_integer(const FilterCall& call) {
   const Bound bound = call.bind({"default", "base"});
   const Value otherwise = bound.find(0) ? *bound.find(0) : Value(std::int64_t{0});
-  if (bound.integer_or(1, 10) != 10) fail(ErrorKind::unsupported, "int() of another base is not supported");
+  if (bound.integer_or_none(1).value_or(0) != (bound.find(1) ? 10 : 0))
+    fail(ErrorKind::unsupported, "int() of another base is not supported");
   if (call.subject.is_undefined()) fail_undefined(call.subject);
   std::int64_t integer = 0;
   if (as_integer(call.subject, integer)) return integer;
@@ -129,12 +131,15 @@ Value absolute(const FilterCall& call) {
   if (call.subject.is_undefined()) fail_undefined(call.subject);
   if (!as_number(call.subject, number))
     fail(ErrorKind::input, "bad operand type for abs(): '", type_name(call.subject), "'");
+  if (call.subject.get_if<double>()) return std::abs(number);
   return number < 0 ? minus(call.subject) : plus(call.subject);
 }
 
 Value round(const FilterCall& call) {
   const Bound bound = call.bind({"precision", "method"});
   const std::string method = bound.text_or(1, "common");
+  if (bound.find(0) && bound.find(0)->is_none())
+    fail(ErrorKind::unsupported, "rounding to none digits is not supported");
   const std::int64_t precision = bound.integer_or(0, 0);
   if (call.subject.is_undefined()) fail_undefined(call.subject);
   double number = 0;

@@ -24,9 +24,12 @@ class Writer {
   explicit Writer(const Bound& bound) : ascii_(bound.truth_or(0, false)), sorted_(bound.truth_or(3, false)) {
     const Value* indent = bound.find(1);
     if (indent && indent->text()) indent_ = bound.text(1);
-    if (indent && !indent->is_none() && !indent->text())
-      indent_ = std::string(
-          static_cast<std::size_t>(std::clamp<std::int64_t>(bound.integer_or(1, 0), 0, kWidestIndent)), ' ');
+    if (indent && !indent->is_none() && !indent->text()) {
+      const std::int64_t width = bound.integer_or(1, 0);
+      if (width > kWidestIndent)
+        fail(ErrorKind::unsupported, "tojson: an indent of ", width, ": expected at most ", kWidestIndent);
+      indent_ = std::string(static_cast<std::size_t>(std::max<std::int64_t>(width, 0)), ' ');
+    }
     if (indent_) between_ = ",";
     const Value* separators = bound.find(2);
     if (!separators || separators->is_none()) return;
@@ -121,7 +124,7 @@ class Writer {
       if (const std::size_t known = c < 0x80 ? kShort.find(static_cast<char>(c)) : kShort.npos;
           known != kShort.npos)
         out_.add(std::string{'\\', kLetter[known]});
-      else if (c < 0x20 || (ascii_ && c > 0x7F))
+      else if (c < 0x20 || (ascii_ && c > 0x7E))
         add_escaped(c);
       else
         out_.add(std::string_view(text).substr(begin, at - begin));

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "mquant/error.h"
 #include "text/jinja/python_text.h"
@@ -22,8 +23,11 @@ class Measure {
     const Extent extent = extent_of(item);
     sum_.depth = std::max(sum_.depth, extent.depth);
     sum_.weight += extent.weight;
-    if (sum_.depth >= kDeepestValue || sum_.weight > kHeaviestValue)
-      fail(ErrorKind::input, "a value of more than ", kDeepestValue, " levels or ", kHeaviestValue, " items");
+    if (sum_.depth >= kDeepestValue)
+      fail(ErrorKind::input, "a value of more than ", kDeepestValue, " levels, one in another");
+    if (sum_.weight > kHeaviestValue)
+      fail(ErrorKind::input, "a value of more than ", kHeaviestValue, " items, each ", kBytesAStep,
+           " bytes of text counted as one");
   }
   Extent outer() const { return {sum_.depth + 1, sum_.weight}; }
 
@@ -113,10 +117,34 @@ bool equal_dicts(const Dict& a, const Dict& b) {
          });
 }
 
-bool less_lists(const Sequence& a, const Sequence& b) {
+std::partial_ordering order_of_lists(const Sequence& a, const Sequence& b, std::string_view sign) {
   for (std::size_t i = 0; i < std::min(a.items.size(), b.items.size()); ++i)
-    if (!equal(a.items[i], b.items[i])) return less(a.items[i], b.items[i]);
-  return a.items.size() < b.items.size();
+    if (!equal(a.items[i], b.items[i])) return order_of(a.items[i], b.items[i], sign);
+  return a.items.size() <=> b.items.size();
+}
+
+/// Exact: no integer is rounded to a float.
+std::partial_ordering order_of_mixed(std::int64_t integer, double real) {
+  constexpr double kBeyond = 0x1p63;
+  if (std::isnan(real)) return std::partial_ordering::unordered;
+  if (real >= kBeyond) return std::partial_ordering::less;
+  if (real < -kBeyond) return std::partial_ordering::greater;
+  const double whole = std::trunc(real);
+  const auto rounded = static_cast<std::int64_t>(whole);
+  if (integer != rounded) return integer <=> rounded;
+  return whole <=> real;
+}
+
+/// None unless both are numbers.
+std::optional<std::partial_ordering> order_of_numbers(const Value& a, const Value& b) {
+  std::int64_t i = 0, j = 0;
+  const bool integer_a = as_integer(a, i), integer_b = as_integer(b, j);
+  if (integer_a && integer_b) return i <=> j;
+  double x = 0, y = 0;
+  if (!as_number(a, x) || !as_number(b, y)) return std::nullopt;
+  if (integer_a) return order_of_mixed(i, y);
+  if (integer_b) return 0 <=> order_of_mixed(j, x);
+  return x <=> y;
 }
 
 template <class Items>
@@ -168,6 +196,13 @@ Value Value::dict(Pairs items) {
   return Value(Data(std::shared_ptr<const Dict>(std::move(dict))));
 }
 
+Value Value::function(std::string name, Value self) {
+  Measure measure;
+  measure.add(self);
+  return Value(Data(std::make_shared<const Function>(
+      Function{.name = std::move(name), .self = std::move(self), .extent = measure.outer()})));
+}
+
 Value Value::from_json(const nlohmann::ordered_json& json) {
   switch (json.type()) {
     case nlohmann::json::value_t::null: return {};
@@ -207,6 +242,7 @@ Extent extent_of(const Value& value) {
   if (const Sequence* list = value.list()) return list->extent;
   if (const Dict* dict = value.dict()) return dict->extent;
   if (const std::string* text = value.text()) return {0, 1 + text->size() / kBytesAStep};
+  if (const auto* function = value.get_if<std::shared_ptr<const Function>>()) return (*function)->extent;
   return {};
 }
 
@@ -233,7 +269,7 @@ std::string type_name(const Value& value) {
     std::string operator()(const std::shared_ptr<const Dict>&) const { return "dict"; }
     std::string operator()(Namespace*) const { return "Namespace"; }
     std::string operator()(const Macro*) const { return "Macro"; }
-    std::string operator()(const std::shared_ptr<Loop>&) const { return "LoopContext"; }
+    std::string operator()(Loop*) const { return "LoopContext"; }
     std::string operator()(const std::shared_ptr<const Function>&) const { return "function"; }
   };
   return std::visit(Namer{}, value.data());
@@ -309,25 +345,19 @@ bool equal(const Value& a, const Value& b) {
   if (a.text() && b.text()) return *a.text() == *b.text();
   if (a.list() && b.list()) return a.list() == b.list() || equal_lists(*a.list(), *b.list());
   if (a.dict() && b.dict()) return a.dict() == b.dict() || equal_dicts(*a.dict(), *b.dict());
-  std::int64_t i = 0, j = 0;
-  if (as_integer(a, i) && as_integer(b, j)) return i == j;
-  double x = 0, y = 0;
-  if (as_number(a, x) && as_number(b, y)) return x == y;
+  if (const auto order = order_of_numbers(a, b)) return *order == 0;
   return a.is_none() && b.is_none();
 }
 
-bool less(const Value& a, const Value& b) {
+std::partial_ordering order_of(const Value& a, const Value& b, std::string_view sign) {
   if (a.is_undefined()) fail_undefined(a);
   if (b.is_undefined()) fail_undefined(b);
-  if (a.text() && b.text()) return *a.text() < *b.text();  // UTF-8 sorts as code points do
-  std::int64_t i = 0, j = 0;
-  if (as_integer(a, i) && as_integer(b, j)) return i < j;
-  double x = 0, y = 0;
-  if (as_number(a, x) && as_number(b, y)) return x < y;
+  if (a.text() && b.text()) return *a.text() <=> *b.text();  // UTF-8 sorts as code points do
+  if (const auto order = order_of_numbers(a, b)) return *order;
   if (a.list() && b.list() && compares_by_items(*a.list(), *b.list()) && a.list()->form != Form::range)
-    return less_lists(*a.list(), *b.list());
-  fail(ErrorKind::input, "'<' not supported between instances of '", type_name(a), "' and '", type_name(b),
-       "'");
+    return order_of_lists(*a.list(), *b.list(), sign);
+  fail(ErrorKind::input, "'", sign, "' not supported between instances of '", type_name(a), "' and '",
+       type_name(b), "'");
 }
 
 void require_hashable(const Value& key) {
@@ -365,6 +395,11 @@ std::vector<Value> items_of(const Value& value) {
     return items;
   }
   if (const std::string* text = value.text()) {
+    const auto count = static_cast<std::size_t>(length(*text));
+    if (count > kHeaviestValue)
+      fail(ErrorKind::input, "the characters of a text as a list: expected at most ", kHeaviestValue,
+           ", found ", count);
+    items.reserve(count);
     for (std::size_t at = 0; at < text->size();) {
       const std::size_t begin = at;
       next_character(*text, at);

@@ -1,7 +1,10 @@
 // Values of a template, with the semantics of Python: what they print as, what is true, equal, less.
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -16,6 +19,7 @@ inline constexpr std::size_t kLongestText = std::size_t{16} << 20;  ///< of one 
 inline constexpr int kDeepestValue = 100;  ///< levels of lists in lists; printing and comparing recurse
 inline constexpr std::size_t kHeaviestValue = 1'000'000;
 inline constexpr std::size_t kBytesAStep = 64;
+inline constexpr std::size_t kLongestShown = 60;  ///< bytes of a name or key that a message repeats
 
 class Value;
 struct Macro;
@@ -60,7 +64,7 @@ class Value {
   using Text = std::shared_ptr<const std::string>;
   using List = std::shared_ptr<Sequence>;
   using Data = std::variant<std::shared_ptr<const Undefined>, None, bool, std::int64_t, double, Text, List,
-                            std::shared_ptr<const Dict>, Namespace*, const Macro*, std::shared_ptr<Loop>,
+                            std::shared_ptr<const Dict>, Namespace*, const Macro*, Loop*,
                             std::shared_ptr<const Function>>;
 
   Value() : data_(None{}) {}
@@ -73,10 +77,12 @@ class Value {
   explicit Value(Data data) : data_(std::move(data)) {}
 
   static Value undefined(std::string why);
-  /// Both throw Error{input} for items that are nested too deep, or too many.
+  /// These throw Error{input} beyond kDeepestValue levels or kHeaviestValue items.
   static Value sequence(std::vector<Value> items, Sequence::Form form = Sequence::Form::list);
   /// Later pairs replace earlier ones of the same key.  Throws Error{input} for a key that Python cannot hash.
   static Value dict(Pairs items);
+  /// A method that is bound to `self`, or a global function.
+  static Value function(std::string name, Value self = {});
   static Value from_json(const nlohmann::ordered_json& json);
 
   const Data& data() const { return data_; }
@@ -99,13 +105,15 @@ class Value {
 
 struct Function {
   std::string name;
-  Value self;
-  bool is_method = false;
+  Value self;  ///< none: it is global
+  Extent extent;
 };
 
-/// Owned by the run that made it, as macros are: templates can store one in itself.
+using Variables = std::map<std::string, Value, std::less<>>;
+
+/// Owned by the run that made it, as macros and loops are: templates can store one in itself.
 struct Namespace {
-  std::vector<std::pair<std::string, Value>> attributes;
+  Variables attributes;
 };
 
 /// Text that stops growing at kLongestText, with Error{input}.
@@ -132,8 +140,9 @@ std::string quoted_text(std::string_view text);
 
 /// Costs as much as the smaller one weighs.
 bool equal(const Value& a, const Value& b);
-/// Throws Error{input} for types that Python does not order.
-bool less(const Value& a, const Value& b);
+/// Throws Error{input} for types that Python does not order; its message names them around `sign`.
+std::partial_ordering order_of(const Value& a, const Value& b, std::string_view sign);
+inline bool less(const Value& a, const Value& b) { return order_of(a, b, "<") < 0; }
 /// Throws Error{input} for a list or dict, which is no key of a dict.
 void require_hashable(const Value& key);
 /// The number that a boolean, an integer or a float is.
@@ -142,7 +151,7 @@ bool as_number(const Value& value, double& number);
 bool as_integer(const Value& value, std::int64_t& number);
 
 /// The items in order; characters of a text, keys of a dict, nothing for an undefined value.  An iterator is used up.
-/// Throws Error{input} for what Python does not iterate.
+/// Throws Error{input} for what Python does not iterate, and for a text of more than kHeaviestValue characters.
 std::vector<Value> items_of(const Value& value);
 /// The undefined value's own complaint.  Throws Error{input} always.
 [[noreturn]] void fail_undefined(const Value& value);
