@@ -4,20 +4,31 @@
 #include <utility>
 
 #include "mquant/error.h"
+#include "support/strings.h"
 #include "text/template_files.h"
 
 namespace mquant {
 namespace {
 
 /// Texts of the stop tokens, the tokenizer's own first.
-std::vector<std::string> ends_of_answers(const ProcessorSpec& spec, const std::string& own) {
+std::vector<std::string> ends_of_answers(const ProcessorSpec& spec, const std::filesystem::path& directory,
+                                         const std::string& own) {
   std::vector<std::string> ends;
   for (const std::int64_t id : spec.stop_ids)
     if (std::string text = spec.tokenizer.token_of(id); !text.empty()) ends.push_back(std::move(text));
   if (ends.empty())
-    fail(ErrorKind::input, "no token ends an answer: state eos_token_id in generation_config.json");
+    fail(ErrorKind::input, (directory / "generation_config.json").string(),
+         ": no token ends an answer: expected an 'eos_token_id' that the tokenizer has, here or in "
+         "config.json, found ",
+         spec.stop_ids.empty() ? "none" : shape_text(spec.stop_ids));
   std::ranges::stable_partition(ends, [&](const std::string& end) { return end == own; });
   return ends;
+}
+
+/// "" if there is none.
+std::string text_of(const SpecialTokens& tokens, const std::string& name) {
+  const auto found = tokens.find(name);
+  return found == tokens.end() ? "" : found->second;
 }
 
 }  // namespace
@@ -25,11 +36,12 @@ std::vector<std::string> ends_of_answers(const ProcessorSpec& spec, const std::s
 void use_chat_template(ProcessorSpec& spec, const std::filesystem::path& directory,
                        const ChatTemplate& stated, TemplateUse use) {
   if (spec.front.empty()) spec.front = spec.tokenizer.encode_with_template("");
-  spec.bos = special_token(directory, "bos_token");
+  const SpecialTokens tokens = special_tokens(directory);
+  spec.bos = text_of(tokens, "bos_token");
   use.reserved = spec.reserved;
   use.reserved.push_back(spec.placeholder);
-  use.ends = ends_of_answers(spec, special_token(directory, "eos_token"));
-  spec.prompt = template_prompt(directory, stated, std::move(use));
+  use.ends = ends_of_answers(spec, directory, text_of(tokens, "eos_token"));
+  spec.prompt = template_prompt(directory, stated, tokens, std::move(use));
 }
 
 void refuse_chat_template(const ChatTemplate& stated) {

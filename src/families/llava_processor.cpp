@@ -24,8 +24,13 @@ struct Fitting {
   ResizeFilter kernel = ResizeFilter::bicubic;
 
   Tiling operator()(const Image& image) const {
-    Image fitted = margin ? padded_to_square(image, *margin) : image;
-    fitted = resize(fitted, shorter ? short_side_size(size_of(fitted), *shorter) : size, {.filter = kernel});
+    return margin ? fit(padded_to_square(image, *margin)) : fit(image);
+  }
+
+  /// After the margin.
+  Tiling fit(const Image& image) const {
+    Image fitted =
+        resize(image, shorter ? short_side_size(size_of(image), *shorter) : size, {.filter = kernel});
     if (crop) fitted = center_crop(fitted, {*crop, *crop});
     Tiling tiling{.grid = {0, 0}, .tiles = {}};
     tiling.tiles.push_back(std::move(fitted));

@@ -8,6 +8,19 @@
 #include "support/checked.h"
 
 namespace mquant {
+namespace {
+
+constexpr std::int64_t kMostLayers = 1000;
+
+/// Where a config describes its rotary positions: rope_scaling of releases; rope_parameters, which later
+/// transformers write, with an object of its own for each type of layer where these differ.
+std::string rope_path(const Config& config, const std::string& prefix, const std::string& layer_type) {
+  if (config.has(prefix + "rope_scaling")) return prefix + "rope_scaling";
+  const std::string path = prefix + "rope_parameters", own = path + "." + layer_type;
+  return !layer_type.empty() && config.has(own) ? own : path;
+}
+
+}  // namespace
 
 std::string text(const Config& config) { return config.has("text_config") ? "text_config." : ""; }
 
@@ -36,10 +49,6 @@ std::int64_t times_ratio(const Config& config, std::int64_t width, const std::st
   return static_cast<std::int64_t>(size);
 }
 
-namespace {
-constexpr std::int64_t kMostLayers = 1000;
-}  // namespace
-
 std::int64_t layer_count(const Config& config, const std::string& path) {
   return config.positive(path, kMostLayers);
 }
@@ -62,18 +71,6 @@ Activation activation(const Config& config, const std::string& path, std::string
   fail(ErrorKind::unsupported, config.origin(), ": '", path, "': activation \"", name,
        "\"; known are silu, gelu, gelu_pytorch_tanh, quick_gelu");
 }
-
-namespace {
-
-/// Where a config describes its rotary positions: rope_scaling of releases; rope_parameters, which later transformers
-/// write, with an object of its own for each type of layer where these differ.
-std::string rope_path(const Config& config, const std::string& prefix, const std::string& layer_type) {
-  if (config.has(prefix + "rope_scaling")) return prefix + "rope_scaling";
-  const std::string path = prefix + "rope_parameters", own = path + "." + layer_type;
-  return !layer_type.empty() && config.has(own) ? own : path;
-}
-
-}  // namespace
 
 double rope_base(const Config& config, const std::string& prefix, double otherwise,
                  const std::string& layer_type) {

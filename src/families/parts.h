@@ -26,14 +26,15 @@ std::int64_t times_ratio(const Config& config, std::int64_t width, const std::st
 std::int64_t layer_count(const Config& config, const std::string& path);
 std::int64_t layer_count(const Config& config, const std::string& path, std::int64_t otherwise);
 
-/// Do head and embeddings share one tensor?  As PreTrainedConfig of transformers (4.57 and 5.23) has it: the key at the
-/// top or in text_config says so; `otherwise` where the top has none.
+/// Whether head and embeddings share one tensor.  As PreTrainedConfig of transformers (4.57 and 5.23) has it:
+/// the key at the top or in text_config says so; `otherwise` where the top has none.
 bool ties_embeddings(const Config& config, bool otherwise = false);
 
 /// The config's name of an activation, as transformers spells it.  Throws Error{unsupported} for others.
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise);
 
-/// rope_theta, at its old place or in rope_parameters, which may differ for each type of layer ("full_attention").
+/// rope_theta, at its old place or in rope_parameters, which may differ for each type of layer
+/// ("full_attention").
 double rope_base(const Config& config, const std::string& prefix, double otherwise,
                  const std::string& layer_type = {});
 /// mrope_section of rope_scaling (rope_parameters), or `otherwise`; must sum to dim / 2.
@@ -42,7 +43,8 @@ std::vector<std::int64_t> mrope_sections(const Config& config, const std::string
 /// Throws Error{unsupported} where `use_sliding_window` is set: the computation would silently differ.
 void require_no_sliding_window(const Config& config, const std::string& prefix);
 
-/// The base and `rope_scaling` (rope_parameters): types default, mrope, linear and dynamic; others are unsupported.
+/// The base and `rope_scaling` (rope_parameters): types default, mrope, linear and dynamic; others are
+/// unsupported.
 void set_rope(const Config& config, const std::string& prefix, double otherwise, RopeSpec& rope,
               const std::string& layer_type = {});
 
@@ -86,8 +88,8 @@ struct DecoderNames {
   bool tied = false;             // the head may be the embeddings
   LayerNames layer = llama_names();
 };
-/// Embeddings, `count` layers of one shape, and the head, which is the embeddings where it is tied and not stored.
-/// ModelSpec::decoder_width and ::vocabulary are those of the config.
+/// Embeddings, `count` layers of one shape, and the head, which is the embeddings where it is tied and not
+/// stored.  ModelSpec::decoder_width and ::vocabulary are those of the config.
 void add_decoder(ModelSpec& model, const std::string& prefix, const DecoderNames& names,
                  const LayerShape& shape, std::int64_t count);
 
@@ -103,7 +105,8 @@ struct StemShape {
 };
 BlockSpec stem_block(const StemNames& names, const StemShape& shape);
 
-/// SigLIP by the keys of SiglipVisionConfig: sizes where config.json leaves a key out; 0: the key must be there.
+/// SigLIP by the keys of SiglipVisionConfig: sizes where config.json leaves a key out; 0: the key must be
+/// there.
 struct SiglipShape {
   std::int64_t width = 0, mlp_width = 0, heads = 0, layers = 0, patch = 0, image = 0;
   Lookup lookup = Lookup::exact;
@@ -133,8 +136,8 @@ struct ProjectorShape {
 BlockSpec projector_block(const std::string& name, const std::string& out, const ProjectorNames& names,
                           const ProjectorShape& shape);
 
-/// Cross attention from learned queries to the patches of each picture (Qwen-VL, MiniCPM-V).  Queries are constants and
-/// are folded to what the attention reads; so are the positions of keys.
+/// Cross attention from learned queries to the patches of each picture (Qwen-VL, MiniCPM-V).  Queries are
+/// constants and are folded to what the attention reads; so are the positions of keys.
 struct ResamplerShape {
   std::int64_t width = 0, out = 0, heads = 0, queries = 0;  // of the tower; of resampler and decoder
   std::string norm;                                         // of the tower's end, "" for none
@@ -147,8 +150,8 @@ struct ResamplerNames {
 };
 BlockSpec resampler_block(const ResamplerNames& names, const ResamplerShape& shape);
 
-/// EVA2-CLIP with its adapter, as in GLM-4V and CogVLM2: post-norm layers, 2 x 2 convolution, gated MLP, begin and end
-/// tokens.  Adds the blocks.
+/// EVA2-CLIP with its adapter, as in GLM-4V and CogVLM2: post-norm layers, 2 x 2 convolution, gated MLP, begin
+/// and end tokens.  Adds the blocks.
 struct EvaShape {
   std::int64_t conv_out = 0, mlp_width = 0;  // of the adapter
   double divisor = 1;                        // of the result

@@ -84,9 +84,12 @@ class SpecProcessor final : public Processor {
     Features f;
     f.pixel_columns = spec_.layout.columns();
     f.pixel_layout = spec_.pixels;
-    std::vector<PromptPiece> prompt = spec_.prompt->pieces(sample);
-    std::vector<PromptPiece> answer;
-    if (with_answer == WithAnswer::yes && sample.answer) answer = spec_.prompt->answer(sample);
+    AnsweredPrompt pieces;
+    if (with_answer == WithAnswer::yes && sample.answer)
+      pieces = spec_.prompt->answered(sample);
+    else
+      pieces.prompt = spec_.prompt->pieces(sample);
+    auto& [prompt, answer] = pieces;
     refuse_reserved(spec_, prompt);
     refuse_reserved(spec_, answer);
     const bool has_bos = !spec_.bos.empty() && !prompt.empty() && prompt.front().text.starts_with(spec_.bos);

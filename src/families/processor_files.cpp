@@ -25,7 +25,7 @@ const std::vector<std::string> kImageProcessorKeys = {
     "input_data_format", "return_tensors",
     // which the processors of families without a crop do not look at; LLaVA's does
     "crop_size", "default_to_square", "do_center_crop", "do_pad", "pad_size"};
-/// The same of processor_config.json.  Templates and other media have readers of their own, or none.
+/// Keys of processor_config.json that are read elsewhere or change nothing.
 const std::vector<std::string> kProcessorKeys = {
     "auto_map",         "chat_template",        "image_processor", "processor_class",
     "_processor_class", "transformers_version", "video_processor"};

@@ -11,14 +11,6 @@ namespace {
 
 constexpr std::size_t kLongestContent = 1024;
 
-/// The last character of a text that is not empty.
-char32_t last_character(std::string_view text, std::size_t& begin) {
-  begin = text.size() - 1;
-  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
-  std::size_t at = begin;
-  return next_character(text, at);
-}
-
 bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
   std::size_t at = end, before = 0;
   return (end == text.size() || !is_word_character(next_character(text, at))) &&

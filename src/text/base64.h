@@ -7,7 +7,7 @@
 
 namespace mquant {
 
-/// The bytes; none for text that is no base64, empty, or longer than 1 GiB.
+/// The bytes; none for text that is not base64, empty, or longer than 1 GiB.
 std::optional<std::string> decode_base64(std::string_view text);
 
 }  // namespace mquant

@@ -1,7 +1,9 @@
 #include "text/prompt.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
+#include "io/json_text.h"
 #include "mquant/error.h"
 
 namespace mquant {
@@ -47,12 +49,23 @@ class Renderer {
 
   [[noreturn]] static void refuse(const std::string& what) { fail(ErrorKind::input, what); }
 
+  void refuse_tools() const {
+    const auto no_place = [](const std::string& what) {
+      refuse("this model's prompt has no place for " + what + "; remove it");
+    };
+    if (!sample_.tools.empty()) no_place("'tools'");
+    for (const Message& message : sample_.messages) {
+      if (message.role == "tool") no_place("a message of role 'tool'");
+      if (message.fields.empty()) continue;
+      const OrderedJson fields = parse_ordered_json(message.fields, "a message");
+      for (const auto& [key, value] : fields.items()) no_place("'" + key + "' of a message");
+    }
+  }
+
   void check() const {
     const auto& messages = sample_.messages;
     if (messages.empty()) refuse("no messages");
-    const bool plain =
-        std::ranges::all_of(messages, [](const Message& m) { return m.fields.empty() && m.role != "tool"; });
-    if (!sample_.tools.empty() || !plain) refuse("this model's template has no place for tools");
+    refuse_tools();
     std::ptrdiff_t images = 0;
     for (std::size_t i = 0; i < messages.size(); ++i) {
       const std::string& role = messages[i].role;
@@ -65,7 +78,8 @@ class Renderer {
     if (messages.back().role != "user")
       refuse("the last message must be the user's; an answer goes to \"answer\"");
     if (spec_.most_images && images > *spec_.most_images) {
-      refuse(cat("this model takes at most ", *spec_.most_images, " pictures, found ", images));
+      refuse(cat("this model takes at most ", *spec_.most_images,
+                 *spec_.most_images == 1 ? " picture" : " pictures", " a conversation, found ", images));
     }
   }
 
@@ -126,8 +140,8 @@ class DataPrompt final : public Prompt {
   std::vector<PromptPiece> pieces(const Sample& sample) const override {
     return render_pieces(spec_, sample);
   }
-  std::vector<PromptPiece> answer(const Sample& sample) const override {
-    return render_answer(spec_, sample);
+  AnsweredPrompt answered(const Sample& sample) const override {
+    return {render_pieces(spec_, sample), render_answer(spec_, sample)};
   }
 
  private:

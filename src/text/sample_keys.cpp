@@ -12,7 +12,8 @@
 namespace mquant {
 namespace {
 
-/// Another program's name, and ours: too far apart for did_you_mean.  The first one that is known where it stands counts.
+/// Another program's name, and ours: too far apart for did_you_mean.  The first one that is known where it
+/// stands counts.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 28> kOtherNames = {{
     {"response", "answer"},
     {"output", "answer"},
@@ -91,7 +92,7 @@ void check_keys(const JsonPart& object, const std::vector<std::string>& known,
     const std::string meant = hint(key, known);
     fail(ErrorKind::input, object.where(), ": unknown key '", printable(key), "'",
          meant.empty() ? cat("; known are ", join(known, ", ")) : meant,
-         meant.empty() && !harmless.empty() ? "; what is no part of the sample goes to 'metadata'" : "");
+         meant.empty() && !harmless.empty() ? "; what is not part of the sample goes to 'metadata'" : "");
   }
 }
 

@@ -16,7 +16,8 @@ const std::vector<std::string>& message_keys();
 /// What a sample may say beside its content.  It is passed over.
 const std::vector<std::string>& provenance_keys();
 
-/// Nothing of a sample is lost because its key has another name.  A key whose value is null or an empty list is absent.
+/// Nothing of a sample is lost because its key has another name.  A key whose value is null or an empty list
+/// is absent.
 /// @throws Error{input}        for another key than `known` and `harmless` ones, with the one that may be meant
 ///         Error{unsupported}  for sounds and videos
 void check_keys(const JsonPart& object, const std::vector<std::string>& known,

@@ -15,7 +15,8 @@ class SamplePictures {
   /// Paths are relative to `folder`.
   explicit SamplePictures(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// @throws Error{input} for a picture that is absent, on the network or larger than 256 MiB; for bytes that are no base64
+  /// @throws Error{input} for a picture that is absent, on the network or larger than 256 MiB; for bytes that
+  ///         are not base64
   ContentPart read(const JsonPart& part) const;
   /// SHA-256 of the picture's file, wherever it stands.
   std::string digest(const ContentPart& picture);

@@ -61,11 +61,21 @@ std::vector<JsonPart> some_items(const JsonPart& part) {
   return items;
 }
 
+/// A text that has no place for pictures; `advice` says where they have one.
+const std::string& text_without_marks(const JsonPart& part, std::string_view advice) {
+  refuse_other_marks(part);
+  if (part.text().find(kMark) != std::string::npos)
+    fail(ErrorKind::input, part.where(), ": ", kMark, " in the text: ", advice);
+  return part.text();
+}
+
 /// The member that has one of two names.
 JsonPart either(const JsonPart& part, const char* ours, const char* other) {
-  if (part.has(ours) && part.has(other))
-    fail(ErrorKind::input, part.where(), ": '", ours, "' and '", other, "', which mean the same");
-  return part.at(part.has(other) ? other : ours);
+  const bool has_other = has_some(part, other);
+  if (has_some(part, ours) && has_other)
+    fail(ErrorKind::input, part.where(), ": both '", ours, "' and '", other,
+         "', two names of one key; keep one");
+  return part.at(has_other ? other : ours);
 }
 
 /// The text of a member of an object, "" if it is absent.
@@ -124,7 +134,7 @@ std::string read_tools(const JsonPart& sample, std::string_view text) {
 void take_answer(Sample& sample, const JsonPart& part) {
   const auto refuse = [&](const char* what) { fail(ErrorKind::input, part.where(), ": ", what); };
   if (sample.messages.back().role == "assistant") {
-    if (sample.answer) refuse("'answer', and a last message of the assistant");
+    if (sample.answer) refuse("'answer', and a last message of the assistant; keep one");
     if (!sample.messages.back().fields.empty())
       refuse("expected a last message of text alone, which is the answer, found tool calls or other fields");
     sample.answer.emplace();
@@ -154,8 +164,8 @@ struct SampleReader::Marked {
     refuse_other_marks(part);
     add_text(part.text(), message);
   }
-  /// The line break after a mark, and that before one at the end, set it apart and are no part of the text: a family's
-  /// template writes its own.
+  /// The line break after a mark, and that before one at the end, set it apart and are not part of the text: a
+  /// family's template writes its own.
   void add_text(std::string_view text, Message& message) {
     std::size_t mark = text.find(kMark);
     if (mark == text.npos) message.content.push_back({.text = std::string(text)});
@@ -194,7 +204,7 @@ void SampleReader::read_parts(const JsonPart& list, Marked& marked, Message& mes
     } else if (type == "image") {
       check_keys(part, {"type", "image", "url", "path"});
       std::vector<const char*> places = {"image", "url", "path"};
-      std::erase_if(places, [&](const char* key) { return !part.has(key); });
+      std::erase_if(places, [&](const char* key) { return !has_some(part, key); });
       if (places.size() > 1) fail(ErrorKind::input, part.where(), ": more than one place of a picture");
       if (places.empty())
         marked.add_picture(message);
@@ -228,7 +238,7 @@ Message SampleReader::read_message(const JsonPart& part, std::string_view text, 
     message.fields = calls_in_text(either(part, "content", "value"));
     return message;
   }
-  if (has_some(part, "tool_calls") && !part.has("content") && !part.has("value")) return message;
+  if (has_some(part, "tool_calls") && !has_some(part, "content") && !has_some(part, "value")) return message;
   const JsonPart content = either(part, "content", "value");
   if (content.is_text())
     marked.add_text(content, message);
@@ -238,11 +248,11 @@ Message SampleReader::read_message(const JsonPart& part, std::string_view text, 
 }
 
 std::vector<Message> SampleReader::read_messages(const JsonPart& sample, std::string_view text) {
-  if (sample.has("prompt")) {
+  if (has_some(sample, "prompt")) {
     fail(ErrorKind::input, sample.where(),
          ": a list of messages and the short form ('prompt') in one sample");
   }
-  const char* key = sample.has("conversations") ? "conversations" : "messages";
+  const char* key = has_some(sample, "conversations") ? "conversations" : "messages";
   const JsonPart list = either(sample, "messages", "conversations");
   Marked marked;
   if (has_some(sample, "image") || has_some(sample, "images"))
@@ -255,27 +265,24 @@ std::vector<Message> SampleReader::read_messages(const JsonPart& sample, std::st
     messages.push_back(read_message(part, texts.value(), marked));
   }
   if (marked.marks != marked.pictures.size()) {
-    fail(ErrorKind::input, sample.where(), ": ", marked.pictures.size(),
-         " pictures beside the messages ('image', 'images') and ", marked.marks, " places for them (", kMark,
-         " in a text, or a part {\"type\": \"image\"} without a path): expected a place for each");
+    fail(ErrorKind::input, sample.where(),
+         ": expected a place for each picture beside the messages; pictures ('image', 'images'): ",
+         marked.pictures.size(), ", places (", kMark,
+         " in a text, or a part {\"type\": \"image\"} without a path): ", marked.marks);
   }
   return messages;
 }
 
 Message SampleReader::read_short_form(const JsonPart& sample) {
-  if (!sample.has("prompt")) {
+  if (!has_some(sample, "prompt")) {
     fail(ErrorKind::input, sample.where(), ": expected 'messages', or 'prompt' and 'image'");
   }
   Message message{.role = "user", .content = {}};
   if (has_some(sample, "image") || has_some(sample, "images"))
     message.content = read_pictures(either(sample, "image", "images"));
-  const JsonPart prompt = sample.at("prompt");
-  refuse_other_marks(prompt);
-  if (prompt.text().find(kMark) != std::string::npos) {
-    fail(ErrorKind::input, prompt.where(), ": ", kMark,
-         " in the text: in this form pictures stand before it; remove the mark, or write 'conversations'");
-  }
-  message.content.push_back({.text = prompt.text()});
+  message.content.push_back({.text = text_without_marks(sample.at("prompt"),
+                                                        "in this form pictures stand before it; remove the "
+                                                        "mark, or write 'conversations'")});
   return message;
 }
 
@@ -304,25 +311,27 @@ Sample SampleReader::read(const JsonPart& part, std::string_view text, std::stri
   check_keys(part, sample_keys(), provenance_keys());
   Sample sample;
   sample.id = std::move(id);
-  if (part.has("id"))
+  if (has_some(part, "id"))
     sample.id = part.at("id").is_text() ? part.at("id").text() : std::to_string(part.at("id").integer());
   const auto [first, is_new] = ids_.emplace(sample.id, part.where());
   if (!is_new) {
     fail(ErrorKind::input, part.where(), ": id '", printable(sample.id), "' is that of ", first->second,
          " too; expected one of its own for each sample");
   }
-  if (part.has("kind")) sample.kind = part.at("kind").text();
-  if (part.has("answer")) sample.answer = part.at("answer").text();
+  if (has_some(part, "kind")) sample.kind = part.at("kind").text();
+  const char* no_pictures = "pictures stand in messages of the user only; remove the mark";
+  if (has_some(part, "answer")) sample.answer = text_without_marks(part.at("answer"), no_pictures);
   sample.tools = read_tools(part, text);
-  if (part.has("messages") || part.has("conversations"))
+  if (has_some(part, "messages") || has_some(part, "conversations"))
     sample.messages = read_messages(part, text);
   else
     sample.messages.push_back(read_short_form(part));
   if (has_some(part, "system") && !part.at("system").text().empty()) {
     tell_once(part.at("system"), "'system' is the first message");
     if (sample.messages.front().role == "system")
-      fail(ErrorKind::input, part.where(), ": 'system', and a first message of the system");
-    sample.messages.insert(sample.messages.begin(), {"system", {{.text = part.at("system").text()}}});
+      fail(ErrorKind::input, part.where(), ": 'system', and a first message of the system; keep one");
+    std::string text_of_system = text_without_marks(part.at("system"), no_pictures);
+    sample.messages.insert(sample.messages.begin(), {"system", {{.text = std::move(text_of_system)}}});
   }
   take_answer(sample, part);
   sample.digest = in_context(part.where(), [&] { return digest(sample); });

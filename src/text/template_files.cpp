@@ -9,7 +9,6 @@
 #include "mquant/error.h"
 #include "support/mapped_file.h"
 #include "support/strings.h"
-#include "support/utf8.h"
 #include "text/json_part.h"
 
 namespace mquant {
@@ -17,8 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kAdditional = "additional_chat_templates";
-
-constexpr std::size_t kMostBytes = 1 << 20;  // of a stated template; run.json holds it
 
 /// A template, or a list of {"name", "template"}, of which the default is meant.
 ChatTemplate default_of(const JsonPart& part) {
@@ -84,7 +81,7 @@ std::optional<std::string> token_text(const Json& value) {
   return std::nullopt;
 }
 
-void add_tokens(const Json& tokens, nlohmann::ordered_json& out) {
+void add_tokens(const Json& tokens, SpecialTokens& out) {
   if (!tokens.is_object()) return;
   for (const auto& [key, value] : tokens.items())
     if (const auto text = token_text(value); text && key.ends_with("_token")) out[key] = *text;
@@ -107,17 +104,12 @@ ChatTemplate read_chat_template(const fs::path& file) {
     read = {read_text(file), file.string()};
   }
   if (read.text.empty()) fail(ErrorKind::input, read.origin, ": empty; expected a chat template");
-  if (read.text.size() > kMostBytes)
-    fail(ErrorKind::input, read.origin, ": ", read.text.size(),
-         " bytes; expected a chat template of at most ", kMostBytes);
-  if (first_invalid_utf8(read.text) != std::string::npos)
-    fail(ErrorKind::input, read.origin, ": not UTF-8 at byte ", first_invalid_utf8(read.text),
-         "; expected a chat template");
+  in_context(read.origin, [&] { jinja::check_source(read.text); });  // run.json holds it
   return read;
 }
 
-nlohmann::ordered_json special_tokens(const fs::path& directory) {
-  nlohmann::ordered_json tokens = nlohmann::ordered_json::object();
+SpecialTokens special_tokens(const fs::path& directory) {
+  SpecialTokens tokens;
   const fs::path config = directory / "tokenizer_config.json", map = directory / "special_tokens_map.json";
   const Json json = fs::exists(config) ? read_json(config) : Json::object();
   add_tokens(json, tokens);
@@ -126,10 +118,6 @@ nlohmann::ordered_json special_tokens(const fs::path& directory) {
   const bool lists_added = json.is_object() && json.contains("added_tokens_decoder");
   if (!lists_added && fs::exists(map)) add_tokens(read_json(map), tokens);
   return tokens;
-}
-
-std::string special_token(const fs::path& directory, const std::string& name) {
-  return special_tokens(directory).value(name, "");
 }
 
 }  // namespace mquant

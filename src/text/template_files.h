@@ -2,7 +2,7 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
+#include <map>
 #include <string>
 
 #include "mquant/chat_template.h"
@@ -10,17 +10,18 @@
 
 namespace mquant {
 
-/// The template of `stated`, else the one that the official loader takes: "chat_template" of processor_config.json, else
-/// chat_template.json, chat_template.jinja, "chat_template" of tokenizer_config.json; of several, the one named "default".
+/// The template of `stated`, else the one that the official loader takes: "chat_template" of
+/// processor_config.json, else chat_template.json, chat_template.jinja, "chat_template" of
+/// tokenizer_config.json; of several, the one named "default".
 ///  Source: ProcessorMixin.get_processor_dict of transformers 5.24.
 /// @throws Error{input}        for a broken file or template, or files that contradict each other
 ///         Error{unsupported}  without a template, or for one that uses what is not known here
 jinja::Template open_chat_template(const std::filesystem::path& directory, const ChatTemplate& stated);
 
-/// bos_token, eos_token, image_token, ...: of tokenizer_config.json and, where that does not list its added tokens, of
-/// special_tokens_map.json, as transformers passes them to a template.
-nlohmann::ordered_json special_tokens(const std::filesystem::path& directory);
-/// One of them; "" if there is none.
-std::string special_token(const std::filesystem::path& directory, const std::string& name);
+/// Texts by name: bos_token, eos_token, image_token, ...
+using SpecialTokens = std::map<std::string, std::string>;
+/// Those of tokenizer_config.json and, where that does not list its added tokens, of special_tokens_map.json, as
+/// transformers passes them to a template.
+SpecialTokens special_tokens(const std::filesystem::path& directory);
 
 }  // namespace mquant

@@ -68,6 +68,13 @@ char32_t next_character(std::string_view text, std::size_t& at) {
   return c;
 }
 
+char32_t last_character(std::string_view text, std::size_t& begin) {
+  begin = text.size() - 1;
+  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+  std::size_t at = begin;
+  return next_character(text, at);
+}
+
 bool is_white_space(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
          (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||

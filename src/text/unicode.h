@@ -15,6 +15,9 @@ std::string replace_invalid_utf8(std::string_view bytes);
 /// The character of valid UTF-8 that begins at text[at]; moves `at` behind it.
 char32_t next_character(std::string_view text, std::size_t& at);
 
+/// The last character of valid UTF-8 that is not empty, and where it begins.
+char32_t last_character(std::string_view text, std::size_t& begin);
+
 /// Length in bytes of the character that begins with this byte; 1 for a byte that begins none.
 std::size_t character_length(char first_byte);
 

@@ -1,4 +1,5 @@
-// BMP of the common kinds: rows of 1, 4, 8, 16, 24 or 32 bits, not compressed.  No C or C++ library of Debian reads BMP alone.
+// BMP of the common kinds: rows of 1, 4, 8, 16, 24 or 32 bits, not compressed.  No C or C++ library of Debian
+// reads BMP alone.
 #include <algorithm>
 #include <array>
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Pictures from files: JPEG, PNG, WebP, GIF and BMP to 8-bit RGB, byte for byte as Pillow's convert("RGB") makes them, because models
-// were trained and calibrated on those bytes.
+// Pictures from files: JPEG, PNG, WebP, GIF and BMP to 8-bit RGB, byte for byte as Pillow's convert("RGB")
+// makes them, because models were trained and calibrated on those bytes.
 #pragma once
 
 #include <cstddef>
@@ -25,15 +25,16 @@ struct DecodeOptions {
 
 /// Decodes a picture file held in memory; `origin` is what messages call it.
 ///
-/// JPEG  grey, YCbCr and RGB by libjpeg-turbo (accurate integer IDCT, fancy upsampling); CMYK and YCCK are taken as
-///       stored inverted, Adobe's habit, and multiplied out as Pillow does.
-/// PNG   alpha and transparent colours are dropped, not composited; 16-bit colour keeps the high byte; 16-bit grey is
-///       clipped at 255, not scaled (Pillow's I;16); gamma and colour profiles are ignored.  A wrong checksum of
-///       pixels, and an end that is cut off after the last pixel, are passed over, as Pillow does.
+/// JPEG  grey, YCbCr and RGB by libjpeg-turbo (accurate integer IDCT, fancy upsampling); CMYK and YCCK are
+///       taken as stored inverted, Adobe's habit, and multiplied out as Pillow does.
+/// PNG   alpha and transparent colours are dropped, not composited; 16-bit colour keeps the high byte; 16-bit
+///       grey is clipped at 255, not scaled (Pillow's I;16); gamma and colour profiles are ignored.  A wrong
+///       checksum of pixels, and an end that is cut off after the last pixel, are passed over, as Pillow does.
 /// WebP  lossy and lossless by libwebp; alpha is dropped; the first frame of an animation.
 /// GIF   the first picture on its screen; around it the transparent colour, or that of index 0.
-/// BMP   rows of 1, 4, 8, 16, 24 or 32 bits without compression; the fourth byte of 32 bits is no alpha.
-/// @throws Error{input}       for a truncated or broken file, something that is no picture, more than max_pixels
+/// BMP   rows of 1, 4, 8, 16, 24 or 32 bits without compression; the fourth byte of 32 bits is not alpha.
+/// @throws Error{input}       for a truncated or broken file, something that is not a picture, more than
+///                            max_pixels
 ///         Error{unsupported} for a picture of another format or kind, naming it
 ///         What the codecs only warn of goes to the debug log.
 /// Source  checked against Pillow 13: tests/data/goldens/images.

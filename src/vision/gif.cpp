@@ -74,14 +74,16 @@ std::array<std::uint8_t, 3 * 256> palette_of(const GifFileType& gif) {
 
 /// The rows of a picture in the order in which the file has them.
 std::vector<std::int64_t> row_order(std::int64_t height, bool interlaced) {
-  std::vector<std::int64_t> rows;
   constexpr std::array<std::array<std::int64_t, 2>, 4> kPasses = {{{0, 8}, {4, 8}, {2, 4}, {1, 2}}};
-  for (const auto& [first, step] : kPasses)
-    for (std::int64_t row = interlaced   ? first
-                            : first == 0 ? 0
-                                         : height;
-         row < height; row += interlaced ? step : 1)
-      rows.push_back(row);
+  std::vector<std::int64_t> rows;
+  const auto add_pass = [&](std::int64_t first, std::int64_t step) {
+    for (std::int64_t row = first; row < height; row += step) rows.push_back(row);
+  };
+  if (interlaced) {
+    for (const auto& [first, step] : kPasses) add_pass(first, step);
+  } else {
+    add_pass(0, 1);
+  }
   return rows;
 }
 

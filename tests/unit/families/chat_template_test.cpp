@@ -9,6 +9,7 @@
 namespace mquant::test {
 namespace {
 
+using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -127,7 +128,8 @@ TEST(ChatTemplate, AStatedFileThatIsNoTemplateIsRefused) {
               HasSubstr("none"));
   EXPECT_THAT(refused("t.jinja", ""), HasSubstr("t.jinja: empty"));
   EXPECT_THAT(refused("t.jinja", "a\xff"), HasSubstr("not UTF-8 at byte 1"));
-  EXPECT_THAT(refused("t.jinja", std::string((1 << 20) + 1, 'x')), HasSubstr("1048577 bytes"));
+  EXPECT_THAT(refused("t.jinja", std::string((1 << 20) + 1, 'x')),
+              HasSubstr("at most 1048576 bytes, found 1048577"));
   EXPECT_THAT(refused("t.json", "{}"), HasSubstr("chat_template"));
 }
 
@@ -215,12 +217,59 @@ TEST(ChatTemplate, WhatItDoesNotReadIsRefused) {
               HasSubstr("leaves out the text of a user message"));
   EXPECT_THAT(refused(Templated("qwen2_vl", "{{ messages[0].content[1].text }}"),
                       asked({picture("cat.png"), text("Hi")})),
-              HasSubstr("writes '<|image_pad|>' 0 times for 1 pictures"));
+              HasSubstr("expected '<|image_pad|>' once for each picture, 1 in all, found 0"));
   EXPECT_THAT(
       refused(Templated("qwen2_vl", "{{ raise_exception('no ' ~ messages[0].role) }}"), asked({text("Hi")})),
       HasSubstr("chat_template.jinja: line 1, column 19: the template refuses: no user"));
   Sample split = asked({text("<|image"), text("_pad|>")});
-  EXPECT_THAT(refused(Model("qwen2_vl"), split), HasSubstr("1 times for 0 pictures"));
+  EXPECT_THAT(refused(Model("qwen2_vl"), split), HasSubstr("0 in all, found 1"));
+}
+
+/// Shows the messages whose roles are in the list `roles`.
+std::string showing(const std::string& roles) {
+  return "{% for m in messages %}{% if m.role in " + roles +
+         " %}{{ m.role }}={% for c in m.content %}{{ c.text }}{% endfor %};{% endif %}{% endfor %}";
+}
+
+TEST(ChatTemplate, MessagesOfToolsNeedOneThatReadsThem) {
+  Sample sample = asked({text("Weather?")});
+  sample.messages.push_back({"tool", {text("sunny")}});
+  EXPECT_THAT(complaint(ErrorKind::input,
+                        [&] { prompt_of(Templated("qwen2_vl", showing("['user', 'assistant']")), sample); }),
+              AllOf(HasSubstr("a message of role 'tool', which"), HasSubstr("does not read; remove it")));
+  EXPECT_EQ(prompt_of(Templated("qwen2_vl", showing("['user', 'tool']")), sample),
+            "user=Weather?;tool=sunny;");
+}
+
+TEST(ChatTemplate, EarlierAnswersAreInThePrompt) {
+  const auto sample = [](const std::vector<ContentPart>& answer) {
+    Sample chat = asked({text("Hi")});
+    chat.messages.push_back({"assistant", answer});
+    chat.messages.push_back({"user", {text("Why?")}});
+    return chat;
+  };
+  EXPECT_THAT(
+      complaint(ErrorKind::input,
+                [&] { prompt_of(Templated("qwen2_vl", showing("['user']")), sample({text("Yes.")})); }),
+      HasSubstr("leaves out the text of an assistant message"));
+  const Templated thinking("qwen2_vl",
+                           "{% for m in messages %}{{ m.role }}={% for c in m.content %}{% if m.role == "
+                           "'user' or '</think>' in c.text %}"
+                           "{{ c.text.split('</think>')[-1] | trim }}{% endif %}{% endfor %};{% endfor %}");
+  const std::string shown = "user=Hi;assistant=Yes.;user=Why?;";
+  EXPECT_EQ(prompt_of(thinking, sample({text("<think>\nHm.\n</think>\n\nYes. ")})), shown);
+  EXPECT_EQ(prompt_of(thinking, sample({text("<think>\nHm."), text("\n</think>Yes.")})), shown);
+}
+
+TEST(ChatTemplate, ReservedTextsAreFoundHoweverTheirJsonSpellsThem) {
+  Sample sample = with_tools();
+  sample.tools = R"([{"name": "\u003c|image_pad|\u003e"}])";
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { prompt_of(Model("qwen3_vl"), sample); }),
+              HasSubstr("a text holds '<|image_pad|>'"));
+  sample = with_tools();
+  sample.messages[1].fields = R"({"tool_calls": [{"name": "\u003c|image_pad|>", "arguments": {}}]})";
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { prompt_of(Model("qwen3_vl"), sample); }),
+              HasSubstr("a text holds '<|image_pad|>'"));
 }
 
 TEST(ChatTemplate, ThatTakesTextsOnlyGetsTexts) {

@@ -67,7 +67,7 @@ TEST(Processors, NumberPicturesAsTheirTemplatesDo) {
 TEST(Processors, ThatTakeOnePictureRefuseMore) {
   for (const std::string family : {"glm4v", "cogvlm2"}) {
     EXPECT_THAT(complaint(ErrorKind::input, [&] { Model(family).features(conversation()); }),
-                HasSubstr("this model takes at most 1 pictures, found 3"));
+                HasSubstr("this model takes at most 1 picture a conversation, found 3"));
     const Features f = Model(family).features(asked({text("What?"), picture("cat.png")}));
     expect_consistent(f);
     EXPECT_EQ(tokens_of_pictures(f), std::vector<std::int64_t>{family == "glm4v" ? 27 : 38});
@@ -281,7 +281,7 @@ TEST(Processors, StopWhereTheReleaseDoes) {
                           model.edit("config.json", [](auto& c) { c["text_config"].erase("eos_token_id"); });
                           model.processor();
                         }),
-              HasSubstr("no token ends an answer"));
+              HasSubstr("generation_config.json: no token ends an answer: expected an 'eos_token_id'"));
 }
 
 TEST(InternVl2, TheTemplateOfTheConfigIsTheOneRendered) {

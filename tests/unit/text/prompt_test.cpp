@@ -80,8 +80,9 @@ TEST(Prompt, PutsThePictureBeforeAllTurns) {
       sample({{"user", {text("Hi")}}, {"assistant", {text("Yo")}}, {"user", {text("What?"), picture("a")}}});
   asked.answer = "A cat.";
   EXPECT_EQ(render_prompt(spec, asked), "<s>[i]Question: Hi Answer: Yo\nQuestion: What? Answer:");
+  const AnsweredPrompt answered = data_prompt(spec)->answered(asked);
   std::string answer;
-  for (const PromptPiece& piece : data_prompt(spec)->answer(asked)) answer += piece.text;
+  for (const PromptPiece& piece : answered.answer) answer += piece.text;
   EXPECT_EQ(answer, " A cat.</s>");
 }
 
@@ -129,13 +130,15 @@ TEST(Prompt, RefusesWhatATemplateCannotSay) {
   };
   const Message user = {"user", {text("x")}}, system = {"system", {text("s")}},
                 assistant = {"assistant", {text("y")}};
-  EXPECT_THAT(complaint(kChat), HasSubstr("this model takes at most 1 pictures, found 3"));
+  EXPECT_THAT(complaint(kChat), HasSubstr("this model takes at most 1 picture a conversation, found 3"));
   EXPECT_THAT(complaint({user, system, user}), HasSubstr("a system message must be the first"));
   EXPECT_THAT(complaint({user, assistant}), HasSubstr("the last message must be the user's"));
   EXPECT_THAT(complaint({}), HasSubstr("no messages"));
   EXPECT_THAT(complaint({{"system", {picture("p")}}, user}), HasSubstr("a picture in a system message"));
-  EXPECT_THAT(complaint({{"user", {text("x")}, R"({"name": "n"})"}}), HasSubstr("no place for tools"));
-  EXPECT_THAT(complaint({{"tool", {text("x")}}, user}), HasSubstr("no place for tools"));
+  EXPECT_THAT(complaint({{"user", {text("x")}, R"({"name": "n"})"}}),
+              HasSubstr("no place for 'name' of a message; remove it"));
+  EXPECT_THAT(complaint({{"tool", {text("x")}}, user}),
+              HasSubstr("no place for a message of role 'tool'; remove it"));
   spec.system.allowed = false;
   EXPECT_THAT(complaint({system, user}), HasSubstr("no place for a system message"));
 }

@@ -120,10 +120,10 @@ TEST_F(Samples, ErrorsNameTheLineAndThePlace) {
       {"{}", "s.jsonl:2: expected 'messages', or 'prompt' and 'image'"},
       {R"({"prompt": 3})", "s.jsonl:2: prompt: expected a text, found 3"},
       {R"({"prompt": "a", "anwser": "b"})", "s.jsonl:2: unknown key 'anwser'; did you mean 'answer'?"},
-      {R"({"prompt": "a", "messages": []})", "in one sample"},
+      {R"({"prompt": "a", "messages": [{"role": "user", "content": "b"}]})", "in one sample"},
       {R"({"prompt": "a", "answer": 3})", "s.jsonl:2: answer: expected a text"},
       {R"({"prompt": "a", "prompt": "b"})", "s.jsonl:2: key 'prompt' is there twice"},
-      {R"({"messages": []})", "s.jsonl:2: messages: expected 1 to 1000 items"},
+      {R"({"messages": []})", "s.jsonl:2: expected 'messages', or 'prompt' and 'image'"},
       {R"({"messages": {"role": "user"}})", "messages: expected a list"},
       {R"({"messages": [{"role": "usr", "content": "a"}]})", "messages.0.role: unknown role 'usr'"},
       {R"({"messages": [{"role": "user"}]})", "messages.0: no key 'content'"},
@@ -223,6 +223,14 @@ TEST_F(Samples, FormsOfOtherProgramsMeanWhatTheyMeanThere) {
       {R"({"images": ["a.png"], "prompt": "Who?", "image": null, "model": "", "metadata": {"anything": 1}})",
        {{"user", "[a.png]", "Who?"}},
        nullptr},
+      // an empty list is absent
+      {R"({"images": [], "image": "a.png", "prompt": "Who?", "messages": [], "answer": []})",
+       {{"user", "[a.png]", "Who?"}},
+       nullptr},
+      {R"({"image": [], "images": ["a.png"], "prompt": [], "messages": [], )"
+       R"("conversations": [{"from": "human", "role": [], "content": [], "value": "<image>Who?"}]})",
+       {{"user", "[a.png]", "Who?"}},
+       nullptr},
       // calls as text
       {R"({"conversations": [{"from": "human", "value": "x"}, {"from": "function_call", "value": "{\"name\": \"f\"}"},)"
        R"( {"from": "observation", "value": "7"}, {"from": "gpt", "value": "y"}]})",
@@ -273,7 +281,9 @@ TEST_F(Samples, AListOfSamplesIsReadAsLinesAre) {
   EXPECT_THAT(complaint("[" + std::string(kShort) + ",\n{}]"),
               HasSubstr("s.jsonl:2 (sample 2): expected 'messages'"));
   EXPECT_THAT(complaint("[]"), HasSubstr("s.jsonl: no samples"));
-  EXPECT_THAT(complaint("[" + std::string(kShort)), HasSubstr("s.jsonl: expected ',' or ']', found the end"));
+  EXPECT_THAT(complaint("[" + std::string(kShort)),
+              HasSubstr(cat("s.jsonl: expected ',' or ']' at byte ", 1 + std::string(kShort).size(),
+                            ", found the end")));
   EXPECT_THAT(complaint("[" + std::string(kShort) + "] " + kShort),
               HasSubstr("expected nothing after the list"));
   EXPECT_THAT(complaint("[" + std::string(kShort) + " " + kShort + "]"), HasSubstr("expected ',' or ']'"));
@@ -297,9 +307,9 @@ TEST_F(Samples, NothingIsPassedOverAtAnyLevel) {
       {R"({"instruction": "a"})", "did you mean 'prompt'?"},
       {R"({"prompt": "a", "zzzzzzzz": 1})", "unknown key 'zzzzzzzz'; known are id, kind,"},
       {R"({"prompt": "a", "image": "a.png", "images": ["a.png"]})",
-       "'image' and 'images', which mean the same"},
+       "both 'image' and 'images', two names of one key; keep one"},
       {R"({"messages": [{"role": "user", "content": "a"}], "conversations": [{"from": "human", "value": "a"}]})",
-       "'messages' and 'conversations', which mean the same"},
+       "both 'messages' and 'conversations', two names of one key; keep one"},
       {R"({"prompt": "<image>\na", "image": "a.png"})", "prompt: <image> in the text"},
       {R"({"prompt": "Picture 1: <img>a.png</img>\na"})",
        "prompt: a picture that the text spells (<img>...</img>)"},
@@ -308,13 +318,13 @@ TEST_F(Samples, NothingIsPassedOverAtAnyLevel) {
       {message(R"("content": "(<image>./</image>)a")"), "content: a picture that the text spells"},
       {message(R"("content": "a", "image": "a.png")"),
        "messages.0: unknown key 'image'; did you mean 'images'?"},
-      {message(R"("content": "a", "value": "b")"), "'content' and 'value', which mean the same"},
+      {message(R"("content": "a", "value": "b")"), "both 'content' and 'value', two names of one key"},
       {message(R"("content": "<image>a")"),
-       "0 pictures beside the messages ('image', 'images') and 1 places"},
-      {message(R"("content": "a")").insert(1, R"("image": "a.png", )"), "1 pictures beside the messages"},
-      {message(R"("content": [{"type": "image"}])"), "and 1 places for them"},
+       "expected a place for each picture beside the messages; pictures ('image', 'images'): 0, places"},
+      {message(R"("content": "a")").insert(1, R"("image": "a.png", )"), "pictures ('image', 'images'): 1,"},
+      {message(R"("content": [{"type": "image"}])"), "without a path): 1"},
       {message(R"("content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "<image>"}])"),
-       "and 1 places"},
+       "without a path): 1"},
       {message(R"("content": [{"type": "text", "text": "a", "image": "a.png"}])"),
        "content.0: unknown key 'image'"},
       {message(R"("content": [{"type": "image", "image": "a.png", "max_pixels": 9}])"),
@@ -323,7 +333,11 @@ TEST_F(Samples, NothingIsPassedOverAtAnyLevel) {
       {message(R"("content": [{"type": "image_url", "image_url": {"url": "a.png", "size": 1}}])"),
        "unknown key 'size'"},
       {R"({"system": "a", "messages": [{"role": "system", "content": "b"}, {"role": "user", "content": "c"}]})",
-       "'system', and a first message of the system"},
+       "'system', and a first message of the system; keep one"},
+      {R"({"prompt": "a", "answer": "<image>b"})", "answer: <image> in the text"},
+      {R"({"prompt": "a", "answer": "<img>a.png</img>"})", "answer: a picture that the text spells"},
+      {R"({"prompt": "a", "system": "<image>b"})", "system: <image> in the text"},
+      {R"({"prompt": "a", "system": "<image>a.png</image>"})", "system: a picture that the text spells"},
       {R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [{}]}]})",
        "expected a last message of text alone"},
       {R"({"prompt": "a", "tools": "{}"})", "tools: expected a list"},
@@ -335,6 +349,8 @@ TEST_F(Samples, NothingIsPassedOverAtAnyLevel) {
   for (const auto& [line, complained] : cases) EXPECT_THAT(complaint(line), HasSubstr(complained)) << line;
   for (const std::string& line :
        {std::string(R"({"prompt": "a", "video": "a.mp4"})"), std::string(R"({"prompt": "<video>a"})"),
+        std::string(R"({"prompt": "a", "answer": "<video>"})"),
+        std::string(R"({"prompt": "a", "system": "<audio>"})"),
         message(R"("content": "a", "audios": ["a.wav"])"),
         message(R"("content": [{"type": "video", "video": "v"}])"),
         message(R"("content": [{"type": "input_audio", "input_audio": {}}])")})

@@ -52,8 +52,8 @@ TEST_P(PictureGolden, DecodesToTheBytesOfPillow) {
 
 TEST_P(PictureGolden, WithoutOrientationDecodesAsStored) {
   const Image got = open_image(data_path("goldens/images") / GetParam(), {.apply_orientation = false});
-  const bool turned = golden().has(GetParam() + "/rgb_without_exif");
-  EXPECT_EQ(difference(got, golden().image(GetParam() + (turned ? "/rgb_without_exif" : "/rgb"))), "");
+  const bool rotated = golden().has(GetParam() + "/rgb_without_exif");
+  EXPECT_EQ(difference(got, golden().image(GetParam() + (rotated ? "/rgb_without_exif" : "/rgb"))), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(AllPictures, PictureGolden, testing::ValuesIn(test::picture_names()),
@@ -64,8 +64,8 @@ TEST(Decode, TheGoldenFoldersHaveAllKindsOfPictures) {
   EXPECT_EQ(test::picture_names("pictures").size(), 28u);
 }
 
-/// WebP: lossy, lossless, with alpha, turned, animated.  GIF: interlaced, smaller or larger than the screen.  BMP: of all
-/// depths, from the top and from the bottom.
+/// WebP: lossy, lossless, with alpha, rotated, animated.  GIF: interlaced, smaller or larger than the screen.
+/// BMP: of all depths, from the top and from the bottom.
 TEST(Decode, WebpGifAndBmpDecodeToTheBytesOfPillow) {
   const test::Golden pictures(data_path("goldens/pictures/golden.safetensors"));
   for (const std::string& name : test::picture_names("pictures"))
@@ -104,8 +104,8 @@ TEST(Decode, EveryExifOrientationBringsTheVisualTopUp) {
   };
   for (int orientation = 0; orientation <= 9; ++orientation) {
     *(entry + (is_big ? 9 : 8)) = static_cast<std::byte>(orientation);
-    const bool turned = orientation >= 5 && orientation <= 8;
-    Image want{turned ? h : w, turned ? w : h, std::vector<std::uint8_t>(stored.rgb.size())};
+    const bool rotated = orientation >= 5 && orientation <= 8;
+    Image want{rotated ? h : w, rotated ? w : h, std::vector<std::uint8_t>(stored.rgb.size())};
     for (std::int64_t y = 0; y < h; ++y)
       for (std::int64_t x = 0; x < w; ++x) {
         const auto [to_x, to_y] = seen_at(orientation, x, y);

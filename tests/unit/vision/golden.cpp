@@ -40,7 +40,7 @@ std::vector<float> Golden::floats(const std::string& name) const {
 
 Image Golden::image(const std::string& name) const {
   const std::vector<std::int64_t> shape = file_.get(name).shape;
-  require(shape.size() == 3 && shape[2] == 3, "golden: ", name, " is no picture");
+  require(shape.size() == 3 && shape[2] == 3, "golden: ", name, " is not a picture");
   return {shape[1], shape[0], bytes(name)};
 }
 
