@@ -56,6 +56,7 @@ struct ExportReport {
   std::int64_t quantized_weights = 0,
                weight_bytes = 0;  // of quantized linears: codes, scales and split columns
   std::int64_t tensors = 0, files = 0;
+  std::string self_check;  // JSON, as in the report of calibrate; "": not checked
 };
 /// The model's files must be those of the calibration; a change that enters no number of it is told, and no error.
 ExportReport export_artifact(const ExportOptions& options);

@@ -21,8 +21,8 @@ void set_log_file(const std::string& path);
 void debug(std::string_view message);
 void info(std::string_view message);
 void warn(std::string_view message);
-/// The one line that main() prints before it exits.
-void log_error(std::string_view message);
+/// What ends the program, or keeps it from beginning; `hint` is a line of its own below it.
+void log_error(std::string_view message, std::string_view hint = {});
 
 /// A long job: one line with ETA on a terminal, a plain line every few seconds when piped, JSON lines on request
 /// ({"event": "progress", "phase", "done", "total", "elapsed_s", "eta_s", "note"}).

@@ -37,7 +37,8 @@ bool Artifact::is_of(const fs::path& directory, const RunIdentity& identity) {
 
 Artifact Artifact::open(const fs::path& directory, const ModelSpec& model) {
   if (!is_artifact(directory))
-    fail(ErrorKind::input, "'", directory.string(), "' is no artifact of mquant: it has no ", kManifestFile);
+    fail(ErrorKind::input, "'", directory.string(), "' is not an artifact of mquant: it has no ",
+         kManifestFile);
   return Artifact(std::unique_ptr<Impl>(
       new Impl{OpenArtifact(directory, model), Config::open(directory / kManifestFile)}));
 }

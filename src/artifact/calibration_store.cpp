@@ -16,6 +16,7 @@
 
 #include "artifact/calibration_files.h"
 #include "artifact/journal.h"
+#include "artifact/partial_directory.h"
 #include "artifact/run_identity.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
@@ -90,7 +91,7 @@ RunIdentity read_identity(const fs::path& directory) {
 
 void expect_calibration(const fs::path& directory) {
   if (!CalibrationStore::is_calibration(directory))
-    fail(ErrorKind::input, "'", directory.string(), "' is no calibration: it has no ", kRun);
+    fail(ErrorKind::input, "'", directory.string(), "' is not a calibration: it has no ", kRun);
 }
 
 }  // namespace
@@ -147,7 +148,8 @@ CalibrationStore::~CalibrationStore() = default;
 CalibrationStore::CalibrationStore(CalibrationStore&&) noexcept = default;
 
 bool CalibrationStore::is_calibration(const fs::path& directory) {
-  return fs::is_regular_file(directory / kRun);
+  std::error_code ignored;  // asked about any name, also while an error is told
+  return !directory.empty() && fs::is_regular_file(directory / kRun, ignored);
 }
 
 SinkRule CalibrationStore::sinks_of(const fs::path& directory) { return read_identity(directory).sinks; }
@@ -156,8 +158,8 @@ void CalibrationStore::expect_new(const fs::path& directory) {
   if (directory.empty()) fail(ErrorKind::usage, "expected a directory for the calibration, found ''");
   if (is_calibration(directory))
     fail(ErrorKind::usage, "'", directory.string(),
-         "' holds a calibration already; go on with it by --resume, or give another directory");
-  if (fs::symlink_status(directory).type() == fs::file_type::not_found) return;
+         "' holds a calibration already; continue it by --resume, or give another directory");
+  if (fs::symlink_status(directory).type() == fs::file_type::not_found) return expect_writable(directory);
   if (!fs::is_directory(directory))
     fail(ErrorKind::usage, "'", directory.string(), "' is not a directory; give a new one");
   const fs::path journal = directory / kJournal;
@@ -170,7 +172,7 @@ void CalibrationStore::expect_new(const fs::path& directory) {
         (name == kJournal && is_empty_file(entry)) ||
         (name == cat(kRun, kPartial) && entry.symlink_status().type() == fs::file_type::regular);
     if (!begun)  // else a run was killed before it had anything
-      fail(ErrorKind::usage, "'", directory.string(), "' is no calibration and not empty: it has '",
+      fail(ErrorKind::usage, "'", directory.string(), "' is not a calibration and not empty: it has '",
            printable(name), "'; give a new directory");
   }
 }
@@ -233,7 +235,7 @@ CalibrationStore CalibrationStore::open(const fs::path& directory) {
   impl->take(read_journal(directory / kJournal));
   if (impl->contents.finished.empty())
     fail(ErrorKind::input, "'", directory.string(), "' is not finished: ", impl->done.size(),
-         " blocks are done; go on with calibrate --resume");
+         " blocks are done; continue with calibrate --resume");
   impl->check_digests();
   return CalibrationStore(std::move(impl));
 }

@@ -164,7 +164,7 @@ void check_block(const StoredBlock& block, const BlockSpec& spec) {
   const auto expect = [&](bool holds, const std::string& part, const auto&... expected) {
     if (!holds)
       fail(ErrorKind::input, "block '", spec.name, "': '", part, "': expected ", expected...,
-           " by config.json, found another");
+           " by config.json; one of them was changed since the calibration: calibrate again");
   };
   for (const LinearSpec& linear : spec.linears) {
     const auto it = block.linears.find(linear.name);

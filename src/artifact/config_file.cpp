@@ -2,13 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "io/config_keys.h"
 #include "mquant/error.h"
 #include "support/strings.h"
 
 namespace mquant {
 namespace {
-
-constexpr const char* kQuantization = "quantization_config";
 
 /// Sets the last word of a dotted path to false.  The objects before it are there or are made.
 void set_false(OrderedJson& config, const std::string& path) {

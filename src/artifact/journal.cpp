@@ -27,7 +27,7 @@ std::string digest(const Fields& line, const std::string& key) {
 }
 
 std::string plain_name(std::string name, const std::string& where) {
-  if (!is_plain_name(name)) fail(ErrorKind::input, where, ": \"", printable(name), "\" is no plain name");
+  if (!is_plain_name(name)) fail(ErrorKind::input, where, ": \"", printable(name), "\" is not a plain name");
   return name;
 }
 

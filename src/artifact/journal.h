@@ -33,7 +33,7 @@ struct JournalContents {
 /// An absent file is an empty journal.  @throws Error{input} with file:line for a line that is none of ours.
 JournalContents read_journal(const std::filesystem::path& path);
 
-/// A journal to go on with, held by one process at a time.
+/// A journal to continue, held by one process at a time.
 class Journal {
  public:
   /// Creates the file if there is none; cuts off a torn last line.  @throws Error{usage} if another process holds it.

@@ -13,6 +13,7 @@
 #include "artifact/journal.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
+#include "support/paths.h"
 
 namespace mquant {
 namespace fs = std::filesystem;
@@ -31,8 +32,7 @@ bool is_still_named(int directory, const fs::path& path) {
 
 /// "out/" and "out/." name the same directory as "out", and a link the one that it leads to.
 fs::path named_directory(const fs::path& path) {
-  const fs::path normal = fs::absolute(path).lexically_normal();
-  const fs::path named = normal.has_filename() ? normal : normal.parent_path();
+  const fs::path named = without_slash(fs::absolute(path));
   return fs::is_symlink(named) ? fs::canonical(named) : named;
 }
 
@@ -73,6 +73,12 @@ void remove_ours(const fs::path& directory) {
 }
 
 }  // namespace
+
+void expect_writable(const fs::path& directory) {
+  const fs::path parent = existing_parent(directory);
+  if (!fs::is_directory(parent)) fail(ErrorKind::usage, "'", parent.string(), "' is not a directory");
+  if (access(parent.c_str(), W_OK | X_OK) != 0) fail_with("write into", parent, errno);
+}
 
 PartialDirectory::PartialDirectory(fs::path target) : target_(named_directory(target)) {
   partial_ = target_.parent_path() / cat(".", target_.filename().string(), ".partial");

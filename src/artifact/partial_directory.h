@@ -5,6 +5,10 @@
 
 namespace mquant {
 
+/// A directory that is not there yet must be one that can be made.
+/// @throws Error{usage} if a file stands in its way; Error{resources} if there is no permission
+void expect_writable(const std::filesystem::path& directory);
+
 /// A new, empty ".NAME.partial" beside `target`.  publish() gives it the name; without it the destructor removes it.
 /// What a killed run left under that name is removed first; it is known by a marker that lies in it until it is whole.
 class PartialDirectory {

@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Weights in the formats that repositories carry beside each other.
-constexpr std::array<std::string_view, 8> kWeightEndings = {".safetensors", ".bin",  ".pt",      ".pth",
-                                                            ".gguf",        ".onnx", ".msgpack", ".h5"};
+constexpr std::array<std::string_view, 9> kWeightEndings = {
+    ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".msgpack", ".h5"};
 
 constexpr const char* kTemplateFile = "chat_template.jinja";
 

@@ -8,6 +8,7 @@
 
 #include "artifact/manifest.h"
 #include "artifact/open_artifact.h"
+#include "artifact/sidecars.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
@@ -86,11 +87,10 @@ class Verifier {
 
   /// By what transformers, vLLM, SGLang and llama.cpp look for.
   static bool is_loaded(const std::string& name) {
-    static constexpr std::array<std::string_view, 17> kEndings = {
-        ".safetensors", ".bin", ".pt",    ".pth",   ".ckpt",     ".gguf",      ".onnx",     ".msgpack", ".h5",
-        ".json",        ".py",  ".jinja", ".model", ".tiktoken", "merges.txt", "vocab.txt", ".spm"};
-    return !name.starts_with('.') &&
-           std::ranges::any_of(kEndings, [&](std::string_view ending) { return name.ends_with(ending); });
+    static constexpr std::array<std::string_view, 8> kEndings = {
+        ".json", ".py", ".jinja", ".model", ".tiktoken", "merges.txt", "vocab.txt", ".spm"};
+    const auto ends_name = [&](std::string_view ending) { return name.ends_with(ending); };
+    return !name.starts_with('.') && (is_weights(name) || std::ranges::any_of(kEndings, ends_name));
   }
 
   /// Sidecars may have any name that stays in the directory.

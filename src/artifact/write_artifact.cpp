@@ -1,9 +1,5 @@
 // Which artifact is written where; what is in it is the format's business.
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "artifact/formats.h"
@@ -30,15 +26,6 @@ void expect_own_files_only(const fs::path& artifact) {
   }
 }
 
-/// The nearest directory above that is there must take a new one.
-void expect_writable(const fs::path& output) {
-  fs::path parent = fs::absolute(output).lexically_normal();
-  while (!fs::exists(parent) && parent.has_relative_path()) parent = parent.parent_path();
-  if (!fs::is_directory(parent)) fail(ErrorKind::usage, "'", parent.string(), "' is not a directory");
-  if (access(parent.c_str(), W_OK | X_OK) != 0)
-    fail(ErrorKind::resources, "cannot write into '", parent.string(), "': ", std::strerror(errno));
-}
-
 /// The calibration must be of this model.
 void check_input(const ExportInput& input) {
   const std::vector<std::string>& done = input.calibration->done();
@@ -62,7 +49,7 @@ void expect_output(const fs::path& output, bool overwrite) {
   if (fs::is_empty(output)) return;
   if (!Artifact::is_artifact(output))
     fail(ErrorKind::usage, "'", output.string(),
-         "' is there and is no artifact of mquant; give another directory");
+         "' is there and is not an artifact of mquant; give another directory");
   if (!overwrite)
     fail(ErrorKind::usage, "'", output.string(), "' is there already; say --overwrite to replace it");
   expect_own_files_only(output);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "io/config_keys.h"
 #include "io/json_text.h"
 #include "mquant/error.h"
 #include "support/strings.h"
@@ -13,9 +14,6 @@
 
 namespace mquant {
 namespace {
-
-/// Says that weights are quantized; tensors decide that, so a look at it does not make work depend on it.
-constexpr const char* kQuantization = "quantization_config";
 
 /// The index that a step of a path means; nullopt if it is none.
 std::optional<std::size_t> as_index(std::string_view step) {
@@ -100,10 +98,14 @@ struct Config::Impl {
   Json root;
   std::string origin;
 
-  void note(const std::string& path, std::string text) const {
+  /// @param text  makes the value's text, where somebody wants to know it
+  template <class Text>
+  void note(std::string_view path, const Text& text) const {
+    if (!WorkInputs::any()) return;
     const std::vector<std::string> steps = split(path, '.');
+    // Tensors decide what is quantized, so a look at this key does not make work depend on it.
     if (std::ranges::find(steps, kQuantization) == steps.end())
-      WorkInputs::note_value(origin, path, std::move(text));
+      WorkInputs::note_value(origin, std::string(path), text());
   }
 
   const Json* step_to(std::string_view path) const {
@@ -119,7 +121,7 @@ struct Config::Impl {
   /// nullptr if it is not there.
   const Json* find(std::string_view path) const {
     const Json* const at = step_to(path);
-    note(std::string(path), at == nullptr ? "" : at->is_object() ? "{}" : at->dump());
+    note(path, [at] { return at == nullptr ? std::string() : at->is_object() ? "{}" : at->dump(); });
     return at;
   }
 
@@ -262,9 +264,9 @@ std::string Config::string_or(std::string_view path, std::string_view otherwise)
 }
 
 std::string Config::raw(std::string_view path) const {
-  const Json* value = impl_->find(path);
+  const Json* value = impl_->step_to(path);
   std::string text = value == nullptr ? "" : value->dump();
-  impl_->note(std::string(path), text);
+  impl_->note(path, [&] { return std::string_view(text); });
   return text;
 }
 
@@ -278,13 +280,16 @@ std::vector<std::string> Config::keys(std::string_view path) const {
   const Json* value = impl_->find_set(path);
   if (value == nullptr) return {};
   if (!value->is_object()) {
-    fail(ErrorKind::input, impl_->origin, ": '", path, "': expected an object, found ", describe(*value));
+    fail(ErrorKind::input, impl_->origin, path.empty() ? "" : cat(": '", path, "'"),
+         ": expected an object, found ", describe(*value));
   }
   std::vector<std::string> keys = keys_of(*value);
-  std::string text;
-  for (const std::string& key : keys)
-    if (key != kQuantization) text += Json(key).dump() + " ";
-  impl_->note(cat(path, path.empty() ? "*" : ".*"), text);
+  impl_->note(cat(path, path.empty() ? "*" : ".*"), [&] {
+    std::string text;
+    for (const std::string& key : keys)
+      if (key != kQuantization) text += Json(key).dump() + " ";
+    return text;
+  });
   return keys;
 }
 

@@ -36,13 +36,6 @@ std::optional<std::int64_t> first_special(const TensorView& view, Bits exponent)
   return std::nullopt;
 }
 
-/// The index on each axis of element `flat`.
-std::vector<std::int64_t> place_of(std::int64_t flat, const std::vector<std::int64_t>& shape) {
-  std::vector<std::int64_t> place(shape.size());
-  for (std::size_t axis = shape.size(); axis-- > 0; flat /= shape[axis]) place[axis] = flat % shape[axis];
-  return place;
-}
-
 }  // namespace
 
 std::optional<std::int64_t> first_non_finite(const TensorView& view) {
@@ -53,6 +46,12 @@ std::optional<std::int64_t> first_non_finite(const TensorView& view) {
     case DType::f64: return first_special<std::uint64_t>(view, 0x7FF0000000000000);
     default: return std::nullopt;
   }
+}
+
+std::vector<std::int64_t> place_of(std::int64_t flat, const std::vector<std::int64_t>& shape) {
+  std::vector<std::int64_t> place(shape.size());
+  for (std::size_t axis = shape.size(); axis-- > 0; flat /= shape[axis]) place[axis] = flat % shape[axis];
+  return place;
 }
 
 void expect_finite(const std::string& name, const TensorView& view) {

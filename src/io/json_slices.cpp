@@ -1,5 +1,6 @@
 #include "io/json_slices.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "io/json_text.h"
@@ -29,7 +30,8 @@ bool JsonSlices::take(char c) {
 }
 
 void JsonSlices::fail_expecting(std::string_view what) const {
-  fail(ErrorKind::input, origin_, ": expected ", what, at_ < text_.size() ? "" : ", found the end");
+  fail(ErrorKind::input, origin_, ": expected ", what, " at byte ", std::min(at_, text_.size()),
+       at_ < text_.size() ? "" : ", found the end");
 }
 
 void JsonSlices::skip_string() {

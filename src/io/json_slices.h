@@ -9,7 +9,7 @@
 namespace mquant {
 
 /// Walks the members of one object, or the items of one list.  Only their borders are looked for: what is between them
-/// may be no JSON, so parse_json comes before or after.
+/// need not be JSON, so parse_json comes before or after.
 class JsonSlices {
  public:
   /// @throws Error{input} beginning with `origin` if `text` is neither an object nor a list

@@ -174,7 +174,9 @@ void check_layout(const std::map<std::string, Entry>& entries, std::uint64_t dat
     before = &item->first;
   }
   if (end != data_size) {
-    fail(ErrorKind::input, origin, ": ", data_size - end, " bytes after the last tensor belong to no tensor");
+    const std::uint64_t left = data_size - end;
+    fail(ErrorKind::input, origin, ": ", left, left == 1 ? " byte" : " bytes", " after the last tensor ",
+         left == 1 ? "belongs" : "belong", " to no tensor");
   }
 }
 

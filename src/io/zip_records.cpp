@@ -61,9 +61,9 @@ class Archive {
     for (int state = unzGoToFirstFile(file_.get()); state != UNZ_END_OF_LIST_OF_FILE;
          state = unzGoToNextFile(file_.get())) {
       if (state != UNZ_OK) broken("its directory cannot be read");
-      std::string name = read_name();
+      const std::string name = read_name();
       const Bytes bytes = read_bytes(name);
-      if (!records.emplace(std::move(name), bytes).second) broken("a record is there twice");
+      if (!records.emplace(name, bytes).second) broken("record ", printable(name), " is there twice");
     }
     return records;
   }

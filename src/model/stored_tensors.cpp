@@ -92,7 +92,9 @@ std::vector<std::int64_t> stored_shape(const ParamSpec& param) {
 std::string name_in(const ModelSpec& model, const std::string& name, const std::string& otherwise,
                     const std::function<bool(const std::string&)>& exists) {
   const std::string own = resolve(name, model, exists);
-  return otherwise.empty() || exists(own) ? own : resolve(otherwise, model, exists);
+  if (otherwise.empty() || exists(own)) return own;
+  const std::string other = resolve(otherwise, model, exists);
+  return exists(other) ? other : own;
 }
 
 }  // namespace mquant

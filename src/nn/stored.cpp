@@ -1,14 +1,19 @@
 // Blocks to and from the form in which calibrations and artifacts hold them.
 #include "nn/stored.h"
 
-#include <ATen/ops/isfinite.h>
-
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
 
+#include "io/finite.h"
 #include "model/ends.h"
+#include "model/stored_tensors.h"
 #include "mquant/error.h"
 #include "nn/tensors.h"
+#include "support/strings.h"
 
 namespace mquant {
 namespace {
@@ -67,17 +72,16 @@ class Types {
   const StoredTypes& types_;
 };
 
-/// The values of `tensor` as they are once stored, in float32.
+/// `tensor` in the type in which it is stored.
 at::Tensor rounded(const at::Tensor& tensor, const Place& place) {
-  at::Tensor values = tensor.to(scalar_type(place.dtype)).to(at::kFloat).contiguous();
-  if (at::isfinite(values).all().item<bool>()) return values;
-  const at::Tensor before = tensor.to(at::kDouble).contiguous();
-  const float* const after = values.data_ptr<float>();
-  const std::int64_t at =
-      std::find_if_not(after, after + values.numel(), [](float x) { return std::isfinite(x); }) - after;
-  const double value = before.data_ptr<double>()[at];
-  fail(ErrorKind::input, "tensor '", place.tensor, "': after the passes of the recipe, value ", at, " is ",
-       value,
+  at::Tensor stored = tensor.to(scalar_type(place.dtype)).contiguous();
+  const std::vector<std::int64_t> shape = stored.sizes().vec();
+  const std::span bytes(static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes());
+  const std::optional<std::int64_t> at = first_non_finite({place.dtype, shape, bytes});
+  if (!at) return stored;
+  const double value = tensor.reshape({-1}).select(0, *at).item<double>();
+  fail(ErrorKind::input, "tensor '", place.tensor, "': after the passes of the recipe, the value at ",
+       shape_text(place_of(*at, shape)), " is ", value,
        std::isfinite(value) ? cat(", which ", dtype_name(place.dtype),
                                   ", its type in the checkpoint, cannot hold; convert the ",
                                   "checkpoint to bfloat16 or float32")
@@ -105,14 +109,10 @@ std::shared_ptr<const QuantizedLinear> embedding_of(StoredLinear& stored, const 
 StoredTypes types_in(const Checkpoint& checkpoint, const ModelSpec& model, DType otherwise) {
   return [&checkpoint, &model, otherwise](const Source& source) {
     const auto has = [&](const std::string& name) { return checkpoint.has(name); };
-    for (const std::string& described : {source.name, source.otherwise}) {
-      if (described.empty()) continue;
-      const std::string name = resolve(described, model, has);
-      if (!has(name)) continue;
-      const DType dtype = checkpoint.get(name).dtype;
-      return dtype == DType::f64 ? DType::f32 : dtype;
-    }
-    return otherwise;
+    const std::string name = name_in(model, source.name, source.otherwise, has);
+    if (!has(name)) return otherwise;
+    const DType dtype = checkpoint.get(name).dtype;
+    return dtype == DType::f64 ? DType::f32 : dtype;
   };
 }
 
@@ -190,7 +190,7 @@ Block converted(Block block, at::ScalarType dtype) {
 void round_to_stored(Block& block, const StoredTypes& types, bool coded) {
   const Types of(block.spec(), types);
   const auto round = [](at::Tensor& tensor, const Place& place) {
-    if (tensor.defined()) tensor = rounded(tensor, place);
+    if (tensor.defined()) tensor = rounded(tensor, place).to(at::kFloat);
   };
   for (auto& [name, linear] : block.linears) {
     Place weight = of.weight(name);

@@ -23,9 +23,7 @@ class BakeMeans final : public Pass {
 
   void run(Block& block, PassContext& ctx) override {
     for (const Space space : {Space::vision, Space::kv, Space::resampled})
-      if (ctx.rotated.contains(space) && has_layer_norm(*ctx.model, space) &&
-          !exempted(*ctx.model, "bake-means", space))
-        bake(block, space, ctx);
+      if (bakes_means(*ctx.model, ctx.rotated, space)) bake(block, space, ctx);
   }
 
  private:

@@ -2,7 +2,7 @@
 //
 // Keys are looked at as the cache holds them, behind the rotary embedding.  A few channels of theirs are many times
 // larger than the rest, the same ones for all tokens, so each channel of a key head has its own scale; values have no
-// such channels, least of all once R2 has turned them, and one scale a head is enough.
+// such channels, least of all once R2 has rotated them, and one scale a head is enough.
 // Sources: WKVQuant, arXiv 2402.12065 (int8 cache of a quantized model); KIVI, arXiv 2402.02750 (keys by channel).
 //
 // Nothing else of the block changes: an engine that ignores the scales computes with a float cache.
@@ -61,7 +61,7 @@ struct CalibrateKvOptions {
   void bind(OptionBinder& options) {
     options.choice("keys", keys, "one scale for each channel of a key head, or one for the head",
                    {{"per_channel", CacheScale::per_channel}, {"per_head", CacheScale::per_head}});
-    options.choice("values", values, "the same for values",
+    options.choice("values", values, "one scale for each channel of a value head, or one for the head",
                    {{"per_channel", CacheScale::per_channel}, {"per_head", CacheScale::per_head}});
     options.choice("rule", rule, "how a scale follows from the values seen", kScaleRules);
     percentile.bind(options);

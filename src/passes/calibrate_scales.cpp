@@ -55,9 +55,7 @@ class CalibrateScales final : public Pass {
   void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, GroupFacts& facts,
                  PassContext& ctx) override {
     if (ctx.scheme(block.spec()).activation_bits != 8) return;
-    const SplitChannels* split = facts.find<SplitChannels>();
-    const std::vector<Observer> observed =
-        observe(inputs, split != nullptr ? split->channels : std::vector<std::int64_t>());
+    const std::vector<Observer> observed = observe(inputs, facts.split_channels());
     InputScales chosen{.scales = scales_of(observed[0]), .of_split = {}};
     for (std::size_t i = 1; i < observed.size(); ++i) chosen.of_split.push_back(scales_of(observed[i]));
     for (const TokenClass c : kClasses) note_class(c, observed[0].of(c), group, chosen.scales, ctx);

@@ -26,6 +26,28 @@ std::vector<Space> streams_to_rotate(const RotateOptions& options) {
   return streams;
 }
 
+bool bakes_means(const ModelSpec& model, const std::set<Space>& rotated, Space space) {
+  return space != Space::decoder && rotated.contains(space) && has_layer_norm(model, space) &&
+         !exempted(model, "bake-means", space);
+}
+
+bool folds_norm(const FoldNormsOptions& options, const std::set<Space>& rotated, const BlockSpec& block,
+                std::string_view norm) {
+  return options.where == FoldNormsOptions::Where::everywhere ||
+         std::ranges::all_of(block.linears, [&](const LinearSpec& linear) {
+           return linear.norm != norm || rotated.contains(linear.reads);
+         });
+}
+
+bool rotates_online(const RotateOnlineOptions& options, const ModelSpec& model, const BlockSpec& block,
+                    const LinearSpec& linear) {
+  const bool in_tower = block.tower == Tower::vision      ? options.vision
+                        : block.tower == Tower::projector ? options.projector
+                                                          : options.decoder;
+  const bool reads_exempted = is_stream(linear.reads) && exempted(model, "rotate", linear.reads);
+  return (linear.reads == Space::hidden && in_tower) || (options.streams && reads_exempted);
+}
+
 Tower tower_of(Space space) {
   switch (space) {
     case Space::vision: return Tower::vision;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,15 @@ bool has_layer_norm(const ModelSpec& model, Space space);
 bool is_stream(Space space);
 /// Streams that `rotate` is to rotate, exemptions aside.
 std::vector<Space> streams_to_rotate(const RotateOptions& options);
+
+/// Does `bake-means` take the means out of this stream?
+bool bakes_means(const ModelSpec& model, const std::set<Space>& rotated, Space space);
+/// Does `fold-norms` empty this norm: does a rotation even out what goes into each linear that reads it?
+bool folds_norm(const FoldNormsOptions& options, const std::set<Space>& rotated, const BlockSpec& block,
+                std::string_view norm);
+/// Does `rotate-online` rotate the input of this linear, if it is quantized with inputs?
+bool rotates_online(const RotateOnlineOptions& options, const ModelSpec& model, const BlockSpec& block,
+                    const LinearSpec& linear);
 
 /// Tower whose exemptions hold for a space: its residual stream's.
 Tower tower_of(Space space);

@@ -15,6 +15,7 @@
 
 #include "mquant/pass.h"
 #include "passes/entry.h"
+#include "passes/facts.h"
 #include "passes/stream_options.h"
 
 namespace mquant {
@@ -23,12 +24,12 @@ namespace {
 class FoldNorms final : public Pass {
  public:
   using Options = FoldNormsOptions;
-  explicit FoldNorms(const Options& options) : everywhere_(options.where == Options::Where::everywhere) {}
+  explicit FoldNorms(const Options& options) : options_(options) {}
 
   void run(Block& block, PassContext& ctx) override {
     std::set<std::string> folded;
     for (const LinearSpec& spec : block.spec().linears) {
-      if (spec.norm.empty() || !(everywhere_ || is_spread(block.spec(), spec.norm, ctx))) continue;
+      if (spec.norm.empty() || !folds_norm(options_, ctx.rotated, block.spec(), spec.norm)) continue;
       fold(block, spec);
       folded.insert(spec.norm);
     }
@@ -40,13 +41,6 @@ class FoldNorms final : public Pass {
   }
 
  private:
-  /// Does a rotation of the stream even out what is folded into the linears of this norm?
-  static bool is_spread(const BlockSpec& block, const std::string& norm, const PassContext& ctx) {
-    return std::ranges::all_of(block.linears, [&](const LinearSpec& linear) {
-      return linear.norm != norm || ctx.rotated.contains(linear.reads);
-    });
-  }
-
   static void fold(Block& block, const LinearSpec& spec) {
     const NormWeights& norm = block.norm(spec.norm);
     at::Tensor& weight = block.linear(spec.name).weight;                        // [out, in]
@@ -57,7 +51,7 @@ class FoldNorms final : public Pass {
     if (norm.scale.defined()) weight = weight * tiled(norm.scale);
   }
 
-  bool everywhere_;
+  Options options_;
 };
 
 }  // namespace

@@ -53,6 +53,11 @@ class GroupFacts {
     require(fact != nullptr, "no pass has decided on ", fact_name(T::kFact));
     return *fact;
   }
+  /// None unless a pass has split some.
+  std::vector<std::int64_t> split_channels() const {
+    const auto* split = find<SplitChannels>();
+    return split != nullptr ? split->channels : std::vector<std::int64_t>();
+  }
 
  private:
   std::tuple<std::optional<SplitChannels>, std::optional<InputScales>> facts_;

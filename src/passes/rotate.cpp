@@ -1,9 +1,9 @@
-// rotate: turn residual streams (R1) and attention values (R2) by random orthogonal Hadamard matrices.
+// rotate: rotate residual streams (R1) and attention values (R2) by random orthogonal Hadamard matrices.
 //
 // x' = x R needs W' = W R where a linear reads the space and W' = R^T W, b' = b R where it writes it; bare RMSNorms
 // do not notice.  Outlier channels are spread over all channels, so one scale a tensor loses less.
 // A tower whose means are read behind it (by a LayerNorm over several patches, or by a linear without a norm) cannot
-// be centered: it keeps its LayerNorms, and is turned by a matrix that keeps the vector of ones.
+// be centered: it keeps its LayerNorms, and is rotated by a matrix that keeps the vector of ones.
 // Source: QuaRot, arXiv 2404.00456; R1 and R2 as SpinQuant, arXiv 2405.16406, names them; MQuant, section 4.1.
 //
 // keeps  the block's output up to the rotation of the space it is in (Frame::turned)
@@ -70,7 +70,7 @@ class Rotate final : public Pass {
 extern const PassInfo rotate_pass = entry<Rotate>({
     .name = "rotate",
     .effect = Effect::keeps_function,
-    .summary = "Turn residual streams (R1) and attention values (R2) by random Hadamard matrices",
+    .summary = "Rotate residual streams (R1) and attention values (R2) by random Hadamard matrices",
     .needs = {{Fact::folded_norms, {"vision", "decoder"}}, {Fact::centered_stream, {"vision"}}},
     .provides = {Fact::rotated_stream},
     .precedes = with_measured({Fact::cache_scales}),

@@ -25,12 +25,7 @@ namespace {
 class RotateOnline final : public Pass {
  public:
   using Options = RotateOnlineOptions;
-  explicit RotateOnline(const Options& options)
-      : signs_(options.mode == Options::Mode::signs), streams_(options.streams) {
-    if (options.vision) towers_.push_back(Tower::vision);
-    if (options.projector) towers_.push_back(Tower::projector);
-    if (options.decoder) towers_.push_back(Tower::decoder);
-  }
+  explicit RotateOnline(const Options& options) : options_(options) {}
 
   void run(Block& block, PassContext& ctx) override {
     const BlockSpec& spec = block.spec();
@@ -39,7 +34,7 @@ class RotateOnline final : public Pass {
     if (scheme.is_float() || rounds_without_inputs(spec, scheme)) return;
     for (const LinearGroup& group : linear_groups(spec)) {
       const LinearSpec& first = spec.linear(group.linears.front());
-      if (!is_hidden(spec, first) && !(streams_ && is_exempted(first, ctx))) continue;
+      if (!rotates_online(options_, *ctx.model, spec, first)) continue;
       const OnlineRotation rotation =
           rotation_of(first.in, cat("rotate-online/", spec.name, "/", first.name), ctx.seed);
       for (const std::string& name : group.linears) {
@@ -50,18 +45,10 @@ class RotateOnline final : public Pass {
   }
 
  private:
-  bool is_hidden(const BlockSpec& block, const LinearSpec& linear) const {
-    return linear.reads == Space::hidden && std::ranges::find(towers_, block.tower) != towers_.end();
-  }
-
-  /// Does it read a residual stream that R1 must leave alone?
-  static bool is_exempted(const LinearSpec& linear, const PassContext& ctx) {
-    return is_stream(linear.reads) && exempted(*ctx.model, "rotate", linear.reads);
-  }
-
   OnlineRotation rotation_of(std::int64_t width, const std::string& stream, std::uint64_t seed) const {
     OnlineRotation rotation{width, plan_hadamard(width).block, {}};
-    if (signs_) rotation.signs = Rng(seed, stream).signs(static_cast<std::size_t>(width));
+    if (options_.mode == Options::Mode::signs)
+      rotation.signs = Rng(seed, stream).signs(static_cast<std::size_t>(width));
     return rotation;
   }
 
@@ -70,8 +57,7 @@ class RotateOnline final : public Pass {
     linear.rotation = rotation;
   }
 
-  bool signs_, streams_;
-  std::vector<Tower> towers_;
+  Options options_;
 };
 
 }  // namespace

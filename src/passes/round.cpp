@@ -1,4 +1,4 @@
-// round: weights to integer codes, to nearest or with the errors of earlier columns compensated (GPTQ).
+// round: weights to integer codes, rounded to nearest or with the errors of earlier columns compensated (GPTQ).
 //
 // GPTQ's Hessian is that of the group's inputs, of which earlier blocks are quantized already; with `inputs` quantized
 // their own 8-bit rounding counts, too (it measured worse on the test model).  Linears of one group share it.
@@ -57,7 +57,7 @@ struct RoundOptions {
   RoundingOptions rounding;
 
   void bind(OptionBinder& options) {
-    options.choice("method", method, "to nearest, or with errors compensated by later columns",
+    options.choice("method", method, "rounded to nearest, or with errors compensated by later columns",
                    {{"rtn", Method::rtn}, {"gptq", Method::gptq}});
     options.flag("clip", rounding.search_clip,
                  "search the row's scale for the least error of 2.4th power; else max|w|");
@@ -105,8 +105,7 @@ class Round final : public Pass {
     if (scheme.is_float()) return;
     const InputScales* scales = scheme.activation_bits == 8 ? &facts.get<InputScales>() : nullptr;
     const SplitChannels* split = facts.find<SplitChannels>();
-    const std::vector<std::int64_t> split_channels =
-        split != nullptr ? split->channels : std::vector<std::int64_t>();
+    const std::vector<std::int64_t> split_channels = facts.split_channels();
     at::Tensor hessian;
     GptqFactor factor;
     if (gptq_ && scheme.weight_bits < 16) {
@@ -219,7 +218,7 @@ class Round final : public Pass {
 extern const PassInfo round_pass = entry<Round>({
     .name = "round",
     .effect = Effect::approximates,
-    .summary = "Round weights to integer codes, to nearest or by GPTQ",
+    .summary = "Convert weights to integer codes, rounded to nearest or by GPTQ",
     .provides = {Fact::codes},
 });
 

@@ -10,7 +10,7 @@ struct FoldNormsOptions {
 
   void bind(OptionBinder& options) {
     options.choice("where", where,
-                   "only where `rotate` turns the stream and so evens out the weights, or everywhere",
+                   "only where `rotate` rotates the stream and so evens out the weights, or everywhere",
                    {{"rotated", Where::rotated}, {"everywhere", Where::everywhere}});
   }
 };

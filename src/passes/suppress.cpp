@@ -27,7 +27,8 @@ struct SuppressOptions {
                    "split where a channel's largest weight exceeds the median by this; 0: do not look",
                    {.at_least = 0});
     options.number("activation_ratio", outliers.activation_ratio,
-                   "the same of the channel's largest input; 0: do not look", {.at_least = 0});
+                   "split where a channel's largest input exceeds the median by this; 0: do not look",
+                   {.at_least = 0});
     options.integer("limit", outliers.limit, "channels a linear, at most", {.at_least = 1});
     options.choice("columns", columns, "how the split columns are kept",
                    {{"int8", Columns::int8}, {"float", Columns::float32}});

@@ -10,6 +10,7 @@ namespace mquant {
 ExportReport report_of_artifact(const std::filesystem::path& output) {
   const Config manifest = Config::open(output / kManifestFile);
   ExportReport report{.format = manifest.string("format.name"), .summary = manifest.string("format.summary")};
+  report.self_check = manifest.raw("self_check");
   report.source_bytes = manifest.integer("totals.source_bytes");
   report.artifact_bytes = manifest.integer("totals.artifact_bytes");
   report.quantized_weights = manifest.integer("totals.quantized_weights");

@@ -32,7 +32,7 @@ class Outline {
     for (const LinearSpec& linear : block.linears) {
       StoredLinear& out = stored.linears[linear.name];
       if (!scheme.is_float() && !linear.stays_float) out.quantized = coded(linear, scheme);
-      if (out.quantized && !rounds_without_inputs(block, scheme) && is_turned_online(block, linear))
+      if (out.quantized && !rounds_without_inputs(block, scheme) && is_rotated_online(block, linear))
         out.rotation = {.size = linear.in, .block = linear.in, .signs = {}};
       if (takes_shift(block, linear))
         out.bias = {DType::f32, {1}, {std::byte{0}, std::byte{0}, std::byte{0x80}, std::byte{0x3F}}};  // 1
@@ -47,43 +47,28 @@ class Outline {
   }
 
  private:
-  const PassConfig* pass(std::string_view name) const {
-    const auto found = std::ranges::find(recipe_.passes, name, &PassConfig::name);
-    return found == recipe_.passes.end() ? nullptr : &*found;
-  }
-
   QuantizedLinear coded(const LinearSpec& linear, const QuantScheme& scheme) const {
     QuantizedLinear coded{.out = linear.out, .in = linear.in, .scheme = scheme};
-    const PassConfig* round = pass("round");
+    const PassConfig* round = recipe_.find("round");
     const bool wide = round != nullptr && round->options.string("scale_dtype") == "f32";
     coded.weight_scale = {wide ? kNotHeld : kHeld};
     if (scheme.activation_bits == 8) coded.input_scales.scale.fill(kHeld);
     return coded;
   }
 
-  /// As rotate-online decides.
-  bool is_turned_online(const BlockSpec& block, const LinearSpec& linear) const {
-    if (!online_) return false;
-    const bool in_tower = block.tower == Tower::vision      ? online_->vision
-                          : block.tower == Tower::projector ? online_->projector
-                                                            : online_->decoder;
-    return (linear.reads == Space::hidden && in_tower) ||
-           (online_->streams && is_stream(linear.reads) && exempted(model_, "rotate", linear.reads));
+  bool is_rotated_online(const BlockSpec& block, const LinearSpec& linear) const {
+    return online_ && rotates_online(*online_, model_, block, linear);
   }
 
-  /// As fold-norms decides: does a norm's shift become this linear's bias?
+  /// Does a norm's shift become this linear's bias?
   bool takes_shift(const BlockSpec& block, const LinearSpec& linear) const {
-    if (!fold_ || linear.norm.empty() || !block.norm(linear.norm).bias) return false;
-    return fold_->where == FoldNormsOptions::Where::everywhere ||
-           std::ranges::all_of(block.linears, [&](const LinearSpec& reader) {
-             return reader.norm != linear.norm || rotated_.contains(reader.reads);
-           });
+    return fold_ && !linear.norm.empty() && block.norm(linear.norm).bias &&
+           folds_norm(*fold_, rotated_, block, linear.norm);
   }
 
-  /// As bake-means decides.
   bool is_baked(const NormSpec& norm) const {
-    return pass("bake-means") != nullptr && norm.space != Space::decoder && rotated_.contains(norm.space) &&
-           norm.kind == NormKind::layer && !exempted(model_, "bake-means", norm.space);
+    return recipe_.find("bake-means") != nullptr && norm.kind == NormKind::layer &&
+           bakes_means(model_, rotated_, norm.space);
   }
 
   const Recipe& recipe_;

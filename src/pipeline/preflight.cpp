@@ -8,6 +8,7 @@
 #include "pipeline/format_check.h"
 #include "pipeline/head_tie.h"
 #include "pipeline/source_checks.h"
+#include "support/paths.h"
 #include "support/strings.h"
 
 namespace mquant {
@@ -22,17 +23,9 @@ void read_samples_of(const PlanOptions& options, Preflight& work) {
                                settings.answers ? WithAnswer::yes : WithAnswer::no);
 }
 
-/// The directory itself, or the nearest one above it that is there.
-fs::path existing(const fs::path& directory) {
-  fs::path at = fs::absolute(directory).lexically_normal();
-  std::error_code ignored;
-  while (!fs::exists(at, ignored) && at.has_relative_path()) at = at.parent_path();
-  return at;
-}
-
 bool on_one_disk(const fs::path& a, const fs::path& b) {
   struct stat of_a{}, of_b{};
-  return stat(existing(a).c_str(), &of_a) == 0 && stat(existing(b).c_str(), &of_b) == 0 &&
+  return stat(existing_parent(a).c_str(), &of_a) == 0 && stat(existing_parent(b).c_str(), &of_b) == 0 &&
          of_a.st_dev == of_b.st_dev;
 }
 
@@ -49,7 +42,7 @@ void check_disk(const PlanOptions& options, const Preflight& work, Obstacles& ob
 
 void check_space(const fs::path& directory, std::int64_t bytes, Obstacles& obstacles) {
   std::error_code error;
-  const fs::space_info space = fs::space(existing(directory), error);
+  const fs::space_info space = fs::space(existing_parent(directory), error);
   if (error || space.available >= static_cast<std::uintmax_t>(bytes)) return;
   obstacles.add(ErrorKind::resources, "'", directory.string(), "': about ",
                 human_bytes(static_cast<std::uint64_t>(bytes)), " will be written there, and its disk has ",
@@ -75,8 +68,9 @@ Preflight preflight(const PlanOptions& options) {
   if (!options.output.empty() && !work.resumed)
     obstacles.collect([&] { CalibrationStore::expect_new(options.output); });
   if (obstacles.none()) check_disk(options, work, obstacles);
-  if (options.deep &&
-      !obstacles.has(ErrorKind::usage))  // which is mended at once: no need to wait for a scan
+  // A usage error is mended at once: no need to wait for a scan.  A calibration that is resumed has passed it, and digests
+  // say that the files are the same.
+  if (options.deep && !work.resumed && !obstacles.has(ErrorKind::usage))
     check_values(work.source.checkpoint, obstacles);
   obstacles.raise();
   warn_of_source(work.source, options.deep);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kLogitRows =
     128;  // of all samples: a vocabulary may hold more weights than the decoder
-constexpr std::size_t kSamplesForOne = 8;  // of the calibration: the check takes at most a tenth of its time
+constexpr std::size_t kSamplesForOne = 8;  // samples of the calibration for each one of the check
 constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
 
 /// The register by which a block's error is told: the stream, or what the projector hands to the decoder.

@@ -3,7 +3,6 @@
 
 #include <ATen/Parallel.h>
 
-#include <string_view>
 #include <thread>
 
 #include "io/json_text.h"
@@ -76,14 +75,8 @@ std::vector<Features> all_features(const Processor& processor, const ModelSpec& 
                                    const SinkRule& sinks) {
   std::vector<Features> features(samples.size());
   for_all(samples.size(), [&](std::size_t i) {
-    const std::string context = cat("sample '", samples[i].id, "': ");
-    try {
-      features[i] = processor.features(samples[i], with_answer);
-      expect_embedded(features[i], model, processor);
-    } catch (const Error& error) {
-      if (std::string_view(error.what()).starts_with(context)) throw;  // it knew already
-      throw Error(error.kind(), context + error.what());
-    }
+    features[i] = processor.features(samples[i], with_answer);
+    in_context(cat("sample '", samples[i].id, "'"), [&] { expect_embedded(features[i], model, processor); });
   });
   for (Features& f : features) mark_sinks(sinks, f);
   return features;

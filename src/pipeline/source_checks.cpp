@@ -7,6 +7,7 @@
 #include <set>
 #include <string_view>
 
+#include "io/config_keys.h"
 #include "io/finite.h"
 #include "io/json_text.h"
 #include "model/ends.h"
@@ -20,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kQuantization = "quantization_config";
 constexpr std::string_view kToMerge =
     "merge it first (PEFT: model.merge_and_unload(), then save_pretrained) and give the merged model";
 
@@ -91,7 +91,8 @@ class HeaderCheck {
     const std::string name = name_in(source_.model, tensor.name, tensor.otherwise, has_);
     if (!source_.checkpoint.has(name)) {
       if (!tensor.optional) missing_.push_back(name);
-      head_is_missing_ = head_is_missing_ || (block.name == "head" && tensor.use == TensorUse::weight);
+      head_is_missing_ = head_is_missing_ || (block.name == "head" && tensor.use == TensorUse::weight &&
+                                              tensor.otherwise.empty());
       return;
     }
     const TensorHeader header = source_.checkpoint.header(name);

@@ -1,4 +1,4 @@
-// GPTQ: rounds a linear's columns one after another, each with the errors of those already rounded made good.
+// GPTQ: rounds a linear's columns one after another, each with the errors of those already rounded compensated.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ struct GptqOptions {
   bool act_order = true;  ///< columns with the largest diagonal first
 };
 
-/// H made ready: columns without input taken as independent of all others, damped, put in order, factored.  Linears that share their input share it.
+/// H made ready: columns without input taken as independent of all others, damped, put in order, factored.  Linears
+/// that share their input share it.
 struct GptqFactor {
   std::int64_t in = 0;
   /// L, lower triangular, [in, in], L L^T = H in the order of `column_at`; undefined if no damping helped.
@@ -28,9 +29,9 @@ struct GptqFactor {
   bool usable() const { return lower.defined(); }
 };
 
-/// A column whose diagonal is 0 had no input in calibration: it is taken as independent of all others, which rounds it to
-/// nearest, since inputs to come may have a value there.  A singular H is no error: the damping is raised tenfold, at most twice, with a warning.  If that does not help, the
-/// factor is not usable and gptq rounds to nearest.
+/// A column whose diagonal is 0 had no input in calibration: it is taken as independent of all others, which rounds it
+/// to nearest, since inputs to come may have a value there.  A singular H is no error: the damping is raised tenfold, at
+/// most twice, with a warning.  If that does not help, the factor is not usable and gptq rounds to nearest.
 ///
 /// @param H         2 sum x x^T, [in, in], symmetric; consumed
 /// @param excluded  columns to be left out as if they had no input: split channels, whose weights are zero

@@ -27,8 +27,8 @@ std::vector<std::int64_t> outlier_channels(std::span<const at::Tensor> weights,
                                            std::span<const float> activation_absmax,
                                            const OutlierOptions& options);
 
-/// Takes the columns out of W: returns them, int8 with one bfloat16 scale each or float, and zeroes them in W (float, [out, in]).
-/// Their input scales are left to calibration.
+/// Takes the columns out of W: returns them, int8 with one bfloat16 scale each or float, and zeroes them in W (float,
+/// [out, in]).  Their input scales are left to calibration.
 SplitColumns make_split(at::Tensor& W, std::span<const std::int64_t> channels, bool quantized);
 
 }  // namespace mquant

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "mquant/error.h"
+#include "recipe/options.h"
 #include "support/strings.h"
 
 namespace mquant {
@@ -38,7 +39,7 @@ class Contracts {
  public:
   Contracts(const Recipe& recipe, const std::string& origin)
       : recipe_(recipe), origin_(origin), scheme_needs_(scheme_needs(recipe)) {
-    for (const PassConfig& pass : recipe.passes) passes_.push_back(entry(pass.name));
+    for (const PassConfig& pass : recipe.passes) passes_.push_back(&pass_info(pass.name, origin));
   }
 
   void check() const {
@@ -56,10 +57,6 @@ class Contracts {
   }
 
  private:
-  static const PassInfo* entry(const std::string& name) {
-    return &*std::ranges::find(all_passes(), name, &PassInfo::name);
-  }
-
   /// With the options that the recipe has, or by default for a pass that it lacks.
   std::vector<Fact> needs_of(const PassInfo& pass) const {
     const PassConfig* config = recipe_.find(pass.name);
@@ -90,7 +87,8 @@ class Contracts {
     for (std::size_t before = 0; before < at; ++before)
       if (passes_[before]->owns(fact))
         broken("'", passes_[at]->name, "' stands after '", passes_[before]->name, "', whose ",
-               fact_name(fact), " would not hold: put it before");
+               fact_name(fact), " would not hold: put '", passes_[at]->name, "' before '",
+               passes_[before]->name, "'");
   }
 
   /// The recipe's passes and those that it lacks, in the order of the table, which satisfies all contracts.

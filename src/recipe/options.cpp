@@ -32,9 +32,12 @@ std::string checked_choice(const PassOption& option, const std::string& text, co
   return text;
 }
 
-void check_range(const PassOption& option, double value, const std::string& where) {
-  if (!option.range.contains(value))
-    fail(ErrorKind::usage, where, ": expected ", option.range.text(), ", found ", value);
+/// @param kind  "a number", "an integer"
+void check_range(const PassOption& option, double value, std::string_view kind, const std::string& where) {
+  if (option.range.contains(value)) return;
+  const std::string ends = option.range.text();
+  fail(ErrorKind::usage, where, ": expected ", kind, ends.starts_with("at ") ? " of " : " ", ends, ", found ",
+       value);
 }
 
 /// `value` in the type of the default, and in its range.
@@ -49,12 +52,12 @@ Json checked(const PassOption& option, const Json& value, const std::string& whe
     const bool too_large =
         value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{INT64_MAX};
     if (!value.is_number_integer() || too_large) wrong_type(where, "an integer", found);
-    check_range(option, value.get<double>(), where);
+    check_range(option, value.get<double>(), "an integer", where);
     return value.get<std::int64_t>();
   }
   if (fallback.is_number_float()) {
     if (!value.is_number()) wrong_type(where, "a number", found);
-    check_range(option, value.get<double>(), where);
+    check_range(option, value.get<double>(), "a number", where);
     return value.get<double>();
   }
   require(fallback.is_string(), where, ": an option is a boolean, a number or a text, not ", option.fallback);
@@ -79,6 +82,15 @@ std::string suggestion(std::string_view word, std::span<const std::string> known
   const std::string hint = did_you_mean(word, known);
   if (!hint.empty()) return hint;
   return known.empty() ? " (there are none)" : " (known: " + join(known, ", ") + ")";
+}
+
+const PassInfo& pass_info(const std::string& name, const std::string& origin) {
+  std::vector<std::string> known;
+  for (const PassInfo& info : all_passes()) {
+    if (info.name == name) return info;
+    known.push_back(info.name);
+  }
+  fail(ErrorKind::usage, origin, ": no pass '", name, "'", suggestion(name, known));
 }
 
 Json completed(const Json& given, std::span<const PassOption> options, const std::string& where) {
@@ -117,14 +129,15 @@ constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClas
 constexpr const char* kAll = "all";
 
 TokenClass token_class(const std::string& name, const std::string& where) {
-  std::vector<std::string> known = {kAll};
+  std::vector<std::string> known;
   for (const TokenClass c : kClasses) {
     if (name == token_class_name(c)) return c;
     known.emplace_back(token_class_name(c));
   }
-  fail(ErrorKind::usage, where,
-       ": expected all, or some of text, visual, sink with commas between them, found '", name, "'",
-       did_you_mean(name, known));
+  const std::string classes = join(known, ", ");
+  known.emplace_back(kAll);
+  fail(ErrorKind::usage, where, ": expected ", kAll, ", or some of ", classes,
+       " with commas between them, found '", name, "'", did_you_mean(name, known));
 }
 
 }  // namespace

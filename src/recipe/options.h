@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/json_text.h"
+#include "mquant/pass_table.h"
 #include "mquant/recipe.h"
 #include "mquant/sample.h"
 
@@ -24,6 +25,10 @@ Json value_of_text(const PassOption& option, const std::string& text, const std:
 
 /// "a, b, c" for messages, and the end of one: "; did you mean 'b'?" or " (known: a, b, c)".
 std::string suggestion(std::string_view word, std::span<const std::string> known);
+
+/// The entry of a pass in the table.
+/// @throws Error{usage} beginning with `origin` for a name that it lacks, with the nearest
+const PassInfo& pass_info(const std::string& name, const std::string& origin);
 
 /// Token classes in a text: "all", or names with commas between them.
 /// @throws Error{usage} for an unknown name (with the nearest), and for a list without text: decoded tokens are text.

@@ -40,15 +40,6 @@ std::vector<std::string> names_of(const Json& passes) {
   return names;
 }
 
-const PassInfo& pass_info(const std::string& name, const std::string& origin) {
-  std::vector<std::string> known;
-  for (const PassInfo& info : all_passes()) {
-    if (info.name == name) return info;
-    known.push_back(info.name);
-  }
-  fail(ErrorKind::usage, origin, ": no pass '", name, "'", suggestion(name, known));
-}
-
 Json completed_pass(Json pass, const std::string& origin) {
   if (!pass.is_object() || !pass.contains("pass") || !pass["pass"].is_string()) {
     fail(ErrorKind::usage, origin, R"(: 'passes': expected objects like {"pass": "rotate"}, found )",

@@ -143,7 +143,10 @@ void debug(std::string_view message) { write(spdlog::level::debug, one_line(mess
 void info(std::string_view message) { write(spdlog::level::info, one_line(message)); }
 void warn(std::string_view message) { write(spdlog::level::warn, one_line(message)); }
 
-void log_error(std::string_view message) { write(spdlog::level::err, message); }  // main's, a hint below it
+void log_error(std::string_view message, std::string_view hint) {
+  const std::string line = one_line(message);
+  write(spdlog::level::err, hint.empty() ? line : cat(line, "\nhint: ", printable(hint, hint.size())));
+}
 
 console::Style console::style() {
   switch (log().console->progress_style) {

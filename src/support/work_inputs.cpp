@@ -1,24 +1,28 @@
 #include "support/work_inputs.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 
 namespace mquant {
 namespace {
 
-std::mutex guard;                    // of all below
-std::vector<WorkInputs*> listening;  // usually none or one
+std::mutex guard;                     // of all below
+std::vector<WorkInputs*> listening;   // usually none or one
+std::atomic<std::size_t> living = 0;  // listening.size(), read without the guard
 
 }  // namespace
 
 WorkInputs::WorkInputs() {
   const std::lock_guard lock(guard);
   listening.push_back(this);
+  living = listening.size();
 }
 
 WorkInputs::~WorkInputs() {
   const std::lock_guard lock(guard);
   std::erase(listening, this);
+  living = listening.size();
 }
 
 std::vector<std::filesystem::path> WorkInputs::files() const {
@@ -36,12 +40,16 @@ std::map<std::string, std::string> WorkInputs::values(const std::filesystem::pat
   return found == values_.end() ? std::map<std::string, std::string>() : found->second;
 }
 
+bool WorkInputs::any() { return living != 0; }
+
 void WorkInputs::note_file(const std::filesystem::path& path) {
+  if (!any()) return;
   const std::lock_guard lock(guard);
   for (WorkInputs* const listener : listening) listener->files_.push_back(path);
 }
 
 void WorkInputs::note_value(const std::string& file, const std::string& path, std::string_view text) {
+  if (!any()) return;
   const std::lock_guard lock(guard);
   for (WorkInputs* const listener : listening) {
     std::string& told = listener->values_[file][path];

@@ -24,6 +24,8 @@ class WorkInputs {
   /// it is absent; "PATH.*" holds Config::keys.  Two files with the same values mean the same to the work.
   std::map<std::string, std::string> values(const std::filesystem::path& file) const;
 
+  /// Whether one lives: else nothing needs to be noted.
+  static bool any();
   static void note_file(const std::filesystem::path& path);
   static void note_value(const std::string& file, const std::string& path, std::string_view text);
 

@@ -85,7 +85,7 @@ def main():
         code, lines = stop(calibrate(program, tmp / "interrupted"), signal.SIGINT)
         expect(code == 130, f"exit code {code} after Ctrl-C; is the run too short to stop?\n" + "\n".join(lines))
         message = json.loads(lines[-1])["message"]
-        resume = shlex.split(message.split("go on with: ")[1])
+        resume = shlex.split(message.split("continue with: ")[1])
         expect("--resume" in resume, f"no --resume in the advice: {message}")
         resumed = [event for event in events(finish(resume)) if event["phase"] == "calibrate"]
         expect(resumed[-1]["done"] == resumed[-1]["total"], "the resumed run did not end")

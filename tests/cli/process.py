@@ -7,6 +7,7 @@ weights that shrink while they are read, names that are not UTF-8.
 
 import argparse
 import filecmp
+import json
 import os
 import resource
 import shutil
@@ -110,9 +111,15 @@ def check_limits_of_memory(program):
 def check_aborts(program):
     """A library that calls abort() has met a bug, or has found no memory."""
     for limit, wanted in ((None, -signal.SIGABRT), (1, RESOURCES)):
+        output = program.tmp / f"aborted{limit}"
         child = subprocess.Popen([program.path, "calibrate", DIGITS / "model", "--data", DIGITS / "calib.jsonl", "--output",
-                                  program.tmp / f"aborted{limit}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        time.sleep(0.7)
+                                  output], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        begun, end = output / "run.json", time.monotonic() + 60
+        while not begun.exists() and child.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        if not begun.exists():
+            child.kill()
+            sys.exit(f"process.py: no {begun} within 60 s: {child.communicate()[1].decode()}")
         if limit:
             resource.prlimit(child.pid, resource.RLIMIT_AS, (limit, limit))
         child.send_signal(signal.SIGABRT)
@@ -160,7 +167,16 @@ def check_names_that_are_not_utf8(program):
 def check_names_with_control_characters(program):
     model = program.tmp / "new\nline\x1b[31m"
     code, err = program.run("inspect", model)
-    expect(code == INPUT and err.count("\n") == 1 and "new\\x0aline\\x1b[31m" in err, f"exit code {code}: {err!r}")
+    shown = "new\\x0aline\\x1b[31m"
+    expect(code == INPUT and err.count("\n") == 1 and shown in err, f"exit code {code}: {err!r}")
+    shutil.copytree(GOLDEN / "model", model)
+    config = json.loads((model / "config.json").read_text())
+    config.update(num_hidden_layers=4, intermediate_size=150)  # missing tensors, and tensors of another shape
+    (model / "config.json").write_text(json.dumps(config))
+    code, err = program.run("inspect", model)
+    errors = [line for line in err.splitlines() if line.startswith("mquant: error: ")]
+    expect(code == INPUT and len(errors) == 3 and "2 obstacles" in errors[-1], f"exit code {code}: {err!r}")
+    expect(all(shown in line for line in errors[:2]) and "\x1b" not in err, f"control characters: {err!r}")
     code, err = program.run("inspect", GOLDEN / "model", "--recipe", "x" * 5000)
     expect(code == USAGE and len(err) < 1000, f"exit code {code}, {len(err)} bytes of message")
 

@@ -73,23 +73,22 @@ struct Refused {
 TEST(Contracts, OrdersThatBreakOneAreRefusedWithTheOrderThatWorks) {
   const std::vector<Refused> cases = {
       {{"calibrate-scales", "round", "smooth"},
-       "r.json: 'smooth' stands after 'calibrate-scales', whose input scales would not hold: put it before; "
-       "an "
-       "order that works: smooth, calibrate-scales, round"},
+       "r.json: 'smooth' stands after 'calibrate-scales', whose input scales would not hold: put 'smooth' "
+       "before 'calibrate-scales'; an order that works: smooth, calibrate-scales, round"},
       {{"calibrate-scales", "smooth", "round"},
-       "r.json: 'smooth' stands after 'calibrate-scales', whose input scales would not hold: put it before; "
-       "an "
-       "order that works: smooth, calibrate-scales, round"},
+       "r.json: 'smooth' stands after 'calibrate-scales', whose input scales would not hold: put 'smooth' "
+       "before 'calibrate-scales'; an order that works: smooth, calibrate-scales, round"},
       {{"rotate-online", "calibrate-scales", "suppress", "round"},
-       "r.json: 'suppress' stands after 'calibrate-scales', whose input scales would not hold: put it "
-       "before; an "
-       "order that works: rotate-online, suppress, calibrate-scales, round"},
+       "r.json: 'suppress' stands after 'calibrate-scales', whose input scales would not hold: put "
+       "'suppress' "
+       "before 'calibrate-scales'; an order that works: rotate-online, suppress, calibrate-scales, round"},
       {{"calibrate-scales", "round", "rotate-online"},
-       "r.json: 'rotate-online' stands after 'calibrate-scales', whose input scales would not hold: put it "
-       "before; an order that works: rotate-online, calibrate-scales, round"},
+       "r.json: 'rotate-online' stands after 'calibrate-scales', whose input scales would not hold: put "
+       "'rotate-online' before 'calibrate-scales'; an order that works: rotate-online, calibrate-scales, "
+       "round"},
       {{"round", "calibrate-scales"},
-       "r.json: 'calibrate-scales' stands after 'round', whose codes would not hold: put it before; an order "
-       "that works: calibrate-scales, round"},
+       "r.json: 'calibrate-scales' stands after 'round', whose codes would not hold: put 'calibrate-scales' "
+       "before 'round'; an order that works: calibrate-scales, round"},
       {{"bake-means", "fold-norms", "calibrate-scales", "round"},
        "r.json: 'bake-means' needs folded norms before it: move 'fold-norms' there; an order "
        "that works: fold-norms, bake-means, calibrate-scales, round"},

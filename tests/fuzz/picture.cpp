@@ -1,4 +1,4 @@
-// A picture of any format.  Targets png and jpeg differ by their seeds.
+// A picture of any format.  The targets of formats (png, jpeg, gif, webp, bmp) differ by their seeds.
 #include "tests/fuzz/target.h"
 #include "vision/decode.h"
 

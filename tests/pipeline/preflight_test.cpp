@@ -300,7 +300,7 @@ TEST(Preflight, AFormatIsForeseenToRefuseWhatItRefuses) {
     Recipe recipe = load_recipe(info.name);
     settle_embeddings(recipe, source);
     for (const FormatInfo& format : all_formats())
-      EXPECT_EQ(foreseen_refusals(format, recipe, source).empty(), format.refuses(question_of(input)).empty())
+      EXPECT_EQ(foreseen_refusals(format, recipe, source), format.refuses(question_of(input)))
           << info.name << " in " << format.name;
   }
 }

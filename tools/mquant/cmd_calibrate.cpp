@@ -39,7 +39,7 @@ void add_calibrate(CLI::App& app, Command& command) {
        "--dry-run"},
       "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 6 a pass changed the function\n"
       "            (--verify-each) or KL is over --max-kl, 130 interrupted: the same command with --resume "
-      "goes on");
+      "continues");
   cmd->add_option("MODEL", options->model, "HuggingFace directory of a model")->required()->type_name("DIR");
   cmd->add_option("--data", options->data, "Samples, one JSON a line")->required()->type_name("FILE");
   cmd->add_option("--output", options->output, "Calibration directory to write")
@@ -47,7 +47,7 @@ void add_calibrate(CLI::App& app, Command& command) {
       ->type_name("DIR");
   add_recipe_options(*cmd, options->recipe, options->overrides);
   add_chat_template_option(*cmd, command.run);
-  cmd->add_flag("--resume", options->resume, "Go on with an interrupted calibration in --output");
+  cmd->add_flag("--resume", options->resume, "Continue an interrupted calibration in --output");
   cmd->add_flag("--verify-each", options->verify_each,
                 "Run each block before and after passes that must not change it");
   options->check.add_options(*cmd);

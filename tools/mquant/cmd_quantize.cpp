@@ -7,6 +7,7 @@
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
+#include "support/paths.h"
 
 namespace mquant::cli {
 namespace {
@@ -19,15 +20,13 @@ struct Options : CalibrateOptions {  // its `output` is the calibration
   CheckOptions check;
 };
 
-/// "OUTPUT" for "OUTPUT/" and "OUTPUT/." too.
-fs::path without_slash(const fs::path& path) {
-  const fs::path normal = path.lexically_normal();
-  const fs::path name = normal.has_filename() ? normal : normal.parent_path();
-  return name.filename() == "." || name.filename() == ".." ? fs::weakly_canonical(name) : name;
-}
-
+/// Beside the artifact, if it is not stated; "." and ".." have a name, too.
 fs::path calibration_of(const Options& options) {
-  return options.output.empty() ? without_slash(options.artifact) += ".calibration" : options.output;
+  if (!options.output.empty()) return options.output;
+  const fs::path name = without_slash(options.artifact);
+  const bool is_dots = name.filename() == "." || name.filename() == "..";
+  fs::path beside = is_dots ? fs::weakly_canonical(name) : name;
+  return beside += ".calibration";
 }
 
 /// An artifact is written into a directory that is empty until then.
@@ -56,19 +55,22 @@ void run_quantize(Options options) {
   const bool own_directory = options.output.empty();
   options.output = calibration_of(options);
   expect_apart(options.artifact, options.output);
+  const bool done = is_done(options);
+  if (!done) expect_output(options.artifact, options.overwrite);  // said now, not after hours
   if (options.dry_run) {
-    if (!options.resume) expect_output(options.artifact, options.overwrite);
     const Plan plan = plan_model({options});
     return print(plan_screen(plan, options.recipe), plan_json(plan), options.json);
   }
-  if (is_done(options)) {
+  if (done) {
     const ExportReport report = report_of_artifact(options.artifact);
-    finish(options, own_directory);
+    Json calibration = Json::object();
+    if (!report.self_check.empty()) calibration["self_check"] = Json::parse(report.self_check);
     info(cat(options.artifact.string(), " is complete already"));
-    return print(export_screen(report, options.artifact), {{"export", export_json(report, options.artifact)}},
-                 options.json);
+    print(export_screen(report, options.artifact) + verdict(calibration),
+          {{"export", export_json(report, options.artifact)}}, options.json);
+    options.check.expect(calibration);
+    return finish(options, own_directory);
   }
-  expect_output(options.artifact, options.overwrite);  // said now, not after hours
   const Json calibration = Json::parse(calibrate(options));
   if (!options.check.allows(calibration)) {  // the calibration stays, to look into
     print(calibration_screen(calibration) + verdict(calibration), {{"calibration", calibration}},
@@ -94,7 +96,7 @@ void add_quantize(CLI::App& app, Command& command) {
                    "quantize Qwen2-VL-7B-Instruct --data calib.jsonl --output qwen-w8a8 --recipe w8a8 "
                    "--keep-calibration"},
                   "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 6 KL is over --max-kl,\n"
-                  "            130 interrupted: the same command with --resume goes on");
+                  "            130 interrupted: the same command with --resume continues");
   cmd->add_option("MODEL", options->model, "HuggingFace directory of a model")->required()->type_name("DIR");
   cmd->add_option("--data", options->data, "Samples, one JSON a line")->required()->type_name("FILE");
   cmd->add_option("--output", options->artifact, "Artifact directory to write")->required()->type_name("DIR");
@@ -109,7 +111,7 @@ void add_quantize(CLI::App& app, Command& command) {
       ->type_name("DIR");
   cmd->add_flag("--keep-calibration", options->keep,
                 "Keep OUTPUT.calibration; else it is removed after the export");
-  cmd->add_flag("--resume", options->resume, "Go on with an interrupted calibration");
+  cmd->add_flag("--resume", options->resume, "Continue an interrupted calibration");
   cmd->add_flag("--verify-each", options->verify_each,
                 "Run each block before and after passes that must not change it");
   options->check.add_options(*cmd);

@@ -108,7 +108,7 @@ std::string hint(ErrorKind kind, const CLI::App& app, const Command& command, Ar
   const bool can_go_on = kind == ErrorKind::interrupted || kind == ErrorKind::resources;
   if (!can_go_on || !CalibrationStore::is_calibration(command.calibration)) return "";
   if (std::ranges::find(arguments, "--resume") == arguments.end()) arguments.push_back("--resume");
-  return cat("finished blocks are kept; go on with: ", command_line(arguments));
+  return cat("finished blocks are kept; continue with: ", command_line(arguments));
 }
 
 void check_stdout() {
@@ -174,9 +174,7 @@ class Program {
   }
 
   int report(ErrorKind kind, const std::string& message) const {
-    const std::string advice = hint(kind, app_, command_, arguments_);
-    const std::string line = one_line(message);
-    log_error(advice.empty() ? line : cat(line, "\nhint: ", printable(advice, advice.size())));
+    log_error(message, hint(kind, app_, command_, arguments_));
     return static_cast<int>(kind);
   }
 

@@ -49,17 +49,17 @@ TEST(JsonSlices, KnowWhereAValueBegins) {
 }
 
 TEST(JsonSlices, TextWithoutBordersIsAnError) {
-  EXPECT_EQ(complaint("7"), "f.json: expected an object or a list");
-  EXPECT_EQ(complaint(""), "f.json: expected an object or a list, found the end");
-  EXPECT_EQ(complaint("[1"), "f.json: expected ',' or ']', found the end");
-  EXPECT_EQ(complaint("[1 2]"), "f.json: expected ',' or ']'");
-  EXPECT_EQ(complaint("[1,]"), "f.json: expected a value");
-  EXPECT_EQ(complaint("[\"a"), "f.json: expected the end of a text, found the end");
-  EXPECT_EQ(complaint("[\"a\\"), "f.json: expected the end of a text, found the end");
-  EXPECT_EQ(complaint("{1: 2}"), "f.json: expected a key");
-  EXPECT_EQ(complaint("{\"a\" 2}"), "f.json: expected ':' after a key");
-  EXPECT_EQ(complaint("[] []"), "f.json: expected nothing after the list");
-  EXPECT_EQ(complaint("{} x"), "f.json: expected nothing after the object");
+  EXPECT_EQ(complaint("7"), "f.json: expected an object or a list at byte 0");
+  EXPECT_EQ(complaint(""), "f.json: expected an object or a list at byte 0, found the end");
+  EXPECT_EQ(complaint("[1"), "f.json: expected ',' or ']' at byte 2, found the end");
+  EXPECT_EQ(complaint("[1 2]"), "f.json: expected ',' or ']' at byte 3");
+  EXPECT_EQ(complaint("[1,]"), "f.json: expected a value at byte 3");
+  EXPECT_EQ(complaint("[\"a"), "f.json: expected the end of a text at byte 3, found the end");
+  EXPECT_EQ(complaint("[\"a\\"), "f.json: expected the end of a text at byte 4, found the end");
+  EXPECT_EQ(complaint("{1: 2}"), "f.json: expected a key at byte 1");
+  EXPECT_EQ(complaint("{\"a\" 2}"), "f.json: expected ':' after a key at byte 5");
+  EXPECT_EQ(complaint("[] []"), "f.json: expected nothing after the list at byte 3");
+  EXPECT_EQ(complaint("{} x"), "f.json: expected nothing after the object at byte 3");
 }
 
 }  // namespace

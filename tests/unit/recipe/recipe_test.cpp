@@ -91,7 +91,7 @@ TEST(Recipe, UnknownNamesGetTheNearest) {
               HasSubstr("did you mean 'gptq'?"));
   EXPECT_THAT(usage_error(R"({"calibration": {"sample": 8}})"), HasSubstr("did you mean 'samples'?"));
   EXPECT_THAT(usage_error(R"({"passes": [{"pass": "zzzz"}]})"),
-              HasSubstr("(known: rotate, round, fold-norms)"));
+              HasSubstr("(known: fold-norms, rotate, round)"));
 }
 
 TEST(Recipe, EmbeddingsHaveNoActivationsAndEightBitsOrFloats) {
@@ -125,11 +125,21 @@ TEST(Recipe, WrongTypesSayWhatIsExpectedAndFound) {
 TEST(Recipe, NumbersOutOfTheirRangeAreRefused) {
   EXPECT_EQ(small({"round.damping=1"}).passes[1].options.number("damping"), 1);
   EXPECT_THAT(override_error("round.damping=0"),
-              HasSubstr("--set 'round.damping=0': expected above 0 and at most 1, found 0"));
+              HasSubstr("--set 'round.damping=0': expected a number above 0 and at most 1, found 0"));
   EXPECT_THAT(usage_error(R"({"passes": [{"pass": "round", "damping": 7}]})"),
-              HasSubstr("'damping': expected above 0 and at most 1, found 7"));
+              HasSubstr("'damping': expected a number above 0 and at most 1, found 7"));
   EXPECT_THAT(usage_error(R"({"calibration": {"self_check": -2}})"),
-              HasSubstr("expected at least 0, found -2"));
+              HasSubstr("expected an integer of at least 0, found -2"));
+}
+
+TEST(Recipe, PassesHaveWhatTheyNeedBeforeThemAndStandBeforeWhatTheyWouldBreak) {
+  EXPECT_THAT(usage_error(R"({"passes": [{"pass": "rotate", "folded": true}]})"),
+              HasSubstr("'rotate' needs folded norms before it: add 'fold-norms' there; an order that works: "
+                        "fold-norms, rotate"));
+  EXPECT_THAT(usage_error(R"({"schemes": {"decoder": "w4a8"},
+    "passes": [{"pass": "round"}, {"pass": "fold-norms"}]})"),
+              HasSubstr("'fold-norms' stands after 'round', whose codes would not hold: put 'fold-norms' "
+                        "before 'round'; an order that works: fold-norms, round"));
 }
 
 TEST(Recipe, TokenClassesAreAllOrAListWithText) {

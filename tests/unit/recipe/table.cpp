@@ -1,5 +1,5 @@
-// A table of passes for these tests alone: an option of every type, so that parsing is tested without the
-// real passes.
+// A table of passes for these tests and the fuzz target of recipes: an option of every type and a contract of every
+// kind, so that both are tested without the real passes.
 #include <algorithm>
 
 #include "mquant/pass_table.h"
@@ -10,10 +10,18 @@ class Pass {};
 
 const std::vector<PassInfo>& all_passes() {
   static const std::vector<PassInfo> kPasses = {
+      {.name = "fold-norms",
+       .effect = Effect::keeps_function,
+       .summary = "fold",
+       .provides = {Fact::folded_norms},
+       .precedes = {Fact::codes}},
       {.name = "rotate",
        .effect = Effect::keeps_function,
-       .summary = "turn",
-       .options = {{"vision", "true", "the tower"}, {"value", "true", "heads"}}},
+       .summary = "rotate streams",
+       .needs = {Need{Fact::folded_norms, {"folded"}}},
+       .options = {{"vision", "true", "the tower"},
+                   {"value", "true", "heads"},
+                   {"folded", "false", "only bare norms"}}},
       {.name = "round",
        .summary = "round weights",
        .provides = {Fact::input_scales, Fact::codes},
@@ -21,7 +29,6 @@ const std::vector<PassInfo>& all_passes() {
                    {"damping", "0.01", "of H", {}, {.above = 0, .at_most = 1}},
                    {"steps", "80", "of a search"},
                    {"note", R"("")", "any text"}}},
-      {.name = "fold-norms", .effect = Effect::keeps_function, .summary = "fold"},
   };
   return kPasses;
 }

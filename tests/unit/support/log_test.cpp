@@ -36,6 +36,12 @@ TEST_F(Log, SaysWhatIsWrongAndNothingAboutItself) {
   EXPECT_EQ(stderr_of([] { log_error("disk full"); }), "mquant: error: disk full\n");
 }
 
+TEST_F(Log, AnErrorIsOneLineAndItsHintAnother) {
+  EXPECT_EQ(stderr_of([] { log_error("no 'a\nb\x1b[31m'"); }), "mquant: error: no 'a\\x0ab\\x1b[31m'\n");
+  EXPECT_EQ(stderr_of([] { log_error("no 'a\nb'", "look\nthere"); }),
+            "mquant: error: no 'a\\x0ab'\nhint: look\\x0athere\n");
+}
+
 TEST_F(Log, LevelsHideWhatIsBelow) {
   EXPECT_EQ(stderr_of([] { debug("x"); }), "");
   set_log_level(LogLevel::debug);
