@@ -73,12 +73,14 @@ function(mquant_test name)
   endif()
   gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_LIST ${target}_TESTS)
   # Lists do not survive the PROPERTIES of gtest_discover_tests; ctest reads this file after it has found the tests.
-  # One thread a test: ctest runs several.  libtorch's own once-only allocations are no leaks of ours.
+  # One thread a test: ctest runs several.  libtorch's own once-only allocations are no leaks of ours.  A test is skipped
+  # only with a reason: where SetUpTestSuite fails, googletest skips the tests of the suite without one.
   set(properties ${CMAKE_CURRENT_BINARY_DIR}/${target}_properties.cmake)
   string(CONCAT environment "OMP_NUM_THREADS=1;UBSAN_OPTIONS=print_stacktrace=1;"
                             "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp")
   file(WRITE ${properties} "if(${target}_TESTS)  # else the program is not built\n"
                            "  set_tests_properties(\${${target}_TESTS} PROPERTIES\n"
-                           "    LABELS \"${arg_LABELS}\"\n    ENVIRONMENT \"${environment}\")\nendif()\n")
+                           "    LABELS \"${arg_LABELS}\"\n    ENVIRONMENT \"${environment}\"\n"
+                           "    SKIP_REGULAR_EXPRESSION \"Skipped\\n[^\\n]\")\nendif()\n")
   set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${properties})
 endfunction()
