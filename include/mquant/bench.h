@@ -147,7 +147,7 @@ KernelReport all_linears(const std::vector<KernelReport>& kernels, BenchPhase ph
 double tokens_a_second(const BenchReport& report, const VariantReport& variant, BenchPhase phase);
 
 /// Runs the variants of an artifact on one workload, repetitions interleaved, after the machine's peaks.
-/// @throws Error{input} for a path that is no artifact; Error{usage} for an option without sense
+/// @throws Error{input} for a path that is not an artifact; Error{usage} for an option without sense
 BenchReport bench(const BenchOptions& options);
 
 }  // namespace mquant

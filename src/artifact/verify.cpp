@@ -9,6 +9,7 @@
 #include "artifact/manifest.h"
 #include "artifact/open_artifact.h"
 #include "artifact/sidecars.h"
+#include "io/config_keys.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
@@ -101,7 +102,7 @@ class Verifier {
 
   void check_config() {
     const Json config = read_json(directory_ / "config.json");
-    const Fields quantization = Fields(config, "config.json").object("quantization_config");
+    const Fields quantization = Fields(config, "config.json").object(kQuantization);
     const std::string method = quantization.text("quant_method");
     if (manifest_["format"]["name"] != method)
       problem("config.json: quant_method is '", printable(method), "', the manifest says ",

@@ -27,7 +27,7 @@ VerifyReport reopened(const std::filesystem::path& directory) {
 void run_verify(const std::filesystem::path& directory, const std::string& json) {
   if (!Artifact::is_artifact(directory)) {
     fail(ErrorKind::input, "'", directory.string(),
-         "' is no artifact of mquant: it has no mquant_manifest.json");
+         "' is not an artifact of mquant: it has no mquant_manifest.json");
   }
   const VerifyReport report = reopened(directory);
   for (const std::string& warning : report.warnings) warn(warning);
