@@ -75,6 +75,7 @@ struct RunIdentity {
   std::map<std::string, std::int64_t> tokens;  // by class, "visual_rows" included
   SinkRule sinks;
   std::string chat_template;  // the text of one that was stated in place of the model's own; "": none
+  std::string template_date;  // what templates print as today's, YYYY-MM-DD; "": none
   std::string recipe;         // Recipe::json
   std::uint64_t seed = 0;
 };

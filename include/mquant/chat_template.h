@@ -1,4 +1,4 @@
-// A chat template that the user states in place of the checkpoint's own.
+// What the user states of the prompt: a chat template in place of the checkpoint's own, and a date.
 #pragma once
 
 #include <filesystem>
@@ -9,10 +9,17 @@ namespace mquant {
 struct ChatTemplate {
   std::string text;    ///< "": none is stated, the checkpoint's own counts
   std::string origin;  ///< what messages call it
+  std::string date =
+      {};  ///< what templates print as today's, YYYY-MM-DD; "": none, and a template that asks is refused
+
+  bool is_stated() const { return !text.empty() || !date.empty(); }
+  /// What is stated here; else what `otherwise` states.
+  ChatTemplate over(ChatTemplate otherwise) const;
 };
 
-/// The text of `file` or, of a chat_template.json, the default in it; "": none.
+/// The text of `file` or, of a chat_template.json, the default in it; "": none.  With `date`.
 /// @throws Error{input} if it cannot be read, is empty, too large for a template or not UTF-8
-ChatTemplate read_chat_template(const std::filesystem::path& file);
+///         Error{usage} for a date that is none
+ChatTemplate read_chat_template(const std::filesystem::path& file, const std::string& date);
 
 }  // namespace mquant

@@ -18,6 +18,7 @@ struct RunSettings {
   int threads = 0;
   std::uint64_t seed = 0;
   std::filesystem::path chat_template = {};  // in place of the model's own; "": none
+  std::string template_date = {};            // what chat templates print as today's, YYYY-MM-DD; "": none
   std::string device = "cpu";                // anything else: Error{unsupported}
 };
 

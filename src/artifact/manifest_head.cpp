@@ -21,6 +21,7 @@ OrderedJson manifest_of(const RunIdentity& run) {
         {"recipe", parse_ordered_json(run.recipe, "the recipe of the calibration")}}},
       {"sinks", sinks_json(run.sinks)}};
   if (!run.chat_template.empty()) manifest["calibration"]["chat_template"] = sha256_hex(run.chat_template);
+  if (!run.template_date.empty()) manifest["calibration"]["template_date"] = run.template_date;
   return manifest;
 }
 

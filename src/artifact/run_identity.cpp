@@ -41,6 +41,10 @@ std::string digest_of(const std::string& chat_template) {
   return chat_template.empty() ? "absent" : cat("of SHA-256 ", sha256_hex(chat_template));
 }
 
+std::string date_of(const RunIdentity& identity) {
+  return identity.template_date.empty() ? "absent" : identity.template_date;
+}
+
 std::string recipe_difference(const std::string& before, const std::string& now) {
   if (before == now) return {};
   const Json a = parse_json(before, "the recipe of the calibration"), b = parse_json(now, "the recipe");
@@ -89,7 +93,7 @@ SinkRule sinks_from(const Fields& fields) {
 }
 
 ChatTemplate stated_template(const RunIdentity& identity) {
-  return {identity.chat_template, "the --chat-template of the calibration"};
+  return {identity.chat_template, "the --chat-template of the calibration", identity.template_date};
 }
 
 OrderedJson identity_json(const RunIdentity& identity) {
@@ -107,6 +111,7 @@ OrderedJson identity_json(const RunIdentity& identity) {
           {"tokens", identity.tokens},
           {"sinks", sinks_json(identity.sinks)},
           {"chat_template", identity.chat_template},
+          {"template_date", identity.template_date},
           {"recipe", identity.recipe},
           {"seed", identity.seed}};
 }
@@ -128,6 +133,7 @@ RunIdentity identity_from(const Fields& fields) {
     identity.tokens[key] = tokens.integer(key, 0, kLargest);
   identity.sinks = sinks_from(fields.object("sinks"));
   identity.chat_template = fields.text("chat_template");
+  identity.template_date = fields.text("template_date");
   identity.recipe = fields.text("recipe");
   identity.seed = fields.natural("seed");
   return identity;
@@ -164,6 +170,7 @@ std::string difference(const RunIdentity& before, const RunIdentity& now) {
        {value_difference("the version of mquant", before.tool_version, now.tool_version),
         map_difference("the library", before.libraries, now.libraries),
         value_difference("--chat-template", digest_of(before.chat_template), digest_of(now.chat_template)),
+        value_difference("--template-date", date_of(before), date_of(now)),
         difference(before.source, now.source), value_difference("the family", before.family, now.family),
         recipe_difference(before.recipe, now.recipe), value_difference("the seed", before.seed, now.seed),
         value_difference("the number of samples", before.samples, now.samples),

@@ -73,7 +73,8 @@ class Evaluation {
 
  private:
   LoadedModel open(const std::filesystem::path& model) const {
-    return LoadedModel::open(model, options_.executor, read_chat_template(options_.run.chat_template));
+    return LoadedModel::open(model, options_.executor,
+                             read_chat_template(options_.run.chat_template, options_.run.template_date));
   }
 
   SampleResult evaluate_one(const Sample& sample, const Features& prompt, const Features& whole) const {

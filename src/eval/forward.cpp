@@ -126,7 +126,8 @@ std::int64_t forward(const ForwardOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
   const LoadedModel model =
-      LoadedModel::open(options.model, options.executor, read_chat_template(options.run.chat_template));
+      LoadedModel::open(options.model, options.executor,
+                        read_chat_template(options.run.chat_template, options.run.template_date));
   const std::vector<Sample> samples = read_samples(options.data, options.limit);
   TensorBag bag;
   Progress progress("forward", static_cast<std::int64_t>(samples.size()));

@@ -28,7 +28,8 @@ Generation generate(const GenerateOptions& options) {
   apply(options.run);
   Stopwatch watch;
   LoadedModel model =
-      LoadedModel::open(options.model, options.executor, read_chat_template(options.run.chat_template));
+      LoadedModel::open(options.model, options.executor,
+                        read_chat_template(options.run.chat_template, options.run.template_date));
   model.use_kv_cache(options.kv_cache);
   Generation generation;
   generation.kv_cache = model.kv_cache();

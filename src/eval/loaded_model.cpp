@@ -11,8 +11,10 @@
 #include <optional>
 
 #include "artifact/check_linear.h"
+#include "artifact/manifest.h"
 #include "artifact/run_identity.h"
 #include "mquant/artifact.h"
+#include "mquant/config.h"
 #include "mquant/error.h"
 #include "mquant/recipe.h"
 #include "nn/stored.h"
@@ -32,6 +34,12 @@ bool caches_keys(const BlockSpec& spec, const Sequence& sequence) {
 
 at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
   return rows == LogitRows::last ? x.narrow(0, x.size(0) - 1, 1) : x;
+}
+
+/// The template is the artifact's own; the date is stated in its manifest.
+ChatTemplate template_of_artifact(const std::filesystem::path& path) {
+  const Config manifest = Config::open(path / kManifestFile);
+  return {.text = {}, .origin = {}, .date = manifest.string_or("calibration.template_date", "")};
 }
 
 }  // namespace
@@ -61,7 +69,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     describe(source, stated_template(store.identity()));
     expect_unchanged(store.identity().source,
                      opened_files(source, read.files(), read.values(source / "config.json")), source);
-    if (!stated.text.empty()) describe(source, stated);
+    if (stated.is_stated()) describe(source, stated.over(stated_template(store.identity())));
     settle(store.identity().recipe, store.identity().seed);
     model.sinks_ = store.identity().sinks;
     model.calibration_digests_ = store.identity().sample_digests;
@@ -71,7 +79,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
       return from_stored(std::move(block), spec, floats);
     });
   } else if (Artifact::is_artifact(path)) {
-    describe(path, stated);
+    describe(path, stated.over(template_of_artifact(path)));
     const Artifact artifact = Artifact::open(path, *model.spec_);
     settle(artifact.manifest().raw("calibration.recipe"),
            static_cast<std::uint64_t>(artifact.manifest().integer("calibration.seed")));

@@ -72,6 +72,7 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   identity.tokens = count_tokens(features);
   identity.sinks = sinks;
   identity.chat_template = source.stated.text;
+  identity.template_date = source.stated.date;
   identity.recipe = recipe.json;
   identity.seed = options.run.seed;
   return identity;

@@ -51,7 +51,8 @@ void check_space(const fs::path& directory, std::int64_t bytes, Obstacles& obsta
 
 Preflight preflight(const PlanOptions& options) {
   Preflight work{.recipe = load_recipe(options.recipe, options.overrides),
-                 .source = open_source(options.model, read_chat_template(options.run.chat_template)),
+                 .source = open_source(
+                     options.model, read_chat_template(options.run.chat_template, options.run.template_date)),
                  .samples = {},
                  .features = {},
                  .resumed = options.resume && CalibrationStore::is_calibration(options.output)};

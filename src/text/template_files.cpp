@@ -94,14 +94,23 @@ jinja::Template open_chat_template(const fs::path& directory, const ChatTemplate
   return jinja::Template::parse(source.text, std::move(source.origin));
 }
 
-ChatTemplate read_chat_template(const fs::path& file) {
-  if (file.empty()) return {};
+ChatTemplate ChatTemplate::over(ChatTemplate otherwise) const {
+  if (!text.empty()) otherwise.text = text, otherwise.origin = origin;
+  if (!date.empty()) otherwise.date = date;
+  return otherwise;
+}
+
+ChatTemplate read_chat_template(const fs::path& file, const std::string& date) {
+  if (!date.empty()) in_context("--template-date", [&] { jinja::parse_date(date); });
   ChatTemplate read;
+  read.date = date;
+  if (file.empty()) return read;
   if (file.extension() == ".json") {
     const Json json = read_json(file);
-    read = default_of(JsonPart(json, file.string()).at("chat_template"));
+    read = default_of(JsonPart(json, file.string()).at("chat_template")).over(read);
   } else {
-    read = {read_text(file), file.string()};
+    read.text = read_text(file);
+    read.origin = file.string();
   }
   if (read.text.empty()) fail(ErrorKind::input, read.origin, ": empty; expected a chat template");
   in_context(read.origin, [&] { jinja::check_source(read.text); });  // run.json holds it

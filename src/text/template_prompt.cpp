@@ -54,8 +54,12 @@ struct Chat {
 
 class TemplatePrompt final : public Prompt {
  public:
-  TemplatePrompt(jinja::Template chat_template, const SpecialTokens& tokens, TemplateUse use)
-      : template_(std::move(chat_template)), tokens_(OrderedJson::object()), use_(std::move(use)) {
+  TemplatePrompt(jinja::Template chat_template, std::optional<jinja::Date> today, const SpecialTokens& tokens,
+                 TemplateUse use)
+      : template_(std::move(chat_template)),
+        today_(today),
+        tokens_(OrderedJson::object()),
+        use_(std::move(use)) {
     for (const auto& [name, text] : tokens) tokens_[name] = text;
     use_.reserved.push_back(use_.picture);
   }
@@ -143,7 +147,7 @@ class TemplatePrompt final : public Prompt {
     variables["messages"].push_back(message_json(message, OrderedJson::object(), prompt.form));
     variables["add_generation_prompt"] = false;
     try {
-      return template_.render(variables);
+      return template_.render(variables, today_);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::input) throw;
       return {};  // a template without room for it: the answer, and the token that ends it
@@ -172,7 +176,7 @@ class TemplatePrompt final : public Prompt {
     Rendered prompt;
     prompt.form = form;
     prompt.variables = variables_of(chat, form);
-    prompt.text = template_.render(prompt.variables);
+    prompt.text = template_.render(prompt.variables, today_);
     std::int64_t pictures = 0;
     for (const Message& message : chat.sample.messages) {
       pictures += std::ranges::count_if(message.content, is_image);
@@ -268,6 +272,7 @@ class TemplatePrompt final : public Prompt {
   }
 
   jinja::Template template_;
+  std::optional<jinja::Date> today_;
   OrderedJson tokens_;
   TemplateUse use_;
 };
@@ -278,7 +283,10 @@ std::shared_ptr<const Prompt> template_prompt(const std::filesystem::path& direc
                                               const ChatTemplate& stated, const SpecialTokens& tokens,
                                               TemplateUse use) {
   require(!use.ends.empty() && !use.picture.empty(), "a template without pictures or ends of answers");
-  return std::make_shared<TemplatePrompt>(open_chat_template(directory, stated), tokens, std::move(use));
+  std::optional<jinja::Date> today;
+  if (!stated.date.empty()) today = jinja::parse_date(stated.date);
+  return std::make_shared<TemplatePrompt>(open_chat_template(directory, stated), today, tokens,
+                                          std::move(use));
 }
 
 }  // namespace mquant

@@ -28,6 +28,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace mquant;
   return fuzz::read_or_refuse([&] {
     jinja::Template::parse(fuzz::text_of(data, size), "template")
-        .render(conversation(), jinja::Date{2024, 7, 26});
+        .render(conversation(), jinja::parse_date("2024-07-26"));
   });
 }

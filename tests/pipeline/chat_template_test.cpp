@@ -1,4 +1,4 @@
-// A chat template given by --chat-template goes with the calibration into its artifact.
+// A chat template given by --chat-template, and its date, go with the calibration into its artifact.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,10 +16,12 @@ namespace mquant::test {
 namespace fs = std::filesystem;
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
+constexpr const char* kDate = "2026-11-30";
 constexpr const char* kTemplate =
-    "{% for m in messages %}<|im_start|>{{ m.role }}: {% for c in m.content %}"
+    "{{ strftime_now('%A %F') }}{% for m in messages %}<|im_start|>{{ m.role }}: {% for c in m.content %}"
     "{{ '<|vision_start|><|image_pad|><|vision_end|>' if c.type == 'image' else c.text }}{% endfor %}"
     "<|im_end|>{% endfor %}{{ '<|im_start|>assistant: ' if add_generation_prompt }}";
 
@@ -40,6 +42,7 @@ class StatedTemplate : public testing::Test {
         .model = qwen2_vl().model, .data = qwen2_vl().samples, .output = calibration(), .recipe = "w8a8"};
     options.run.threads = 1;
     options.run.chat_template = file();
+    options.run.template_date = kDate;
     return options;
   }
   static std::string prompt_of(const Processor& processor) {
@@ -57,18 +60,23 @@ std::unique_ptr<TempDir> StatedTemplate::directory_;
 TEST_F(StatedTemplate, IsThatOfTheArtifact) {
   EXPECT_EQ(read_text(artifact() / "chat_template.jinja"), kTemplate);
   EXPECT_FALSE(fs::exists(artifact() / "chat_template.json"));
-  const std::string prompt = prompt_of(*open_source(qwen2_vl().model, {kTemplate, "t"}).processor);
+  const std::string prompt = prompt_of(*open_source(qwen2_vl().model, {kTemplate, "t", kDate}).processor);
+  EXPECT_THAT(prompt, testing::StartsWith("Monday 2026-11-30<|im_start|>"));
   EXPECT_NE(prompt, prompt_of(*open_source(qwen2_vl().model).processor));
   EXPECT_EQ(prompt_of(calibration()), prompt);
   EXPECT_EQ(prompt_of(artifact()), prompt);
 }
 
 TEST_F(StatedTemplate, AnotherCountsForOneRun) {
-  const ChatTemplate other{cat("other ", kTemplate), "other"};
-  for (const fs::path& model : {qwen2_vl().model, calibration(), artifact()})
-    EXPECT_THAT(prompt_of(LoadedModel::open(model, Executor::fast, other).processor()),
-                testing::StartsWith("other "))
-        << model;
+  const ChatTemplate other{cat("other ", kTemplate), "other"}, tuesday{{}, {}, "2026-12-01"};
+  const auto prompt = [](const fs::path& model, const ChatTemplate& stated) {
+    return prompt_of(LoadedModel::open(model, Executor::fast, stated).processor());
+  };
+  for (const fs::path& model : {calibration(), artifact()}) {
+    EXPECT_THAT(prompt(model, other), testing::StartsWith("other Monday")) << model;
+    EXPECT_THAT(prompt(model, tuesday), testing::StartsWith("Tuesday 2026-12-01")) << model;
+  }
+  EXPECT_THAT(prompt(qwen2_vl().model, tuesday.over(other)), testing::StartsWith("other Tuesday"));
 }
 
 TEST_F(StatedTemplate, IsAskedForByResume) {
@@ -76,16 +84,21 @@ TEST_F(StatedTemplate, IsAskedForByResume) {
   again.resume = true;
   EXPECT_TRUE(is_quantized_into(again, artifact()));
   calibrate(again);  // complete already
+  const auto refusal = [](const CalibrateOptions& changed) -> std::string {
+    EXPECT_FALSE(is_quantized_into(changed, artifact()));
+    try {
+      calibrate(changed);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage) << error.what();
+      return error.what();
+    }
+    return "resumed";
+  };
+  again.run.template_date = "2026-12-01";
+  EXPECT_THAT(refusal(again), HasSubstr("--template-date was 2026-11-30 and is 2026-12-01"));
   again.run.chat_template.clear();
-  EXPECT_FALSE(is_quantized_into(again, artifact()));
-  try {
-    calibrate(again);
-    ADD_FAILURE() << "resumed";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::usage);
-    EXPECT_THAT(error.what(), HasSubstr("--chat-template was of SHA-256 "));
-    EXPECT_THAT(error.what(), HasSubstr(" and is absent"));
-  }
+  EXPECT_THAT(refusal(again),
+              AllOf(HasSubstr("--chat-template was of SHA-256 "), HasSubstr(" and is absent")));
 }
 
 TEST_F(StatedTemplate, ExportNeedsNoFile) {

@@ -26,7 +26,7 @@ except ImportError:
 from conversations import conversations
 from expressions import expressions
 
-DATE = (2025, 3, 9)
+DATE = datetime.date(2025, 3, 9)
 
 
 class Generation(jinja2.ext.Extension):
@@ -56,7 +56,7 @@ def environment():
 
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
-    env.globals["strftime_now"] = lambda form: datetime.date(*DATE).strftime(form)
+    env.globals["strftime_now"] = lambda form: DATE.strftime(form)
     return env
 
 
@@ -115,11 +115,11 @@ def main():
     texts = dict(templates(options.folders))
     for name, text in texts.items():
         for number, variables in enumerate(conversations(options.conversations, options.seed)):
-            tasks.append({"template": text, "variables": variables, "date": DATE})
+            tasks.append({"template": text, "variables": variables, "date": str(DATE)})
             names.append(f"{name} #{number}")
     first_expression = len(tasks)
     for number, (text, variables) in enumerate(expressions(options.expressions, options.seed)):
-        tasks.append({"template": text, "variables": variables, "date": DATE})
+        tasks.append({"template": text, "variables": variables, "date": str(DATE)})
         names.append(f"expression #{number}")
 
     differing = unsupported = rendered = 0

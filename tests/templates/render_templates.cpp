@@ -1,4 +1,4 @@
-// Renders templates for compare_jinja2.py: from each line of standard input, {"template", "variables", "date"?},
+// Renders templates for compare_jinja2.py: from each line of standard input, {"template", "variables", "date": "YYYY-MM-DD"?},
 // one of standard output, {"text"} or {"kind", "error"}.
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -12,7 +12,7 @@ namespace {
 nlohmann::ordered_json rendered(const nlohmann::ordered_json& task) {
   using namespace mquant;
   std::optional<jinja::Date> today;
-  if (task.contains("date")) today = {task["date"][0], task["date"][1], task["date"][2]};
+  if (task.contains("date")) today = jinja::parse_date(task["date"].get<std::string>());
   try {
     const auto tree = jinja::Template::parse(task["template"].get<std::string>(), "template");
     return {{"text", tree.render(task["variables"], today)}};

@@ -55,6 +55,8 @@ void add_chat_template_option(CLI::App& command, RunSettings& run) {
       .add_option("--chat-template", run.chat_template,
                   "Chat template (Jinja, or a chat_template.json) in place of the model's own")
       ->type_name("FILE");
+  command.add_option("--template-date", run.template_date, "The date that a chat template prints as today's")
+      ->type_name("YYYY-MM-DD");
 }
 
 void add_kv_cache_option(CLI::App& command, KvCacheType& type) {

@@ -1,50 +1,8 @@
 #include "text/jinja/globals.h"
 
-#include <array>
-#include <cstdio>
-
 #include "mquant/error.h"
 
 namespace mquant::jinja {
-
-std::string date_text(const std::string& format, const std::optional<Date>& today) {
-  if (!today)
-    fail(ErrorKind::unsupported,
-         "the template prints today's date, so that its prompts would differ from day to day; write a date "
-         "in its "
-         "place");
-  require(today->month >= 1 && today->month <= 12, "a date in month ", today->month);
-  static constexpr std::array kMonths = {"January",   "February", "March",    "April",
-                                         "May",       "June",     "July",     "August",
-                                         "September", "October",  "November", "December"};
-  const auto number = [](const char* form, int value) {
-    std::array<char, 16> text{};
-    std::snprintf(text.data(), text.size(), form, value);
-    return std::string(text.data());
-  };
-  const std::string month = kMonths.at(static_cast<std::size_t>(today->month - 1));
-  std::string out;
-  for (std::size_t i = 0; i < format.size(); ++i) {
-    if (format[i] != '%' || i + 1 == format.size()) {
-      out += format[i];
-      continue;
-    }
-    switch (const char c = format[++i]) {
-      case 'Y': out += number("%04d", today->year); break;
-      case 'y': out += number("%02d", today->year % 100); break;
-      case 'm': out += number("%02d", today->month); break;
-      case 'd': out += number("%02d", today->day); break;
-      case 'B': out += month; break;
-      case 'b': out += month.substr(0, 3); break;
-      case 'F':
-        out += number("%04d", today->year) + number("-%02d", today->month) + number("-%02d", today->day);
-        break;
-      case '%': out += '%'; break;
-      default: fail(ErrorKind::unsupported, "'%", std::string(1, c), "' of strftime_now is not supported");
-    }
-  }
-  return out;
-}
 
 Value make_range(const Arguments& given) {
   constexpr std::int64_t kLongestRange = 100'000;  // the sandbox's MAX_RANGE

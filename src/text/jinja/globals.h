@@ -2,21 +2,11 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
-#include <string>
 
 #include "text/jinja/arguments.h"
 #include "text/jinja/budget.h"
 
 namespace mquant::jinja {
-
-struct Date {
-  int year = 0, month = 0, day = 0;
-};
-
-/// strftime_now of transformers: %Y %y %m %d %B %b %F of `today`.
-/// @throws Error{unsupported} where no date is stated, and for other conversions
-std::string date_text(const std::string& format, const std::optional<Date>& today);
 
 /// range() of Jinja's sandbox: at most 100,000 items.
 Value make_range(const Arguments& given);

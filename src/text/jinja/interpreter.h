@@ -11,6 +11,7 @@
 
 #include "text/jinja/arguments.h"
 #include "text/jinja/budget.h"
+#include "text/jinja/date.h"
 #include "text/jinja/globals.h"
 #include "text/jinja/loop.h"
 #include "text/jinja/syntax.h"

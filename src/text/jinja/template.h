@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "text/jinja/globals.h"
+#include "text/jinja/date.h"
 
 namespace mquant::jinja {
 

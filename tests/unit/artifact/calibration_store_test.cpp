@@ -136,6 +136,8 @@ TEST_F(Calibration, ResumeSaysWhatDiffers) {
   EXPECT_THAT(
       message([](RunIdentity& i) { i.chat_template = "{{ messages }}"; }),
       testing::HasSubstr("--chat-template was absent and is of SHA-256 " + sha256_hex("{{ messages }}")));
+  EXPECT_THAT(message([](RunIdentity& i) { i.template_date = "2026-11-30"; }),
+              HasSubstr("--template-date was absent and is 2026-11-30"));
   EXPECT_THAT(message([](RunIdentity& i) { i.seed = 7; }), testing::HasSubstr("the seed was 42 and is 7"));
   EXPECT_NE(message([](RunIdentity& i) { i.tool_version = "0.2.0"; }).find("0.1.0"), std::string::npos);
   EXPECT_NE(message([](RunIdentity& i) {

@@ -111,20 +111,23 @@ TEST(ChatTemplate, CannotBeStatedWhereCodeWritesThePrompts) {
 
 TEST(ChatTemplate, AStatedFileIsReadAsTextOrAsJson) {
   const TempDir directory;
-  EXPECT_EQ(read_chat_template("").text, "");
+  EXPECT_EQ(read_chat_template("", {}).text, "");
   write_text(directory / "t.jinja", "{{ messages }}\n");
-  EXPECT_EQ(read_chat_template(directory / "t.jinja").text, "{{ messages }}\n");
+  EXPECT_EQ(read_chat_template(directory / "t.jinja", {}).text, "{{ messages }}\n");
   write_text(directory / "t.json", R"({"chat_template": [{"name": "default", "template": "x"}]})");
-  EXPECT_EQ(read_chat_template(directory / "t.json").text, "x");
+  const ChatTemplate dated = read_chat_template(directory / "t.json", "2026-11-30");
+  EXPECT_EQ(dated.text, "x");
+  EXPECT_EQ(dated.date, "2026-11-30");
+  EXPECT_EQ(read_chat_template("", "2026-11-30").date, "2026-11-30");
 }
 
 TEST(ChatTemplate, AStatedFileThatIsNoTemplateIsRefused) {
   const TempDir directory;
   const auto refused = [&](const std::string& name, const std::string& content) {
     write_text(directory / name, content);
-    return complaint(ErrorKind::input, [&] { read_chat_template(directory / name); });
+    return complaint(ErrorKind::input, [&] { read_chat_template(directory / name, {}); });
   };
-  EXPECT_THAT(complaint(ErrorKind::input, [&] { read_chat_template(directory / "none"); }),
+  EXPECT_THAT(complaint(ErrorKind::input, [&] { read_chat_template(directory / "none", {}); }),
               HasSubstr("none"));
   EXPECT_THAT(refused("t.jinja", ""), HasSubstr("t.jinja: empty"));
   EXPECT_THAT(refused("t.jinja", "a\xff"), HasSubstr("not UTF-8 at byte 1"));

@@ -91,10 +91,20 @@ TEST(Jinja, RefusesWhatJinjaRaises) {
 TEST(Jinja, DatesAreThoseThatAreStated) {
   EXPECT_THAT(complaint(ErrorKind::unsupported, "{{ strftime_now('%d %b %Y') }}"), HasSubstr("today's date"));
   EXPECT_EQ(render("{{ strftime_now('%d %b %Y|%B|%Y-%m-%d %y%%') }}", OrderedJson::object(),
-                   jinja::Date{2024, 7, 6}),
+                   jinja::parse_date("2024-07-06")),
             "06 Jul 2024|July|2024-07-06 24%");
+  EXPECT_EQ(render("{{ strftime_now('%A %a %-d %j %U %F') }}", OrderedJson::object(),
+                   jinja::parse_date("2024-02-29")),
+            "Thursday Thu 29 060 08 2024-02-29");
+  for (const char* form : {"%H:%M", "%", "%-", "%Q"})
+    EXPECT_THROW(render(cat("{{ strftime_now('", form, "') }}"), OrderedJson::object(),
+                        jinja::parse_date("2024-07-06")),
+                 Error)
+        << form;
   EXPECT_EQ(render("{{ strftime_now is defined }}"), "True");
-  EXPECT_THROW(render("{{ strftime_now('%B') }}", OrderedJson::object(), jinja::Date{2024, 13, 6}), Error);
+  for (const char* date : {"", "2024-13-06", "2023-02-29", "2024-7-6", "24-07-06", "2024/07/06", "0999-01-01",
+                           "2024-07-06 ", "+024-07-06", "2024-07-0a"})
+    EXPECT_THROW(jinja::parse_date(date), Error) << date;
 }
 
 TEST(Jinja, EveryTemplateEnds) {
