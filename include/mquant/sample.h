@@ -20,12 +20,16 @@ struct ContentPart {
   std::filesystem::path image;  // kind image: resolved; empty where image_bytes holds the picture
   std::string image_as_written;
   std::string image_bytes = {};  // the file of a picture that stands in the sample itself (a data: URI)
+
+  bool is_image() const { return kind == Kind::image; }
 };
 
 struct Message {
   std::string role;  // system, user, assistant, tool
   std::vector<ContentPart> content;
   std::string fields = {};  // JSON text of an object: tool_calls, tool_call_id, ...; "" if none
+  bool is_text =
+      false;  // the content was given as one text, not as a list of parts; chat templates see which
 };
 
 struct Sample {

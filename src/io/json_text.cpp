@@ -22,6 +22,8 @@ std::string reason(const Json::exception& error) {
   return printable(end == std::string_view::npos ? what : what.substr(end + 2));
 }
 
+constexpr std::size_t kLongestNumber = 40;  // that a message repeats
+
 /// Makes a value of the parser's events.  The library's own filter, parse() with a callback, walks over all members of
 /// the parent at the end of each object: quadratic.
 template <class Value>
@@ -41,7 +43,13 @@ class Builder final : public nlohmann::json_sax<Value> {
   bool boolean(bool value) override { return add(value); }
   bool number_integer(number_integer_t value) override { return add(value); }
   bool number_unsigned(number_unsigned_t value) override { return add(value); }
-  bool number_float(number_float_t value, const string_t& /*text*/) override { return add(value); }
+  bool number_float(number_float_t value, const string_t& text) override {
+    // The library rounds an integer that does not fit to a float, which a prompt would print.
+    if (kOrdered && text.find_first_of(".eE") == text.npos)
+      fail(ErrorKind::unsupported, origin_, ": ", printable(text, kLongestNumber),
+           ": an integer of more than 64 bits is not supported");
+    return add(value);
+  }
   bool string(string_t& value) override { return add(std::move(value)); }
   bool binary(binary_t& /*value*/) override { return false; }  // JSON text has none
 

@@ -22,6 +22,7 @@ inline constexpr int kDeepestJson = 64;
 /// twice, more than kDeepestJson levels, a zero byte.  Cost: linear in the text, but for a logarithm of the keys.
 Json parse_json(std::string_view text, const std::string& origin);
 /// The same with the keys in the order of the text.
+/// @throws Error{unsupported} for an integer of more than 64 bits, which parse_json rounds
 OrderedJson parse_ordered_json(std::string_view text, const std::string& origin);
 
 /// @throws Error{input} as parse_json does, or if the file cannot be read or is larger than kLargestJsonFile.

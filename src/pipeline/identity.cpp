@@ -10,19 +10,48 @@
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "mquant/version.h"
+#include "support/mapped_file.h"
 #include "support/sha256.h"
 
 namespace mquant {
 
 namespace fs = std::filesystem;
+namespace {
+
+void expect_own(const fs::path& file, const fs::path& directory) {
+  if (!is_weights(file) && !belongs_to(file, directory))
+    fail(ErrorKind::input, "'", file.string(),
+         "' is a link out of the model's directory, and the artifact would get ",
+         "a copy of what it leads to; put the file itself there");
+}
+
+/// The files that were opened, and the shards, which are not all in use yet.
+std::vector<fs::path> files_in_use(const SourceModel& source) {
+  std::vector<fs::path> files = source.opened;
+  for (const fs::path& file : source.checkpoint.files())
+    if (std::ranges::find(files, file) == files.end()) files.push_back(file);
+  return files;
+}
+
+}  // namespace
+
+void check_files(const SourceModel& source, Obstacles& obstacles) {
+  for (const fs::path& file : files_in_use(source))
+    obstacles.collect([&] {
+      expect_own(file, source.directory);
+      const MappedFile readable(file);
+    });
+  for (const std::string& name : sidecars_of(source.checkpoint).copied)
+    if (const fs::path file = source.directory / name;
+        std::ranges::find(source.opened, file) == source.opened.end())
+      obstacles.collect([&] { const MappedFile readable(file); });
+}
+
 SourceFiles opened_files(const fs::path& directory, const std::vector<fs::path>& opened,
                          const std::map<std::string, std::string>& looked_up) {
   SourceFiles files;
   for (const fs::path& file : opened) {
-    if (!is_weights(file) && !belongs_to(file, directory))
-      fail(ErrorKind::input, "'", file.string(),
-           "' is a link out of the model's directory, and the artifact would get ",
-           "a copy of what it leads to; put the file itself there");
+    expect_own(file, directory);
     files.opened[file.lexically_relative(directory).string()] = sha256_file(file);
   }
   files.config = looked_up;
@@ -30,10 +59,7 @@ SourceFiles opened_files(const fs::path& directory, const std::vector<fs::path>&
 }
 
 SourceFiles files_of(const SourceModel& source) {
-  std::vector<fs::path> opened = source.opened;
-  for (const fs::path& file : source.checkpoint.files())
-    if (std::ranges::find(opened, file) == opened.end()) opened.push_back(file);
-  SourceFiles files = opened_files(source.directory, opened, source.looked_up);
+  SourceFiles files = opened_files(source.directory, files_in_use(source), source.looked_up);
   for (const std::string& name : sidecars_of(source.checkpoint).copied)
     if (!files.opened.contains(name)) files.sidecars[name] = sha256_file(source.directory / name);
   return files;
@@ -66,6 +92,10 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   for (const Sample& sample : samples) {
     identity.sample_digests.push_back(sample.digest);
     all.update(sample.digest);
+    for (const Message& message :
+         sample.messages)  // templates may write a list of texts otherwise than a text
+      if (!message.is_text && std::ranges::none_of(message.content, &ContentPart::is_image))
+        all.update("parts");
   }
   identity.data_digest = all.hex();
   identity.samples = static_cast<std::int64_t>(samples.size());

@@ -27,7 +27,9 @@ struct File {
 std::optional<File> optional_json(const std::filesystem::path& file) {
   std::error_code error;  // other than that the file is absent: reading it says more
   if (!std::filesystem::exists(file, error) && !error) return std::nullopt;
-  return File{read_json(file), file.string()};
+  File read{read_json(file), file.string()};
+  if (!read.json.is_object()) JsonPart(read.json, read.name).fail_expecting("an object");
+  return read;
 }
 
 JsonPart root(const File& file) { return {file.json, file.name}; }
@@ -89,7 +91,6 @@ void read_decoder(const JsonPart& decoder, TokenList& list) {
 
 /// {"content": id}; what else is to know of them stands with their names.
 void read_added(const JsonPart& added, const TokenList& named, TokenList& list) {
-  if (!added.value().is_object()) added.fail_expecting("an object of token to id");
   for (const auto& [content, unused] : added.value().items()) {
     const JsonPart item = added.at(content);
     const AddedToken* name = named.find(content);

@@ -12,8 +12,6 @@ namespace {
 using Kind = PromptPiece::Kind;
 using ImagePlace = PromptSpec::ImagePlace;
 
-bool is_image(const ContentPart& part) { return part.kind == ContentPart::Kind::image; }
-
 std::string replace_all(std::string text, std::string_view name, const std::string& value) {
   for (std::size_t at = text.find(name); at != text.npos; at = text.find(name, at + value.size())) {
     text.replace(at, name.size(), value);
@@ -72,7 +70,7 @@ class Renderer {
       if (role != "system" && role != "user" && role != "assistant") refuse("unknown role '" + role + "'");
       if (role == "system" && i > 0) refuse("a system message must be the first");
       if (!turn_of(role).allowed) refuse("this model's prompt has no place for a " + role + " message");
-      images += std::count_if(messages[i].content.begin(), messages[i].content.end(), is_image);
+      images += std::ranges::count_if(messages[i].content, &ContentPart::is_image);
       if (role == "system" && images > 0) refuse("a picture in a system message");
     }
     if (messages.back().role != "user")
@@ -98,13 +96,13 @@ class Renderer {
   }
 
   static bool has_several(const Message& message) {
-    return std::count_if(message.content.begin(), message.content.end(), is_image) > 1;
+    return std::ranges::count_if(message.content, &ContentPart::is_image) > 1;
   }
 
   void add_images(const Message& message) {
     numbered_ = 0;
     for (const ContentPart& part : message.content) {
-      if (is_image(part)) add_image(part, has_several(message));
+      if (part.is_image()) add_image(part, has_several(message));
     }
   }
 
@@ -120,7 +118,7 @@ class Renderer {
     if (spec_.image_place == ImagePlace::before_text) add_images(message);
     if (in_place) numbered_ = 0;
     for (const ContentPart& part : message.content) {
-      if (!is_image(part))
+      if (!part.is_image())
         add(Kind::content, part.text);
       else if (in_place)
         add_image(part, has_several(message));

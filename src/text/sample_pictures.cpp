@@ -1,5 +1,6 @@
 #include "text/sample_pictures.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -14,10 +15,18 @@ namespace {
 constexpr std::uintmax_t kLargestPicture = std::uintmax_t{256} << 20;
 constexpr std::string_view kData = "data:", kFile = "file://";
 
+/// Schemes and "base64" are the same in capitals (RFC 3986, RFC 2397).
+bool is_prefix(std::string_view lower, std::string_view text) {
+  return text.size() >= lower.size() &&
+         std::ranges::equal(lower, text.substr(0, lower.size()),
+                            [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b); });
+}
+
 /// "data:image/png;base64,....": the decoded bytes.
 std::string bytes_of(const JsonPart& part, std::string_view uri) {
   const std::size_t comma = uri.find(',');
-  if (comma == uri.npos || !uri.substr(0, comma).ends_with(";base64"))
+  constexpr std::string_view kBase64 = ";base64";
+  if (comma == uri.npos || comma < kBase64.size() || !is_prefix(kBase64, uri.substr(comma - kBase64.size())))
     part.fail_expecting("a data: URI in base64 (data:image/png;base64,...)");
   std::optional<std::string> bytes = decode_base64(uri.substr(comma + 1));
   if (!bytes) part.fail_expecting("a data: URI whose bytes are base64, padded and without line breaks");
@@ -54,6 +63,8 @@ ContentPart SamplePictures::from_path(const JsonPart& part, const std::string& p
   ContentPart content{.kind = ContentPart::Kind::image, .image = folder_ / path, .image_as_written = path};
   std::error_code error;
   if (!std::filesystem::is_regular_file(content.image, error)) {
+    if (path.size() > 64 && decode_base64(path))
+      part.fail_expecting("the path of a picture, or its bytes as a data: URI (data:image/png;base64,...)");
     fail(ErrorKind::input, part.where(), ": no picture '", printable(content.image.string()),
          "'; paths are relative to the sample file");
   }
@@ -67,10 +78,10 @@ ContentPart SamplePictures::from_path(const JsonPart& part, const std::string& p
 
 ContentPart SamplePictures::read(const JsonPart& part) const {
   const std::string& place = part.text();
-  if (place.starts_with(kData))
+  if (is_prefix(kData, place))
     return {.kind = ContentPart::Kind::image, .image_bytes = bytes_of(part, place)};
-  if (place.starts_with(kFile)) return from_path(part, path_of_uri(part, place));
-  if (place.starts_with("http://") || place.starts_with("https://")) {
+  if (is_prefix(kFile, place)) return from_path(part, path_of_uri(part, place));
+  if (is_prefix("http://", place) || is_prefix("https://", place)) {
     fail(ErrorKind::input, part.where(), ": expected the path of a picture, found ", describe(part.value()),
          "; nothing is fetched: download it and give its path");
   }

@@ -172,8 +172,8 @@ struct SampleReader::Marked {
     for (; mark != text.npos; mark = text.find(kMark)) {
       std::string_view before = text.substr(0, mark);
       text.remove_prefix(mark + kMark.size());
-      if (text.empty() && before.ends_with('\n')) before.remove_suffix(1);
-      if (text.starts_with('\n')) text.remove_prefix(1);
+      if (text.empty() && before.ends_with('\n')) before.remove_suffix(before.ends_with("\r\n") ? 2 : 1);
+      if (text.starts_with('\n') || text.starts_with("\r\n")) text.remove_prefix(text.find('\n') + 1);
       if (!before.empty()) message.content.push_back({.text = std::string(before)});
       add_picture(message);
       if (!text.empty() && text.find(kMark) == text.npos)
@@ -240,10 +240,13 @@ Message SampleReader::read_message(const JsonPart& part, std::string_view text, 
   }
   if (has_some(part, "tool_calls") && !has_some(part, "content") && !has_some(part, "value")) return message;
   const JsonPart content = either(part, "content", "value");
+  message.is_text = content.is_text();
   if (content.is_text())
     marked.add_text(content, message);
-  else
+  else if (content.value().is_array())
     read_parts(content, marked, message);
+  else
+    content.fail_expecting("a text or a list of parts");
   return message;
 }
 
@@ -280,6 +283,7 @@ Message SampleReader::read_short_form(const JsonPart& sample) {
   Message message{.role = "user", .content = {}};
   if (has_some(sample, "image") || has_some(sample, "images"))
     message.content = read_pictures(either(sample, "image", "images"));
+  message.is_text = message.content.empty();
   message.content.push_back({.text = text_without_marks(sample.at("prompt"),
                                                         "in this form pictures stand before it; remove the "
                                                         "mark, or write 'conversations'")});
@@ -331,7 +335,9 @@ Sample SampleReader::read(const JsonPart& part, std::string_view text, std::stri
     if (sample.messages.front().role == "system")
       fail(ErrorKind::input, part.where(), ": 'system', and a first message of the system; keep one");
     std::string text_of_system = text_without_marks(part.at("system"), no_pictures);
-    sample.messages.insert(sample.messages.begin(), {"system", {{.text = std::move(text_of_system)}}});
+    sample.messages.insert(
+        sample.messages.begin(),
+        {.role = "system", .content = {{.text = std::move(text_of_system)}}, .is_text = true});
   }
   take_answer(sample, part);
   sample.digest = in_context(part.where(), [&] { return digest(sample); });

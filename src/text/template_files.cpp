@@ -5,11 +5,13 @@
 #include <optional>
 #include <vector>
 
+#include "io/file_kind.h"
 #include "io/json_text.h"
 #include "mquant/error.h"
 #include "support/mapped_file.h"
 #include "support/strings.h"
 #include "text/json_part.h"
+#include "text/unicode.h"
 
 namespace mquant {
 namespace {
@@ -20,11 +22,14 @@ constexpr const char* kAdditional = "additional_chat_templates";
 /// A template, or a list of {"name", "template"}, of which the default is meant.
 ChatTemplate default_of(const JsonPart& part) {
   if (part.is_text()) return {part.text(), part.where()};
+  if (!part.value().is_array()) part.fail_expecting("a template or a list of them");
   std::vector<std::string> names;
+  std::optional<ChatTemplate> found;  // the last one, as transformers makes a dict of them
   for (const JsonPart& each : part.items()) {
     names.push_back(each.at("name").text());
-    if (names.back() == "default") return {each.at("template").text(), each.where()};
+    if (names.back() == "default") found = ChatTemplate{each.at("template").text(), each.where()};
   }
+  if (found) return *found;
   fail(ErrorKind::unsupported, part.where(), ": several templates (", join(names, ", "),
        ") and none is 'default'; state one: --chat-template FILE");
 }
@@ -37,8 +42,17 @@ std::optional<ChatTemplate> in_json(const fs::path& file) {
   return default_of(whole.at("chat_template"));
 }
 
+/// Whether it is meant as one: a template may begin with "{" too, and then with "{", "%" or "#".
+bool is_json_object(std::string_view text) {
+  const std::string_view rest = strip(text);
+  if (!rest.starts_with('{')) return false;
+  const std::string_view inside = strip(rest.substr(1));
+  return inside.starts_with('"') || inside.starts_with('}');
+}
+
 std::string read_text(const fs::path& file) {
   const MappedFile mapped(file);
+  refuse_lfs_pointer(mapped.bytes(), file.string());
   return {reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size()};
 }
 
@@ -61,8 +75,8 @@ ChatTemplate find_template(const fs::path& directory) {
            ", which transformers refuses; rename its template to chat_template.jinja");
     return *found;
   }
-  if (const fs::path file = directory / "chat_template.jinja"; fs::exists(file))
-    return {read_text(file), file.string()};
+  for (const fs::path& file : {directory / "chat_template.jinja", directory / kAdditional / "default.jinja"})
+    if (fs::exists(file)) return {read_text(file), file.string()};
   if (!others.empty())
     fail(ErrorKind::unsupported, directory.string(), ": templates in ", kAdditional, " (", join(others, ", "),
          ") and no chat_template.jinja; state one: --chat-template FILE");
@@ -79,6 +93,14 @@ std::optional<std::string> token_text(const Json& value) {
   if (value.is_object() && value.contains("content") && value["content"].is_string())
     return value["content"].get<std::string>();
   return std::nullopt;
+}
+
+/// An empty object if the file is absent.
+Json read_object(const fs::path& file) {
+  if (!fs::exists(file)) return Json::object();
+  Json json = read_json(file);
+  if (!json.is_object()) JsonPart(json, file.string()).fail_expecting("an object");
+  return json;
 }
 
 void add_tokens(const Json& tokens, SpecialTokens& out) {
@@ -105,12 +127,11 @@ ChatTemplate read_chat_template(const fs::path& file, const std::string& date) {
   ChatTemplate read;
   read.date = date;
   if (file.empty()) return read;
-  if (file.extension() == ".json") {
-    const Json json = read_json(file);
+  read.text = read_text(file);
+  read.origin = file.string();
+  if (is_json_object(read.text)) {  // whatever its name
+    const Json json = parse_json(read.text, read.origin);
     read = default_of(JsonPart(json, file.string()).at("chat_template")).over(read);
-  } else {
-    read.text = read_text(file);
-    read.origin = file.string();
   }
   if (read.text.empty()) fail(ErrorKind::input, read.origin, ": empty; expected a chat template");
   in_context(read.origin, [&] { jinja::check_source(read.text); });  // run.json holds it
@@ -120,12 +141,10 @@ ChatTemplate read_chat_template(const fs::path& file, const std::string& date) {
 SpecialTokens special_tokens(const fs::path& directory) {
   SpecialTokens tokens;
   const fs::path config = directory / "tokenizer_config.json", map = directory / "special_tokens_map.json";
-  const Json json = fs::exists(config) ? read_json(config) : Json::object();
+  const Json json = read_object(config);
   add_tokens(json, tokens);
-  if (json.is_object() && json.contains("extra_special_tokens"))
-    add_tokens(json["extra_special_tokens"], tokens);
-  const bool lists_added = json.is_object() && json.contains("added_tokens_decoder");
-  if (!lists_added && fs::exists(map)) add_tokens(read_json(map), tokens);
+  if (json.contains("extra_special_tokens")) add_tokens(json["extra_special_tokens"], tokens);
+  if (!json.contains("added_tokens_decoder")) add_tokens(read_object(map), tokens);
   return tokens;
 }
 

@@ -1,11 +1,14 @@
 #include "text/template_prompt.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ranges>
 
 #include "io/json_text.h"
 #include "mquant/error.h"
+#include "support/strings.h"
 #include "text/unicode.h"
 
 namespace mquant {
@@ -15,11 +18,19 @@ using Kind = PromptPiece::Kind;
 
 constexpr std::string_view kReasoningEnd = "</think>";
 
-enum class Form { parts, text };
+/// How messages without pictures are given: as the sample has them, all as lists of parts, all as texts.
+enum class Form { own, parts, text };
 
-bool is_image(const ContentPart& part) { return part.kind == ContentPart::Kind::image; }
+bool has_image(const Message& message) {
+  return std::ranges::any_of(message.content, &ContentPart::is_image);
+}
 
-bool has_image(const Message& message) { return std::ranges::any_of(message.content, is_image); }
+/// Whether a template that was given a list of parts wrote the list itself: Python's or JSON's text of it.
+bool shows_parts(std::string_view prompt) {
+  static constexpr std::array kLists = {R"({'type': 'text', 'text': )", R"({"type": "text", "text": )",
+                                        R"({"type":"text","text":)"};
+  return std::ranges::any_of(kLists, [&](const char* list) { return prompt.find(list) != prompt.npos; });
+}
 
 std::int64_t count(std::string_view text, std::string_view part) {
   std::int64_t found = 0;
@@ -33,17 +44,44 @@ std::string_view without_reasoning(std::string_view answer) {
   return at == answer.npos ? answer : strip(answer.substr(at + kReasoningEnd.size()));
 }
 
-/// The texts of a message that must be in the prompt.  Templates may write what a tool returns in another form.
-std::vector<std::string_view> kept_texts(const Message& message) {
-  std::vector<std::string_view> texts;
-  if (message.role == "tool") return texts;
-  for (const ContentPart& part : std::views::reverse(message.content)) {
-    const bool reasons = message.role == "assistant" && part.text.find(kReasoningEnd) != std::string::npos;
-    texts.push_back(strip(reasons ? without_reasoning(part.text) : std::string_view(part.text)));
-    if (reasons) break;  // what stands before is reasoning
+/// Marks at the end of texts, which show that the texts are in a prompt even where it holds the same words elsewhere.
+class Marks {
+ public:
+  /// Marks each text of a message that must be in the prompt; of an assistant's, what follows its reasoning.
+  void add_to(OrderedJson& message) {
+    const std::string role = message["role"];
+    OrderedJson& content = message["content"];
+    if (content.is_string()) {
+      add_to(content, role);
+      return;
+    }
+    for (OrderedJson& part : std::views::reverse(content)) {
+      if (part["type"] != "text") continue;
+      const std::string text = part["text"];
+      add_to(part["text"], role);
+      if (role == "assistant" && text.find(kReasoningEnd) != text.npos)
+        break;  // what stands before is reasoning
+    }
   }
-  return texts;
-}
+
+  /// The role of a text whose mark is missing; none if all are there.
+  std::optional<std::string> missing(std::string_view prompt) const {
+    for (const auto& [mark, role] : roles_)
+      if (prompt.find(mark) == prompt.npos) return role;
+    return std::nullopt;
+  }
+
+ private:
+  void add_to(OrderedJson& text, const std::string& role) {
+    std::string marked = text;
+    if (strip(role == "assistant" ? without_reasoning(marked) : std::string_view(marked)).empty()) return;
+    const std::string mark = cat("mark", roles_.size(), "end");
+    text = marked += mark;
+    roles_.emplace_back(mark, role);
+  }
+
+  std::vector<std::pair<std::string, std::string>> roles_;  // by mark
+};
 
 /// A sample with its JSON texts parsed.
 struct Chat {
@@ -82,7 +120,8 @@ class TemplatePrompt final : public Prompt {
   struct Rendered {
     std::string text;
     OrderedJson variables;  // of the template
-    Form form = Form::parts;
+    Form form = Form::own;
+    bool all_texts = false;  // no message is a list of parts
   };
 
   std::vector<PromptPiece> pieces_of(std::string_view prompt) const {
@@ -140,11 +179,17 @@ class TemplatePrompt final : public Prompt {
   }
 
   std::string with_answer(const Rendered& prompt, const std::string& answer) const {
+    if (prompt.form != Form::text && !prompt.all_texts)
+      if (std::string whole = with_answer(prompt, answer, Form::parts); !shows_parts(whole)) return whole;
+    return with_answer(prompt, answer, Form::text);
+  }
+
+  std::string with_answer(const Rendered& prompt, const std::string& answer, Form form) const {
     OrderedJson variables = prompt.variables;
     Message message;
     message.role = "assistant";
     message.content.push_back({.text = answer});
-    variables["messages"].push_back(message_json(message, OrderedJson::object(), prompt.form));
+    variables["messages"].push_back(message_json(message, OrderedJson::object(), form));
     variables["add_generation_prompt"] = false;
     try {
       return template_.render(variables, today_);
@@ -154,41 +199,69 @@ class TemplatePrompt final : public Prompt {
     }
   }
 
-  /// As lists of parts, which transformers' processors take; where a template makes no use of them, as texts.
+  /// As transformers gives it: texts as texts, lists as lists.  Where a template makes no use of that, as lists of parts,
+  /// then as texts.
   Rendered render(const Chat& chat) const {
     if (use_.as_text) return render(chat, Form::text);
     try {
-      return render(chat, Form::parts);
+      return render(chat, Form::own);
     } catch (const Error& error) {
-      const bool has_text_only = std::ranges::any_of(
-          chat.sample.messages, [](const Message& message) { return !has_image(message); });
-      if (error.kind() != ErrorKind::input || !has_text_only) throw;
-      try {
-        return render(chat, Form::text);
-      } catch (const Error&) {
-        throw error;
+      if (error.kind() != ErrorKind::input) throw;
+      for (const Form form : {Form::parts, Form::text}) {
+        if (!changes(chat, form)) continue;
+        try {
+          return render(chat, form);
+        } catch (const Error&) {  // the first reason is told
+        }
       }
+      throw;
     }
   }
 
-  /// Throws Error{input} if a picture or a text is not in the prompt.
+  /// Whether a message has another form than the sample gives it.
+  static bool changes(const Chat& chat, Form form) {
+    return std::ranges::any_of(chat.sample.messages, [&](const Message& message) {
+      return !has_image(message) && message.is_text != (form == Form::text);
+    });
+  }
+
+  /// Throws Error{input} if a picture or a text is not in the prompt, or a list of parts is there as a list.
   Rendered render(const Chat& chat, Form form) const {
     Rendered prompt;
     prompt.form = form;
     prompt.variables = variables_of(chat, form);
     prompt.text = template_.render(prompt.variables, today_);
+    const OrderedJson& messages = prompt.variables["messages"];
+    prompt.all_texts = std::ranges::all_of(
+        messages, [](const OrderedJson& message) { return message["content"].is_string(); });
+    if (!prompt.all_texts && shows_parts(prompt.text) && !shows_parts(as_given(chat)))
+      fail(ErrorKind::input, template_.name(), ": writes a list of parts as a list; expected its texts");
+    expect_all_texts(prompt);
     std::int64_t pictures = 0;
-    for (const Message& message : chat.sample.messages) {
-      pictures += std::ranges::count_if(message.content, is_image);
-      for (const std::string_view text : kept_texts(message))
-        if (prompt.text.find(text) == std::string::npos)
-          fail(ErrorKind::input, template_.name(), ": leaves out the text of ",
-               message.role == "assistant" ? "an " : "a ", message.role, " message");
-    }
+    for (const Message& message : chat.sample.messages)
+      pictures += std::ranges::count_if(message.content, &ContentPart::is_image);
     if (const std::int64_t written = count(prompt.text, use_.picture); written != pictures)
       fail(ErrorKind::input, template_.name(), ": expected '", use_.picture, "' once for each picture, ",
            pictures, " in all, found ", written);
     return prompt;
+  }
+
+  /// The sample's own texts.
+  static std::string as_given(const Chat& chat) {
+    std::string texts = chat.tools.dump();
+    for (const OrderedJson& fields : chat.fields) texts += fields.dump();
+    for (const Message& message : chat.sample.messages)
+      for (const ContentPart& part : message.content) texts += part.text;
+    return texts;
+  }
+
+  void expect_all_texts(const Rendered& prompt) const {
+    OrderedJson variables = prompt.variables;
+    Marks marks;
+    for (OrderedJson& message : variables["messages"]) marks.add_to(message);
+    if (const auto role = marks.missing(template_.render(variables, today_)))
+      fail(ErrorKind::input, template_.name(), ": leaves out the text of ",
+           *role == "assistant" ? "an " : "a ", *role, " message");
   }
 
   /// @throws Error{input} for what the template does not read, and for reserved texts
@@ -251,19 +324,20 @@ class TemplatePrompt final : public Prompt {
     std::string text;
     for (std::size_t i = 0; i < message.content.size(); ++i) {
       if (i > 0 && use_.as_text) text += "\n";
-      text += is_image(message.content[i]) ? use_.picture : message.content[i].text;
+      text += message.content[i].is_image() ? use_.picture : message.content[i].text;
     }
     return text;
   }
 
   OrderedJson message_json(const Message& message, const OrderedJson& fields, Form form) const {
     OrderedJson json = {{"role", message.role}};
-    if (form == Form::text && (use_.as_text || !has_image(message))) {
+    const bool is_text = form == Form::text || (form == Form::own && message.is_text);
+    if (is_text && (use_.as_text || !has_image(message))) {
       json["content"] = joined(message);
     } else {
       json["content"] = OrderedJson::array();
       for (const ContentPart& part : message.content)
-        json["content"].push_back(is_image(part)
+        json["content"].push_back(part.is_image()
                                       ? OrderedJson{{"type", "image"}, {"image", part.image_as_written}}
                                       : OrderedJson{{"type", "text"}, {"text", part.text}});
     }

@@ -98,6 +98,9 @@ TokenIds Tokenizer::encode_with_template(std::string_view text) const {
   return ids;
 }
 
+const TokenIds& Tokenizer::before() const { return parts_->before; }
+const TokenIds& Tokenizer::after() const { return parts_->after; }
+
 std::string Tokenizer::decode(std::span<const std::int64_t> ids, bool skip_special) const {
   std::vector<std::string> tokens;
   TokenIds run;  // ids of the vocabulary that no visible added token separates
@@ -151,5 +154,7 @@ std::map<std::int64_t, std::string> Tokenizer::added_beyond(std::int64_t first) 
 std::int64_t Tokenizer::vocabulary_size() const {
   return std::max(parts_->vocabulary->size(), parts_->added.size());
 }
+
+const std::string& Tokenizer::origin() const { return parts_->origin; }
 
 }  // namespace mquant

@@ -36,8 +36,11 @@ class Tokenizer {
   TokenIds encode_ordinary(std::string_view text) const;
   /// Of the special tokens only `allowed` are recognised.  Throws Error{input} if one of them is no added token.
   TokenIds encode(std::string_view text, std::span<const std::string> allowed) const;
-  /// As encode, and what the post-processor of tokenizer.json puts around it, such as <s>.
+  /// As encode, between `before` and `after`.
   TokenIds encode_with_template(std::string_view text) const;
+  /// What the post-processor of tokenizer.json puts before a text, such as <s>, and after it.
+  const TokenIds& before() const;
+  const TokenIds& after() const;
 
   /// Ids that no token has stand for nothing (vocabularies are padded), as in the reference.  Bytes that are not
   /// UTF-8 become U+FFFD.
@@ -54,6 +57,8 @@ class Tokenizer {
   std::map<std::int64_t, std::string> added_beyond(std::int64_t first) const;
   /// The largest id, plus one.
   std::int64_t vocabulary_size() const;
+  /// The file, as messages call it.
+  const std::string& origin() const;
 
  private:
   TokenIds encode_recognising(std::string_view text, const Recognised& recognised) const;

@@ -163,10 +163,24 @@ std::unique_ptr<const TokenizerParts> read_parts(const Json& json, const std::st
   return parts;
 }
 
+/// The files of a tokenizer that has not been converted to tokenizer.json; "" for none.
+std::string slow_tokenizer(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  const auto has = [&](const char* name) { return std::filesystem::exists(directory / name, ignored); };
+  if (has("tokenizer.model")) return "tokenizer.model";
+  return has("vocab.json") && has("merges.txt") ? "vocab.json with merges.txt" : "";
+}
+
 }  // namespace
 
 Tokenizer open_tokenizer(const std::filesystem::path& directory) {
   const std::filesystem::path file = directory / "tokenizer.json";
+  std::error_code ignored;
+  if (const std::string slow = slow_tokenizer(directory);
+      !slow.empty() && !std::filesystem::exists(file, ignored))
+    fail(ErrorKind::unsupported, file.string(), ": not there, and ", slow,
+         " is not read for this family; write it with "
+         "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)");
   return Tokenizer(read_parts(read_json(file), file.string(), &directory));
 }
 

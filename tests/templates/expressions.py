@@ -17,7 +17,7 @@ OTHERS = ["none", "missing", "u", "namespace(a=1)"]
 TEXT_FILTERS = ["upper", "lower", "capitalize", "title", "trim", "trim('ol')", "length", "replace('l', 'LL')",
                 "replace('', '-', 2)", "replace('l', 'L', none)", "indent", "indent(2, true)", "indent('> ', blank=true)", "int", "int(5)",
                 "tojson(ensure_ascii=true)", "float", "list", "first", "last", "reverse", "string", "default('x')", "default('x', true)", "d(1)",
-                "tojson", "join('/')", "count", "sort", "unique|list", "max", "format(1, 'b')"]
+                "tojson", "join('/')", "count", "sort", "unique|list", "max", "format(1, 'b')", "safe", "safe|trim", "safe|tojson"]
 LIST_FILTERS = ["length", "first", "last", "join", "join(', ')", "join('-', attribute='a')", "sort", "sort(reverse=true)",
                 "sort(attribute='a')", "sort(attribute='n,a')", "unique|list", "unique|join", "min", "max", "sum",
                 "sum(attribute='a')", "sum(start=1)", "reverse|list", "list", "map('string')|list", "map('upper')|list",

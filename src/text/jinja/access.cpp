@@ -49,6 +49,7 @@ Member dict_member(std::string_view name) {
 
 Member member(const Value& object, std::string_view name) {
   if (name.starts_with("__")) return Member::unknown;
+  if (object.is_safe() && among({"escape", "striptags", "unescape"}, name)) return Member::unknown;
   if (object.text()) return text_member(name);
   if (object.list()) return list_member(name, object.list()->form);
   if (object.dict()) return dict_member(name);
@@ -125,7 +126,7 @@ std::optional<Value> find_item(const Value& object, const Value& key) {
     const auto at = place_of(key, static_cast<std::size_t>(length(*text)));
     if (!at) return std::nullopt;
     const auto index = static_cast<std::int64_t>(*at);
-    return Value(std::string(substring(*text, index, index + 1)));
+    return Value::text_like(object, std::string(substring(*text, index, index + 1)));
   }
   return std::nullopt;
 }
@@ -180,8 +181,9 @@ Value slice(const Value& object, const Value& begin, const Value& end, const Val
     fail(ErrorKind::input, "the step of a slice must be an integer other than 0");
   if (!list && stride == 1) {
     const std::int64_t size = length(*object.text());
-    return std::string(substring(*object.text(), bound(begin, size, 1, 0),
-                                 std::max(bound(begin, size, 1, 0), bound(end, size, 1, size))));
+    const std::int64_t first = bound(begin, size, 1, 0);
+    return Value::text_like(
+        object, std::string(substring(*object.text(), first, std::max(first, bound(end, size, 1, size)))));
   }
   const std::vector<Value> characters = list ? std::vector<Value>() : items_of(object);
   const std::vector<Value>& items = list ? list->items : characters;
@@ -196,7 +198,7 @@ Value slice(const Value& object, const Value& begin, const Value& end, const Val
   if (list) return Value::sequence(std::move(out), list->form);
   std::string text;
   for (const Value& character : out) text += *character.text();
-  return text;
+  return Value::text_like(object, std::move(text));
 }
 
 Value by_path(const Value& object, const Value& path, Budget& budget) {

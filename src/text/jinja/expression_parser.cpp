@@ -77,10 +77,7 @@ void ExpressionParser::require_shallow() const {
 void ExpressionParser::add(Expression& node, ExpressionPtr operand) {
   if (operand) node.depth = std::max(node.depth, operand->depth + 1);
   if (node.depth > kDeepestExpression) refuse_deep(node.at);
-  if (operand && operand->kind == Kind::filter && operand->name == "safe" && node.kind != Kind::joined)
-    refuse(operand->at, "the filter 'safe' is supported only as the last one of what is printed",
-           ErrorKind::unsupported);
-  node.operands.push_back(node.kind == Kind::joined ? without_safe(std::move(operand)) : std::move(operand));
+  node.operands.push_back(std::move(operand));
 }
 
 ExpressionParser::Node ExpressionParser::binary(Kind kind, const Position& at, ExpressionPtr left,
@@ -90,11 +87,6 @@ ExpressionParser::Node ExpressionParser::binary(Kind kind, const Position& at, E
   add(*node, std::move(left));
   add(*node, std::move(right));
   return node;
-}
-
-ExpressionPtr ExpressionParser::without_safe(ExpressionPtr value) {
-  if (!value || value->kind != Kind::filter || value->name != "safe") return value;
-  return std::move(value->operands.front());
 }
 
 ExpressionPtr ExpressionParser::conditional() {
@@ -220,6 +212,8 @@ ExpressionPtr ExpressionParser::primary() {
     node->value = next().number;
   } else if (token.kind == Token::Kind::name) {
     const std::string& name = next().text;
+    if (names_of_call_.contains(name))
+      refuse(token.at, cat("'", name, "' in a macro is not supported"), ErrorKind::unsupported);
     if (name == "true" || name == "True" || name == "false" || name == "False") {
       node->value = Value(name == "true" || name == "True");
     } else if (name != "none" && name != "None") {

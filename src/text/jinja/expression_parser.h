@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,8 +40,9 @@ class ExpressionParser {
   ExpressionPtr tuple(bool with_conditional, bool in_parentheses = false);
   /// "| name(...)", several times, on `value`; `inline_start`: the first has no "|" in front.
   ExpressionPtr filters(ExpressionPtr value, bool inline_start = false);
-  /// Marks text as safe HTML: nothing, where it is printed as it is, and nowhere else supported.
-  static ExpressionPtr without_safe(ExpressionPtr value);
+
+  /// Inside a macro: the variables that a call sets beside the parameters; none may be read.
+  std::set<std::string> names_of_call_;
 
  private:
   using Kind = Expression::Kind;

@@ -186,7 +186,9 @@ Value last(const FilterCall& call) {
   if (!is_reversible(call.subject))
     fail(ErrorKind::input, "'", type_name(call.subject), "' object is not reversible");
   std::vector<Value> all = items_of(call.subject);
-  return all.empty() ? Value::undefined("No last item, sequence was empty.") : all.back();
+  if (all.empty()) return Value::undefined("No last item, sequence was empty.");
+  // Python takes it by its index, which keeps the mark of `safe`; `first` iterates and loses it.
+  return call.subject.text() ? Value::text_like(call.subject, *all.back().text()) : all.back();
 }
 
 Value reverse(const FilterCall& call) {
@@ -278,8 +280,7 @@ Filter find_filter(std::string_view name) {
 
 }  // namespace
 
-/// `safe` is taken out of the tree where it is allowed.
-bool is_filter(const std::string& name) { return name == "safe" || find_filter(name) != nullptr; }
+bool is_filter(const std::string& name) { return find_filter(name) != nullptr; }
 
 Value apply_filter(const std::string& name, const Value& subject, const Arguments& arguments,
                    Budget& budget) {

@@ -29,26 +29,37 @@ struct Call {
 };
 using Method = Value (*)(const Call&);
 
-Value texts(const std::vector<std::string>& parts) {
-  std::vector<Value> items(parts.begin(), parts.end());
+/// The parts of the text whose method is called.
+Value texts(const Call& call, std::vector<std::string> parts) {
+  std::vector<Value> items;
+  items.reserve(parts.size());
+  for (std::string& part : parts) items.push_back(Value::text_like(call.method.self, std::move(part)));
   return Value::sequence(std::move(items));
 }
 
+Value text_like_own(const Call& call, std::string_view text) {
+  return Value::text_like(call.method.self, std::string(text));
+}
+
+void refuse_safe_text(const Call& call) { refuse_safe(call.method.self, cat(call.method.name, "()")); }
+
 template <Ends ends>
 Value strip_method(const Call& call) {
-  return std::string(stripped(call.text(), ends, call.bind({"chars"}).text_or_none(0)));
+  const std::optional<std::string> chars = call.bind({"chars"}).text_or_none(0);
+  if (chars) refuse_safe_text(call);  // some releases of MarkupSafe escape them
+  return text_like_own(call, stripped(call.text(), ends, chars));
 }
 
 template <bool from_right>
 Value split_method(const Call& call) {
   const Bound bound = call.bind({"sep", "maxsplit"});
-  return texts(jinja::split(call.text(), bound.text_or_none(0), bound.integer_or(1, -1), from_right));
+  return texts(call, jinja::split(call.text(), bound.text_or_none(0), bound.integer_or(1, -1), from_right));
 }
 
 template <std::string (*change)(std::string_view)>
 Value change_method(const Call& call) {
   call.bind({});
-  return change(call.text());
+  return text_like_own(call, change(call.text()));
 }
 
 /// The part of the text that start and end name, for the methods that search; none where nothing is found in it, not
@@ -108,10 +119,12 @@ Value count_method(const Call& call) {
 
 Value replace_method(const Call& call) {
   const Bound bound = call.bind({"old", "new", "count"});
+  refuse_safe_text(call);
   return replaced(call.text(), bound.text(0), bound.text(1), bound.integer_or(2, -1));
 }
 
 Value join_method(const Call& call) {
+  refuse_safe_text(call);
   TextBuilder out;
   bool first = true;
   for (const Value& item : items_of(call.bind({"iterable"}).at(0))) {
@@ -125,14 +138,14 @@ template <bool at_front>
 Value remove_affix_method(const Call& call) {
   const std::string part = call.bind({"affix"}).text(0);
   const std::string& text = call.text();
-  if (at_front) return text.starts_with(part) ? text.substr(part.size()) : text;
-  return text.ends_with(part) ? text.substr(0, text.size() - part.size()) : text;
+  if (at_front) return text_like_own(call, text.starts_with(part) ? text.substr(part.size()) : text);
+  return text_like_own(call, text.ends_with(part) ? text.substr(0, text.size() - part.size()) : text);
 }
 
 Value splitlines_method(const Call& call) {
   if (call.bind({"keepends"}).truth_or(0, false))
     fail(ErrorKind::unsupported, "splitlines() that keeps the ends is not supported");
-  return texts(split_lines(call.text()));
+  return texts(call, split_lines(call.text()));
 }
 
 template <bool (*has)(std::string_view)>
@@ -154,6 +167,7 @@ bool is_space(std::string_view text) { return !text.empty() && strip(text).empty
 
 /// "{} {1} {name}", without specifications of width or form.
 Value format_method(const Call& call) {
+  refuse_safe_text(call);
   const std::string& format = call.text();
   TextBuilder out;
   std::size_t automatic = 0;

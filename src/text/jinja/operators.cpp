@@ -102,7 +102,7 @@ Value repeated(const Value& value, std::int64_t times) {
   if (const std::string* text = value.text()) {
     TextBuilder out;
     for (std::size_t i = 0; i < (text->empty() ? 0 : count); ++i) out.add(*text);
-    return out.take();
+    return Value::text_like(value, out.take());
   }
   const std::vector<Value>& items = value.list()->items;
   if (!items.empty() && count > kHeaviestValue / items.size())
@@ -115,6 +115,11 @@ Value repeated(const Value& value, std::int64_t times) {
 
 bool is_list_or_tuple(const Value& value) {
   return value.list() && (value.list()->form == Form::list || value.list()->form == Form::tuple);
+}
+
+Value concatenated_texts(const Value& a, const Value& b) {
+  if (a.is_safe() != b.is_safe()) refuse_safe(a.is_safe() ? a : b, "'+'");
+  return Value::text_like(a, TextBuilder().add(*a.text()).add(*b.text()).take());
 }
 
 Value concatenated(const Value& a, const Value& b) {
@@ -211,6 +216,7 @@ std::string padded(const Conversion& how, std::string text) {
 
 Value arithmetic(std::string_view sign, const Value& a, const Value& b) {
   if (a.is_undefined()) fail_undefined(a);
+  if (sign == "%") refuse_safe(a, "'%'");
   if (sign == "%" && a.text())
     return percent_format(*a.text(), format_arguments(b), /*all_used=*/!has_items(b));
   if (b.is_undefined()) fail_undefined(b);
@@ -218,7 +224,7 @@ Value arithmetic(std::string_view sign, const Value& a, const Value& b) {
   if (as_integer(a, i) && as_integer(b, j)) return integers(sign, i, j);
   double x = 0, y = 0;
   if (as_number(a, x) && as_number(b, y)) return reals(sign, x, y);
-  if (sign == "+" && a.text() && b.text()) return TextBuilder().add(*a.text()).add(*b.text()).take();
+  if (sign == "+" && a.text() && b.text()) return concatenated_texts(a, b);
   if (sign == "+" && is_list_or_tuple(a) && is_list_or_tuple(b) && a.list()->form == b.list()->form)
     return concatenated(a, b);
   if (sign == "*" && (a.text() || is_list_or_tuple(a)) && as_integer(b, j)) return repeated(a, j);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <set>
+#include <string>
 
 #include "mquant/error.h"
 #include "text/jinja/expression_parser.h"
@@ -78,7 +80,7 @@ class StatementParser : private ExpressionParser {
 
   std::unique_ptr<Statement> print() {
     auto statement = make(Kind::print, next().at);
-    statement->value = without_safe(tuple(true));
+    statement->value = tuple(true);
     expect(Token::Kind::print_end, "'}}'");
     return statement;
   }
@@ -161,8 +163,20 @@ class StatementParser : private ExpressionParser {
         refuse(now().at, "a parameter without a default after one that has one");
       statement->parameters.push_back(std::move(parameter));
     }
-    statement->body = outside_of_loops([&] { return whole_block("endmacro"); });
+    statement->body = body_of_macro(statement->parameters);
     return statement;
+  }
+
+  /// A macro that reads one of these names takes the arguments that no parameter takes, or is
+  /// called by {% call %}.
+  Body body_of_macro(const std::vector<Parameter>& parameters) {
+    std::set<std::string> names = {"caller", "kwargs", "varargs"};
+    for (const Parameter& parameter : parameters)
+      if (parameter.name != "caller") names.erase(parameter.name);
+    std::swap(names, names_of_call_);
+    Body body = outside_of_loops([&] { return whole_block("endmacro"); });
+    std::swap(names, names_of_call_);
+    return body;
   }
 
   std::unique_ptr<Statement> with(const Position& at) {
@@ -222,7 +236,10 @@ class StatementParser : private ExpressionParser {
     static constexpr std::string_view kConstants[] = {"true", "false", "none", "True", "False", "None"};
     if (std::ranges::find(kConstants, target.name) != std::end(kConstants))
       refuse(at, cat("cannot assign to '", target.name, "'"));
-    if (attributes && skip_sign(".")) target.attribute = identifier();
+    if (attributes && skip_sign("."))
+      target.attribute = identifier();
+    else
+      names_of_call_.erase(target.name);  // a variable of its own
     return target;
   }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <set>
@@ -26,7 +28,8 @@ bool has_special_upper(char32_t c) {
 }
 
 char32_t upper(char32_t c) {
-  if (has_special_upper(c)) fail(ErrorKind::unsupported, "the upper case of '", python_escape(c), "'");
+  if (has_special_upper(c))
+    fail(ErrorKind::unsupported, "the upper case of '", python_escape(c), "' is not supported");
   return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
 }
 
@@ -37,7 +40,7 @@ char32_t title(char32_t c) {
 
 char32_t lower(char32_t c) {
   if (c == kSigma || c == kDottedI)
-    fail(ErrorKind::unsupported, "the lower case of '", python_escape(c), "'");
+    fail(ErrorKind::unsupported, "the lower case of '", python_escape(c), "' is not supported");
   return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
 }
 
@@ -267,6 +270,49 @@ std::string replaced(std::string_view text, std::string_view old, std::string_vi
     ++done;
   }
   return out.add(text.substr(at)).take();
+}
+
+std::string float_repr(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  std::array<char, 64> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), std::abs(value),
+                                 std::chars_format::scientific);
+  const std::string_view shortest(buffer.data(), static_cast<std::size_t>(end.ptr - buffer.data()));
+  const std::size_t e = shortest.find('e');
+  std::string digits(shortest.substr(0, e));
+  const int exponent = std::stoi(std::string(shortest.substr(e + 1)));
+  std::erase(digits, '.');
+  const std::string sign = std::signbit(value) ? "-" : "";
+  const int count = static_cast<int>(digits.size());
+  if (exponent < -4 || exponent >= 16) {
+    std::string power = std::to_string(std::abs(exponent));
+    if (power.size() < 2) power.insert(0, "0");
+    return sign + digits[0] + (count > 1 ? "." + digits.substr(1) : "") + "e" + (exponent < 0 ? "-" : "+") +
+           power;
+  }
+  if (exponent < 0) return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
+  if (count <= exponent + 1)
+    return sign + digits + std::string(static_cast<std::size_t>(exponent + 1 - count), '0') + ".0";
+  return sign + digits.insert(static_cast<std::size_t>(exponent) + 1, ".");
+}
+
+std::string quoted_text(std::string_view text) {
+  const char quote = text.find('\'') != text.npos && text.find('"') == text.npos ? '"' : '\'';
+  std::string out(1, quote);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    const char32_t c = next_character(text, at);
+    if (c == static_cast<unsigned char>(quote) || c == '\\')
+      out += '\\', out += static_cast<char>(c);
+    else if (c == '\n' || c == '\r' || c == '\t')
+      out += c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t";
+    else if (is_printable(c))
+      out += text.substr(begin, at - begin);
+    else
+      out += python_escape(c);
+  }
+  return out + quote;
 }
 
 }  // namespace mquant::jinja

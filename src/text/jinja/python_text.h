@@ -17,6 +17,10 @@ bool is_printable(char32_t c);
 /// "\\x1b", "\\u200b", "\\U0001f600".
 std::string python_escape(char32_t c);
 void append_utf8(char32_t c, std::string& text);
+/// repr() of a text.
+std::string quoted_text(std::string_view text);
+/// The shortest decimal that reads back as the same number, as Python writes it.
+std::string float_repr(double value);
 
 /// Case by Unicode's one-to-one mappings.
 /// @throws Error{unsupported} for a character whose mapping is longer or depends on its neighbours

@@ -81,7 +81,7 @@ void ExpressionParser::arguments(Expression& node) {
       next();
       for (const auto& [known, value] : node.named)
         if (known == name) refuse(now().at, cat("the argument '", name, "' is there twice"));
-      Node holder = make(Kind::list, now().at);  // depth and `safe` are checked as for others
+      Node holder = make(Kind::list, now().at);  // its depth is checked as for others
       add(*holder, expression());
       node.depth = std::max(node.depth, holder->depth);
       node.named.emplace_back(std::move(name), std::move(holder->operands.front()));

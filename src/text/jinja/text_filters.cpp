@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <optional>
+#include <string>
 
 #include "mquant/error.h"
 #include "text/jinja/library.h"
@@ -18,12 +20,20 @@ namespace {
 template <std::string (*change)(std::string_view)>
 Value change_text(const FilterCall& call) {
   call.bind({});
-  return change(to_text(call.subject));
+  return Value::text_like(call.subject, change(to_text(call.subject)));
+}
+
+/// Puts words together anew, which are no longer marked safe.
+Value title(const FilterCall& call) {
+  call.bind({});
+  return title_of_words(to_text(call.subject));
 }
 
 Value trim(const FilterCall& call) {
-  const Bound bound = call.bind({"chars"});
-  return std::string(stripped(to_text(call.subject), Ends::both, bound.text_or_none(0)));
+  const std::optional<std::string> chars = call.bind({"chars"}).text_or_none(0);
+  if (chars)
+    refuse_safe(call.subject, "trim() of given characters");  // some releases of MarkupSafe escape them
+  return Value::text_like(call.subject, std::string(stripped(to_text(call.subject), Ends::both, chars)));
 }
 
 Value replace(const FilterCall& call) {
@@ -34,6 +44,7 @@ Value replace(const FilterCall& call) {
 
 Value indent(const FilterCall& call) {
   const Bound bound = call.bind({"width", "first", "blank"});
+  if (!call.subject.is_safe() && bound.find(0)) refuse_safe(*bound.find(0), "indent(): 'width'");
   std::string margin;
   if (bound.find(0) && bound.find(0)->text())
     margin = bound.text(0);
@@ -47,15 +58,23 @@ Value indent(const FilterCall& call) {
     if (!std::exchange(first, false)) out.add("\n").add(blank || !line.empty() ? margin : "");
     out.add(line);
   }
-  return out.take();
+  return Value::text_like(call.subject, out.take());
 }
 
 Value string(const FilterCall& call) {
   call.bind({});
-  return to_text(call.subject);
+  return Value::text_like(call.subject, to_text(call.subject));
 }
 
-Value format(const FilterCall& call) { return percent_format(to_text(call.subject), call.arguments); }
+Value safe(const FilterCall& call) {
+  call.bind({});
+  return Value::safe_text(to_text(call.subject));
+}
+
+Value format(const FilterCall& call) {
+  refuse_safe(call.subject, "format()");
+  return percent_format(to_text(call.subject), call.arguments);
+}
 
 /// Removes the '_' that Python allows between digits; nothing if one stands elsewhere.
 std::optional<std::string> number_text(std::string_view text) {
@@ -170,11 +189,12 @@ Filter find_text_filter(std::string_view name) {
       {"upper", change_text<upper>},
       {"lower", change_text<lower>},
       {"capitalize", change_text<capitalize>},
-      {"title", change_text<title_of_words>},
+      {"title", title},
       {"trim", trim},
       {"replace", replace},
       {"indent", indent},
       {"string", string},
+      {"safe", safe},
       {"format", format},
       {"int", to_integer},
       {"float", to_float},

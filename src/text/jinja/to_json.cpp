@@ -6,6 +6,7 @@
 
 #include "mquant/error.h"
 #include "text/jinja/library.h"
+#include "text/jinja/python_text.h"
 #include "text/unicode.h"
 
 namespace mquant::jinja {
@@ -23,6 +24,7 @@ class Writer {
  public:
   explicit Writer(const Bound& bound) : ascii_(bound.truth_or(0, false)), sorted_(bound.truth_or(3, false)) {
     const Value* indent = bound.find(1);
+    if (indent) refuse_safe(*indent, "tojson: 'indent'");
     if (indent && indent->text()) indent_ = bound.text(1);
     if (indent && !indent->is_none() && !indent->text()) {
       const std::int64_t width = bound.integer_or(1, 0);
@@ -35,6 +37,7 @@ class Writer {
     if (!separators || separators->is_none()) return;
     const std::vector<Value> both = items_of(*separators);
     if (both.size() != 2) fail(ErrorKind::input, "tojson: 'separators': expected two texts");
+    for (const Value& text : both) refuse_safe(text, "tojson: 'separators'");
     between_ = text_of(both[0], "tojson");
     after_key_ = text_of(both[1], "tojson");
   }

@@ -1,8 +1,6 @@
 #include "text/jinja/value.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -59,7 +57,7 @@ class Printer {
  private:
   void add(const Value& value) {
     if (const std::string* text = value.text())
-      out_.add(quoted_text(*text));
+      out_.add(value.is_safe() ? cat("Markup(", quoted_text(*text), ")") : quoted_text(*text));
     else if (const Sequence* list = value.list())
       add_list(*list);
     else if (const Dict* dict = value.dict())
@@ -78,7 +76,8 @@ class Printer {
         out_.add(cat("range(", list.start, ", ", list.stop));
         out_.add(list.step == 1 ? ")" : cat(", ", list.step, ")"));
         return;
-      case Form::iterator: fail(ErrorKind::unsupported, "printing an iterator; make it a list: |list");
+      case Form::iterator:
+        fail(ErrorKind::unsupported, "printing an iterator is not supported; make it a list: |list");
       default: out_.add(view_name(list.form)); return add_items(list, "([", "])");
     }
   }
@@ -170,6 +169,18 @@ Value Value::undefined(std::string why) {
   return Value(Data(std::make_shared<const Undefined>(Undefined{std::move(why)})));
 }
 
+Value Value::safe_text(std::string text) {
+  Value value(std::move(text));
+  value.is_safe_ = true;
+  return value;
+}
+
+Value Value::text_like(const Value& origin, std::string text) {
+  Value value(std::move(text));
+  value.is_safe_ = origin.is_safe();
+  return value;
+}
+
 Value Value::sequence(std::vector<Value> items, Sequence::Form form) {
   Measure measure;
   for (const Value& item : items) measure.add(item);
@@ -211,7 +222,7 @@ Value Value::from_json(const nlohmann::ordered_json& json) {
     case nlohmann::json::value_t::number_unsigned: {
       const auto number = json.get<std::uint64_t>();
       if (number > static_cast<std::uint64_t>(INT64_MAX))
-        fail(ErrorKind::unsupported, "the integer ", number, ": expected at most 63 bits");
+        fail(ErrorKind::unsupported, "the integer ", number, " of more than 63 bits is not supported");
       return static_cast<std::int64_t>(number);
     }
     case nlohmann::json::value_t::number_float: return json.get<double>();
@@ -292,53 +303,10 @@ std::string to_text(const Value& value) {
   if (const std::int64_t* number = value.integer()) return std::to_string(*number);
   if (const double* number = value.get_if<double>()) return float_repr(*number);
   if (value.list() || value.dict()) return Printer().print(value);
-  fail(ErrorKind::unsupported, "printing a value of type '", type_name(value), "'");
+  fail(ErrorKind::unsupported, "printing a value of type '", type_name(value), "' is not supported");
 }
 
 std::string to_repr(const Value& value) { return Printer().print(value); }
-
-std::string float_repr(double value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  std::array<char, 64> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), std::abs(value),
-                                 std::chars_format::scientific);
-  const std::string_view shortest(buffer.data(), static_cast<std::size_t>(end.ptr - buffer.data()));
-  const std::size_t e = shortest.find('e');
-  std::string digits(shortest.substr(0, e));
-  const int exponent = std::stoi(std::string(shortest.substr(e + 1)));
-  std::erase(digits, '.');
-  const std::string sign = std::signbit(value) ? "-" : "";
-  const int count = static_cast<int>(digits.size());
-  if (exponent < -4 || exponent >= 16) {
-    std::string power = std::to_string(std::abs(exponent));
-    if (power.size() < 2) power.insert(0, "0");
-    return sign + digits[0] + (count > 1 ? "." + digits.substr(1) : "") + "e" + (exponent < 0 ? "-" : "+") +
-           power;
-  }
-  if (exponent < 0) return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
-  if (count <= exponent + 1)
-    return sign + digits + std::string(static_cast<std::size_t>(exponent + 1 - count), '0') + ".0";
-  return sign + digits.insert(static_cast<std::size_t>(exponent) + 1, ".");
-}
-
-std::string quoted_text(std::string_view text) {
-  const char quote = text.find('\'') != text.npos && text.find('"') == text.npos ? '"' : '\'';
-  std::string out(1, quote);
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t begin = at;
-    const char32_t c = next_character(text, at);
-    if (c == static_cast<unsigned char>(quote) || c == '\\')
-      out += '\\', out += static_cast<char>(c);
-    else if (c == '\n' || c == '\r' || c == '\t')
-      out += c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t";
-    else if (is_printable(c))
-      out += text.substr(begin, at - begin);
-    else
-      out += python_escape(c);
-  }
-  return out + quote;
-}
 
 bool equal(const Value& a, const Value& b) {
   if (a.is_undefined() || b.is_undefined()) return a.is_undefined() && b.is_undefined();
@@ -412,6 +380,12 @@ std::vector<Value> items_of(const Value& value) {
 
 void fail_undefined(const Value& value) {
   fail(ErrorKind::input, (*value.get_if<std::shared_ptr<const Undefined>>())->why);
+}
+
+void refuse_safe(const Value& value, std::string_view operation) {
+  if (value.is_safe())
+    fail(ErrorKind::unsupported, operation,
+         " with a text of the filter 'safe', which escapes HTML, is not supported; leave out the filter");
 }
 
 }  // namespace mquant::jinja

@@ -77,6 +77,11 @@ class Value {
   explicit Value(Data data) : data_(std::move(data)) {}
 
   static Value undefined(std::string why);
+  /// A text that the filter `safe` marks, Python's Markup.  It behaves as a text, except in operations
+  /// that escape HTML in their other operands, which refuse it.
+  static Value safe_text(std::string text);
+  /// A text, marked if `origin` is: what the operations of Markup give that keep the mark.
+  static Value text_like(const Value& origin, std::string text);
   /// These throw Error{input} beyond kDeepestValue levels or kHeaviestValue items.
   static Value sequence(std::vector<Value> items, Sequence::Form form = Sequence::Form::list);
   /// Later pairs replace earlier ones of the same key.  Throws Error{input} for a key that Python cannot hash.
@@ -93,6 +98,7 @@ class Value {
   bool is_undefined() const { return get_if<std::shared_ptr<const Undefined>>() != nullptr; }
   bool is_none() const { return get_if<None>() != nullptr; }
   bool is_text() const { return get_if<Text>() != nullptr; }
+  bool is_safe() const { return is_safe_; }
   const std::string* text() const { return is_text() ? get_if<Text>()->get() : nullptr; }
   Sequence* list() const { return get_if<List>() ? get_if<List>()->get() : nullptr; }
   const Dict* dict() const;
@@ -101,6 +107,7 @@ class Value {
 
  private:
   Data data_;
+  bool is_safe_ = false;  ///< of a text
 };
 
 struct Function {
@@ -134,9 +141,6 @@ bool is_true(const Value& value);
 std::string to_text(const Value& value);
 /// As repr() writes it, inside lists.
 std::string to_repr(const Value& value);
-/// The shortest decimal that reads back as the same number, as Python writes it.
-std::string float_repr(double value);
-std::string quoted_text(std::string_view text);
 
 /// Costs as much as the smaller one weighs.
 bool equal(const Value& a, const Value& b);
@@ -155,5 +159,7 @@ bool as_integer(const Value& value, std::int64_t& number);
 std::vector<Value> items_of(const Value& value);
 /// The undefined value's own complaint.  Throws Error{input} always.
 [[noreturn]] void fail_undefined(const Value& value);
+/// Throws Error{unsupported} for a text that is marked safe, where `operation` would escape HTML.
+void refuse_safe(const Value& value, std::string_view operation);
 
 }  // namespace mquant::jinja

@@ -79,6 +79,8 @@ TEST(ChatTemplate, TemplatesThatContradictEachOtherAreRefused) {
   std::filesystem::create_directory(model / "additional_chat_templates");
   write_text(model / "additional_chat_templates/tool_use.jinja", named("tools"));
   EXPECT_THAT(complaint(ErrorKind::unsupported, [&] { model.processor(); }), HasSubstr("tool_use.jinja"));
+  write_text(model / "additional_chat_templates/default.jinja", named("default"));
+  EXPECT_THAT(prompt_of(model), StartsWith("default:"));
   write_text(model / "chat_template.json", chat_template_json(named("json")));
   EXPECT_THAT(complaint(ErrorKind::input, [&] { model.processor(); }),
               HasSubstr("additional_chat_templates"));
@@ -115,6 +117,10 @@ TEST(ChatTemplate, AStatedFileIsReadAsTextOrAsJson) {
   write_text(directory / "t.jinja", "{{ messages }}\n");
   EXPECT_EQ(read_chat_template(directory / "t.jinja", {}).text, "{{ messages }}\n");
   write_text(directory / "t.json", R"({"chat_template": [{"name": "default", "template": "x"}]})");
+  write_text(directory / "t.JINJA", R"( { "chat_template": [{"name": "default", "template": "x"},
+                                                        {"name": "default", "template": "y"}]})");
+  EXPECT_EQ(read_chat_template(directory / "t.JINJA", {}).text, "y");
+  write_text(directory / "t.json", R"({"chat_template": [{"name": "default", "template": "x"}]})");
   const ChatTemplate dated = read_chat_template(directory / "t.json", "2026-11-30");
   EXPECT_EQ(dated.text, "x");
   EXPECT_EQ(dated.date, "2026-11-30");
@@ -134,6 +140,10 @@ TEST(ChatTemplate, AStatedFileThatIsNoTemplateIsRefused) {
   EXPECT_THAT(refused("t.jinja", std::string((1 << 20) + 1, 'x')),
               HasSubstr("at most 1048576 bytes, found 1048577"));
   EXPECT_THAT(refused("t.json", "{}"), HasSubstr("chat_template"));
+  EXPECT_THAT(refused("t.json", R"({"chat_template": {"default": "x"}})"),
+              HasSubstr("expected a template or a list of them"));
+  EXPECT_THAT(refused("t.jinja", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+              HasSubstr("Git LFS"));
 }
 
 TEST(ChatTemplate, MayOpenTheAnswerItself) {
@@ -282,6 +292,61 @@ TEST(ChatTemplate, ThatTakesTextsOnlyGetsTexts) {
   Sample sample = asked({text("a"), text("b")});
   sample.messages.insert(sample.messages.begin(), {"system", {text("S")}});
   EXPECT_EQ(prompt_of(model, sample), "<system>S<user>ab<assistant>");
+}
+
+Sample with_system(Message system) {
+  Sample sample = asked({text("Hi")});
+  system.role = "system";
+  sample.messages.insert(sample.messages.begin(), std::move(system));
+  return sample;
+}
+
+TEST(ChatTemplate, GetsTextsAsTextsAndListsAsLists) {
+  const Templated model(
+      "qwen2_vl",
+      "{% for m in messages %}{% if m.content is string %}text:{{ m.content }}{% else %}list:"
+      "{{ m.content[0].text }}{% endif %};{% endfor %}");
+  EXPECT_EQ(prompt_of(model, with_system({.content = {text("Be kind.")}, .is_text = true})),
+            "text:Be kind.;list:Hi;");
+  EXPECT_EQ(prompt_of(model, with_system({.content = {text("Be kind.")}})), "list:Be kind.;list:Hi;");
+}
+
+// Llama 3.2 Vision trims the content of the system's message, whatever it is.
+TEST(ChatTemplate, ThatWouldWriteAListAsAListGetsTexts) {
+  for (const char* shown :
+       {"{{ m.content | trim }}", "{{ m.content | tojson }}", "{{ m.content | string | upper | lower }}"}) {
+    const Templated model("qwen2_vl", cat("{% for m in messages %}{% if m.role == 'system' %}", shown,
+                                          "{% elif m.content is string %}{{ m.content }}{% else %}"
+                                          "{{ m.content[0].text }}{% endif %};{% endfor %}"));
+    for (const bool is_text : {true, false})
+      EXPECT_THAT(prompt_of(model, with_system({.content = {text("be kind.\n")}, .is_text = is_text})),
+                  AllOf(HasSubstr("be kind."), Not(HasSubstr("'text'")), Not(HasSubstr("\"text\""))))
+          << shown;
+  }
+  // A text that looks like such a list is a text.
+  const Templated model("qwen2_vl", "{% for m in messages %}{{ m.content[0].text }}{% endfor %}");
+  const std::string list = R"([{"type": "text", "text": "a"}])";
+  EXPECT_EQ(prompt_of(model, asked({text(list)})), list);
+}
+
+TEST(ChatTemplate, WhatItLeavesOutIsSeenEvenWhereTheSameWordsStandElsewhere) {
+  const auto refused = [](const std::string& shown, const Sample& sample) {
+    return complaint(ErrorKind::input, [&] { prompt_of(Templated("qwen2_vl", shown), sample); });
+  };
+  EXPECT_THAT(refused(showing("['user']"), with_system({.content = {text("H")}})),
+              HasSubstr("leaves out the text of a system message"));
+  Sample twice = asked({text("yes")});
+  twice.messages.push_back({"assistant", {text("Sure?")}});
+  twice.messages.push_back({"user", {text("yes")}});
+  EXPECT_THAT(refused("{% for m in messages[1:] %}{{ m.content[0].text }}{% endfor %}", twice),
+              HasSubstr("leaves out the text of a user message"));
+  // Another order, other white space and escapes leave nothing out.
+  EXPECT_EQ(
+      prompt_of(
+          Templated("qwen2_vl",
+                    "{% for m in messages | reverse %}{{ m.content[0].text | trim | tojson }}{% endfor %}"),
+          with_system({.content = {text(" \"S\"\n")}})),
+      R"("Hi""\"S\"")");
 }
 
 TEST(ChatTemplate, HasNoDateOfItsOwn) {

@@ -49,6 +49,16 @@ TEST(JsonText, OrderedTextIsCheckedToo) {
   EXPECT_EQ(thrown([] { parse_ordered_json("[1e999]", "j"); }), "input: j: number overflow parsing '1e999'");
 }
 
+/// Texts of prompts and copies are written from it: rounding would change them.
+TEST(JsonText, OrderedTextKeepsItsIntegers) {
+  for (const char* number :
+       {"18446744073709551616", "-9223372036854775809", "123456789012345678901234567890"})
+    EXPECT_EQ(thrown([&] { parse_ordered_json(cat("{\"a\":[", number, "]}"), "j"); }),
+              cat("unsupported: j: ", number, ": an integer of more than 64 bits is not supported"));
+  for (const char* number : {"18446744073709551615", "-9223372036854775808", "1.8446744073709552e+19"})
+    EXPECT_EQ(parse_ordered_json(number, "j").dump(), number);
+}
+
 /// With time that grows with the square, one of these takes many minutes.
 TEST(JsonText, TimeIsLinearInTheNumberOfMembers) {
   std::string header = "{", lists = "[";

@@ -81,7 +81,9 @@ TEST(AddedTokensOfADirectory, BrokenFilesAreNamed) {
       HasSubstr("added_tokens_decoder.2: token 'a' has another id already"));
   EXPECT_THAT(complaint(config, R"({"bos_token": 1})"), HasSubstr("bos_token"));
   EXPECT_THAT(complaint(config, R"({"additional_special_tokens": "<a>"})"), HasSubstr("expected a list"));
-  EXPECT_THAT(complaint("added_tokens.json", "[]"), HasSubstr("added_tokens.json: expected an object"));
+  for (const std::string file : {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"})
+    for (const char* content : {"[]", "null", "7"})
+      EXPECT_THAT(complaint(file, content), HasSubstr(file + ": expected an object, found "));
   EXPECT_THAT(complaint("added_tokens.json", R"({"a": "1"})"),
               HasSubstr("added_tokens.json: a: expected an integer"));
   EXPECT_THAT(complaint("added_tokens.json", R"({"a": 99999999})"), HasSubstr("a: expected an id of 0 to"));

@@ -49,11 +49,41 @@ TEST(Jinja, SaysWhereWhatItDoesNotKnowStands) {
   EXPECT_THAT(unsupported("{{ f(*x) }}"), HasSubstr("arguments from a list"));
   EXPECT_THAT(unsupported("{{ ''.__class__ }}"), HasSubstr("'__class__'"));
   EXPECT_THAT(unsupported("{{ 2 ** 64 }}"), HasSubstr("63 bits"));
-  EXPECT_THAT(unsupported("{{ ('a'|safe) + 'b' }}"), HasSubstr("'safe'"));
   EXPECT_THAT(unsupported("{{ 1e999 }}"), HasSubstr("beyond those of 64 bits"));
+  EXPECT_THAT(unsupported("{{ '\u00df'|upper }}"), HasSubstr("the upper case of '\\xdf' is not supported"));
   EXPECT_THAT(unsupported("{{ '\\\u00e9' }}"), HasSubstr("a backslash before a character beyond ASCII"));
   EXPECT_THAT(unsupported("{{ []|tojson(indent=1001) }}"),
               HasSubstr("an indent of 1001: expected at most 1000"));
+}
+
+TEST(Jinja, RefusesToEscapeBesideASafeText) {
+  for (const char* text :
+       {"('a'|safe) + 'b'", "'b' + ('a'|safe)", "[['a'|safe]|first + 'b']", "('%s'|safe) % 1",
+        "('%s'|safe)|format(1)", "('{}'|safe).format(1)", "('a'|safe).replace('a', 'b')",
+        "('a'|safe).join(['b'])", "('a'|safe).strip('a')", "('a'|safe)|trim('a')", "('a'|safe)|string + 'b'",
+        "('ab'|safe)[1:] + 'b'", "('a b'|safe).split()[0] + 'b'", "('a'|safe)|upper + 'b'",
+        "('ab'|safe)|last + 'b'", "('a'|safe) * 2 + 'b'", "'a'|indent('>'|safe)",
+        "[]|tojson(indent=' '|safe)", "[]|tojson(separators=(','|safe, ':'))"})
+    EXPECT_THAT(unsupported(cat("{{ ", text, " }}")), HasSubstr("with a text of the filter 'safe'")) << text;
+  for (const char* name : {"escape", "striptags", "unescape"})
+    EXPECT_THAT(unsupported(cat("{{ ('a'|safe).", name, "() }}")), HasSubstr(name));
+  EXPECT_EQ(render("{{ ('ab'|safe)|first + 'b' }}{{ (1|safe) ~ '<' + 'b' }}"), "ab1<b");
+}
+
+/// Jinja gives what no parameter takes to a macro that reads these; one that does not refuses it.
+TEST(Jinja, RefusesAMacroThatTakesAnyArguments) {
+  EXPECT_THAT(unsupported("{% macro m(a) %}\n{{ varargs }}{% endmacro %}{{ m(1, 2) }}"),
+              StartsWith("t: line 2, column 4: 'varargs' in a macro is not supported"));
+  EXPECT_THAT(unsupported("{% macro m(a) %}{{ kwargs.b }}{% endmacro %}{{ m(1, b=2) }}"),
+              HasSubstr("'kwargs'"));
+  EXPECT_THAT(unsupported("{% macro m(caller=1) %}{{ caller }}{% endmacro %}"), HasSubstr("'caller'"));
+  EXPECT_THAT(unsupported("{% set varargs = 1 %}{% macro m() %}{{ varargs }}{% endmacro %}"),
+              HasSubstr("'varargs'"));
+  EXPECT_THAT(refused("{% macro m(a) %}{{ a.kwargs }}{% endmacro %}{{ m(1, 2) }}"),
+              HasSubstr("takes not more than 1 arguments"));
+  EXPECT_EQ(
+      render("{% macro m(kwargs) %}{% set varargs = 2 %}{{ kwargs }}{{ varargs }}{% endmacro %}{{ m(1) }}"),
+      "12");
 }
 
 TEST(Jinja, SaysWhereATemplateIsBroken) {

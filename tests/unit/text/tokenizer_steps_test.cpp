@@ -39,6 +39,10 @@ TEST_P(TokenizerSteps, IdsAndTextsAreThoseOfTheReference) {
     EXPECT_EQ(tokenizer.encode(text), ids);
     EXPECT_EQ(tokenizer.encode_ordinary(text), row.value("ordinary", ids));
     EXPECT_EQ(tokenizer.encode_with_template(text), row.value("template", ids));
+    TokenIds around = tokenizer.before();
+    around.insert(around.end(), ids.begin(), ids.end());
+    around.insert(around.end(), tokenizer.after().begin(), tokenizer.after().end());
+    EXPECT_EQ(around, row.value("template", ids));
     if (row.contains("text") && row["text"].is_null()) continue;
     const std::string decoded = row.value("text", text);
     EXPECT_EQ(tokenizer.decode(ids, /*skip_special=*/false), decoded);
