@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "families/processor_files.h"
 #include "mquant/error.h"
 #include "support/strings.h"
 #include "text/template_files.h"
@@ -35,7 +36,7 @@ std::string text_of(const SpecialTokens& tokens, const std::string& name) {
 
 void use_chat_template(ProcessorSpec& spec, const std::filesystem::path& directory,
                        const ChatTemplate& stated, TemplateUse use) {
-  if (spec.front.empty()) spec.front = spec.tokenizer.encode_with_template("");
+  spec.front = front_ids(directory, spec.tokenizer);
   const SpecialTokens tokens = special_tokens(directory);
   spec.bos = text_of(tokens, "bos_token");
   use.reserved = spec.reserved;

@@ -10,9 +10,9 @@
 
 namespace mquant {
 
-/// Sets `prompt`, `bos` and, unless it is set, `front` of `spec`, which has its tokenizer, placeholder, reserved texts and
-/// stop ids already.  The template is the one of `stated`, else that of `directory`.
-/// Throws as template_prompt does.
+/// Sets `prompt`, `bos` and `front` of `spec`, which has its tokenizer, placeholder, reserved texts
+/// and stop ids already.  The template is the one of `stated`, else that of `directory`.
+/// Throws as template_prompt and front_ids do.
 void use_chat_template(ProcessorSpec& spec, const std::filesystem::path& directory,
                        const ChatTemplate& stated, TemplateUse use);
 

@@ -31,7 +31,7 @@ std::unique_ptr<Processor> make_cogvlm2_processor(const std::filesystem::path& d
   if (const std::string chat = config.string_or("template_version", "chat"); chat != "chat")
     fail(ErrorKind::unsupported, config.origin(), ": 'template_version' is \"", chat,
          "\"; known is \"chat\"");
-  const Config names = open_optional(directory / "tokenizer_config.json");
+  const Config names = open_tokenizer_config(directory);
   const std::int64_t bos = config.integer_or("bos_token_id", 128000);
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
   set_eva_picture(spec, config);

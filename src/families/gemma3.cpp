@@ -7,6 +7,7 @@
 #include "families/processors.h"
 #include "mquant/error.h"
 #include "mquant/family.h"
+#include "support/strings.h"
 
 namespace mquant {
 namespace {
@@ -44,10 +45,36 @@ BlockSpec projector(const ModelSpec& model, const Config& c) {
   return block;
 }
 
-bool sees_all(const Config& c, std::int64_t layer) {
+/// Whether each layer sees the whole prompt, or a window of it.
+std::vector<bool> full_layers(const Config& c, std::int64_t layers) {
   const std::string types = cat(kText, "layer_types");
-  if (c.has(types)) return c.string(cat(types, ".", layer)) == "full_attention";
-  return (layer + 1) % c.positive_or(cat(kText, "sliding_window_pattern"), 6) == 0;
+  std::vector<bool> full;
+  if (!c.has(types)) {
+    const std::int64_t pattern = c.positive_or(cat(kText, "sliding_window_pattern"), 6);
+    for (std::int64_t i = 0; i < layers; ++i) full.push_back((i + 1) % pattern == 0);
+    return full;
+  }
+  const auto is_there = [&](std::int64_t i) { return !c.raw(cat(types, ".", i)).empty(); };
+  for (std::int64_t i = 0; i < layers && is_there(i); ++i) {
+    const std::string type = c.string(cat(types, ".", i));
+    if (type != "full_attention" && type != "sliding_attention")
+      fail(ErrorKind::unsupported, c.origin(), ": '", types, ".", i, "' is '", printable(type),
+           "'; known are full_attention and sliding_attention");
+    full.push_back(type == "full_attention");
+  }
+  if (std::ssize(full) != layers || is_there(layers))
+    fail(ErrorKind::input, c.origin(), ": '", types, "': expected a list of ", layers,
+         ", one for each of 'num_hidden_layers', found ", printable(c.raw(types)));
+  return full;
+}
+
+/// Tokens that a sliding layer sees.
+std::int64_t window_of(const Config& c) {
+  const std::string key = cat(kText, "sliding_window");
+  if (c.raw(key) == "null")
+    fail(ErrorKind::input, c.origin(), ": '", key,
+         "' is null: expected a number of tokens, as there are sliding layers");
+  return c.positive_or(key, 4096);
 }
 
 void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, LayerShape shape) {
@@ -59,14 +86,14 @@ void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, La
   names.post2 = "post_feedforward_layernorm";
   const RopeSpec rope = shape.attention.rope;
   RopeSpec local{.pairs = rope.pairs, .dims = rope.dims};
-  if (c.has(cat(kText, "rope_parameters.sliding_attention")))
-    set_rope(c, kText, 10000, local, "sliding_attention");
-  else
-    local.base = c.positive_number_or(cat(kText, "rope_local_base_freq"), 10000);
-  const std::int64_t window = c.positive_or(cat(kText, "sliding_window"), 4096);
-  for (std::int64_t i = 0; i < layer_count(c, cat(kText, "num_hidden_layers"), 26); ++i) {
-    shape.attention.rope = sees_all(c, i) ? rope : local;
-    shape.attention.window = sees_all(c, i) ? 0 : window;
+  set_rope(c, kText, 10000, local, "sliding_attention");
+  const std::int64_t layers = layer_count(c, cat(kText, "num_hidden_layers"), 26);
+  const std::vector<bool> full = full_layers(c, layers);
+  const std::int64_t window = std::ranges::find(full, false) == full.end() ? 0 : window_of(c);
+  for (std::int64_t i = 0; i < layers; ++i) {
+    const bool sees_all = full[static_cast<std::size_t>(i)];
+    shape.attention.rope = sees_all ? rope : local;
+    shape.attention.window = sees_all ? 0 : window;
     model.blocks.push_back(transformer_layer(cat("decoder.", i), Tower::decoder, Space::decoder,
                                              cat(prefix, "layers.", i, "."), names, shape));
   }
@@ -77,6 +104,10 @@ void add_blocks(ModelSpec& model, const Config& c) {
   if (c.boolean_or(t + "use_bidirectional_attention", false))
     fail(ErrorKind::unsupported, c.origin(),
          ": 'text_config.use_bidirectional_attention' is true: an encoder, which writes no text");
+  for (const char* key : {"final_logit_softcapping", "attn_logit_softcapping"})
+    if (c.has(t + key))
+      fail(ErrorKind::unsupported, c.origin(), ": '", t, key, "' is ", printable(c.raw(t + key)),
+           ": logits are not capped in this family; expected null");
   model.decoder_width = c.positive_or(t + "hidden_size", 2304);
   model.vocabulary = c.positive_or(t + "vocab_size", 262208);
   add_siglip_tower(model, c, kTower,

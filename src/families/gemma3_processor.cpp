@@ -39,7 +39,7 @@ std::unique_ptr<Processor> make_gemma3_processor(const std::filesystem::path& di
                                              "pan_and_scan_max_num_crops", "pan_and_scan_min_crop_size",
                                              "pan_and_scan_min_ratio_to_activate"}});
   require_switch(pre, "do_pan_and_scan", false);
-  const Config names = open_optional(directory / "tokenizer_config.json");
+  const Config names = open_tokenizer_config(directory);
   const Marks tokens = {names.string_or("boi_token", "<start_of_image>"),
                         names.string_or("image_token", "<image_soft_token>"),
                         names.string_or("eoi_token", "<end_of_image>")};

@@ -56,6 +56,7 @@ std::unique_ptr<Processor> make_glm4v_processor(const std::filesystem::path& dir
                                                 const ChatTemplate& stated) {
   refuse_chat_template(stated);
   const Config names = Config::open(directory / "tokenizer_config.json");
+  require_switch(names, "split_special_tokens", false);
   ProcessorSpec spec{.tokenizer = open_glm_tokenizer(directory)};
   spec.prompt = data_prompt(prompt());
   spec.tokenized = ProcessorSpec::Tokenized::each_piece_apart;

@@ -29,8 +29,8 @@ PromptSpec prompt(const Config& config) {
 }
 
 Tokenizer open_internlm2_tokenizer(const std::filesystem::path& directory) {
-  const Config names = open_optional(directory / "tokenizer_config.json");
-  const bool bos = names.boolean_or("add_bos_token", true);
+  const Config names = open_tokenizer_config(directory);
+  const bool bos = switch_or(names, "add_bos_token", true);
   return open_sentencepiece(
       directory / "tokenizer.model",
       {.added = read_added_tokens(directory), .bos = bos ? names.string_or("bos_token", "<s>") : ""});
@@ -39,10 +39,11 @@ Tokenizer open_internlm2_tokenizer(const std::filesystem::path& directory) {
 /// dynamic_preprocess.
 std::function<Tiling(const Image&)> tiling(const Config& config, std::int64_t side) {
   const bool cuts = config.boolean_or("dynamic_image_size", false);
-  const std::int64_t least = cuts ? small_count(config, "min_dynamic_patch", 1) : 1;
-  const std::int64_t most = cuts ? small_count(config, "max_dynamic_patch", 6) : 1;
+  const CountRange tiles =
+      cuts ? count_range(config, "min_dynamic_patch", "max_dynamic_patch", {.least = 1, .most = 6})
+           : CountRange{};
   const Thumbnail thumbnail = config.boolean_or("use_thumbnail", false) ? Thumbnail::yes : Thumbnail::no;
-  return [=](const Image& image) { return tile_by_aspect(image, side, least, most, thumbnail); };
+  return [=](const Image& image) { return tile_by_aspect(image, side, tiles.least, tiles.most, thumbnail); };
 }
 
 }  // namespace
@@ -56,7 +57,7 @@ std::unique_ptr<Processor> make_internvl2_processor(const std::filesystem::path&
   const std::int64_t across = rows_a_side(config, side, patch, joined_side(config, "downsample_ratio", 0.5));
   ProcessorSpec spec{.tokenizer = open_internlm2_tokenizer(directory)};
   spec.prompt = data_prompt(prompt(config));
-  spec.front = spec.tokenizer.encode_with_template("");
+  spec.front = front_ids(directory, spec.tokenizer);
   spec.shown_picture = ProcessorSpec::ShownPicture::expanded;
   spec.placeholder = "<IMG_CONTEXT>";
   spec.layout = {.patch = patch};

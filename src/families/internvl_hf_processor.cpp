@@ -12,8 +12,10 @@ namespace {
 /// GotOcr2's tiling, which the processor switches on whatever crop_to_patches says.
 std::function<Tiling(const Image&)> tiling(const Config& pre, std::int64_t side) {
   require_filter(pre, ResizeFilter::bicubic);
-  return [side, least = small_count(pre, "min_patches", 1), most = small_count(pre, "max_patches", 12)](
-             const Image& image) { return tile_by_aspect(image, side, least, most, Thumbnail::yes); };
+  const CountRange tiles = count_range(pre, "min_patches", "max_patches", {.least = 1, .most = 12});
+  return [side, tiles](const Image& image) {
+    return tile_by_aspect(image, side, tiles.least, tiles.most, Thumbnail::yes);
+  };
 }
 
 /// Vision rows of one tile, which three files may state.
@@ -34,7 +36,7 @@ std::unique_ptr<Processor> make_internvl_hf_processor(const std::filesystem::pat
   const Config pre = open_preprocessor(
       directory,
       {.types = {"GotOcr2ImageProcessor"}, .keys = {"crop_to_patches", "max_patches", "min_patches"}});
-  const Config names = open_optional(directory / "tokenizer_config.json");
+  const Config names = open_tokenizer_config(directory);
   const std::int64_t side = square_side(pre, "size");
   const std::int64_t patch = square_side(config, "vision_config.patch_size");
   if (const std::int64_t tower = square_side(config, "vision_config.image_size"); tower != side)
@@ -43,7 +45,7 @@ std::unique_ptr<Processor> make_internvl_hf_processor(const std::filesystem::pat
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
   spec.placeholder = names.string_or("context_image_token", "<IMG_CONTEXT>");
   spec.layout = {.patch = patch};
-  spec.normalization = normalization(pre, kImageNetNormalization);
+  spec.normalization = normalization(pre, kClipNormalization);
   spec.tile = tiling(pre, side);
   spec.place = [marker = spec.placeholder,
                 span = names.string_or("start_image_token", "<img>") + spec.placeholder +

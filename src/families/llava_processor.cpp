@@ -38,6 +38,9 @@ struct Fitting {
   }
 };
 
+std::string image_class(const Config& pre) { return pre.string_or("image_processor_type", ""); }
+bool is_siglip(const Config& pre) { return image_class(pre).starts_with("Siglip"); }
+
 /// `size` is a shorter side, or a height and a width, in which case the aspect ratio is not kept.
 void read_size(const Config& pre, Fitting& fitting) {
   const bool is_object = pre.raw("size").starts_with('{');
@@ -46,7 +49,7 @@ void read_size(const Config& pre, Fitting& fitting) {
       fail(ErrorKind::unsupported, pre.origin(), ": 'size.", printable(key),
            "' is not known for this family");
   if (pre.has("size.height") || pre.has("size.0") ||
-      (!is_object && pre.boolean_or("default_to_square", false))) {
+      (!is_object && switch_or(pre, "default_to_square", false))) {
     const std::int64_t side = is_object ? 0 : square_side(pre, "size");
     fitting.size = is_object ? ImageSize{pre.positive("size.width"), pre.positive("size.height")}
                              : ImageSize{side, side};
@@ -57,16 +60,15 @@ void read_size(const Config& pre, Fitting& fitting) {
 
 /// CLIP's image processor; LLaVA's, which may pad to a square; SigLIP's, which does not crop unless told to.
 Fitting fitting(const Config& pre, const Normalization& normalization) {
-  const std::string type = pre.string_or("image_processor_type", "");
   Fitting fitting{.kernel = filter(pre, ResizeFilter::bicubic)};
   read_size(pre, fitting);
-  if (pre.boolean_or("do_center_crop", !type.starts_with("Siglip")) && pre.has("crop_size"))
+  if (switch_or(pre, "do_center_crop", !is_siglip(pre)) && pre.has("crop_size"))
     fitting.crop = square_side(pre, "crop_size");
-  if (pre.boolean_or("do_pad", false) && type.starts_with("Llava")) {
+  if (switch_or(pre, "do_pad", false) && image_class(pre).starts_with("Llava")) {
     fitting.margin.emplace();
     for (std::size_t c = 0; c < 3; ++c)
       (*fitting.margin)[c] = static_cast<std::uint8_t>(std::clamp(normalization.mean[c], 0.0, 1.0) * 255);
-  } else if (pre.boolean_or("do_pad", false) && pre.has("pad_size")) {
+  } else if (switch_or(pre, "do_pad", false) && pre.has("pad_size")) {
     fail(ErrorKind::unsupported, pre.origin(), ": 'pad_size' is not known for this family");
   }
   return fitting;
@@ -109,19 +111,6 @@ void check_processor_config(const std::filesystem::path& directory, std::int64_t
            "\"; known is \"", value, "\"");
 }
 
-/// <s>, as the template of tokenizer.json has it.  Versions of transformers differ in whether tokenizer_config.json
-/// overrules it.
-TokenIds front(const std::filesystem::path& directory, const Tokenizer& tokenizer) {
-  TokenIds ids = tokenizer.encode_with_template("");
-  const Config names = open_optional(directory / "tokenizer_config.json");
-  const bool bos = !ids.empty(), wanted = names.boolean_or("add_bos_token", bos);
-  if (bos != wanted || names.boolean_or("add_eos_token", false))
-    fail(ErrorKind::unsupported, names.origin(), ": 'add_bos_token' is ", wanted ? "true" : "false",
-         " and 'add_eos_token' is ", names.boolean_or("add_eos_token", false) ? "true" : "false",
-         ": expected what the post-processor of tokenizer.json does, ", bos ? "true" : "false", " and false");
-  return ids;
-}
-
 }  // namespace
 
 std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& directory, const Config& config,
@@ -129,13 +118,12 @@ std::unique_ptr<Processor> make_llava_processor(const std::filesystem::path& dir
   const Config pre = open_preprocessor(
       directory,
       {.types = {"CLIPImageProcessor", "LlavaImageProcessor", "SiglipImageProcessor"}, .keys = {}});
-  const Normalization normal = normalization(pre, kClipNormalization);
+  const Normalization normal = normalization(pre, is_siglip(pre) ? kHalfNormalization : kClipNormalization);
   const Fitting fit = fitting(pre, normal);
   const std::int64_t side = tile_side(fit, pre, config);
   const std::int64_t patch = config.positive_or("vision_config.patch_size", 14);
   check_processor_config(directory, patch, config);
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
-  spec.front = front(directory, spec.tokenizer);
   spec.placeholder = "<image>";
   agreed_id(spec.tokenizer, spec.placeholder, config, "image_token_id");
   spec.layout = {.patch = patch};

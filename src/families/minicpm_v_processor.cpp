@@ -50,6 +50,8 @@ std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path&
   require_agreement(pre, "patch_size", patch, config.origin());
   const std::int64_t rows = small_count(config, "query_num", 64);
   require_agreement(pre, "image_feature_size", rows, config.origin());
+  for (const char* key : {"use_image_id", "slice_mode"}) require_agreement(pre, key, config, key);
+  require_agreement(pre, "max_slice_nums", config, "slice_config.max_slice_nums");
   ProcessorSpec spec{.tokenizer = open_tokenizer(directory)};
   spec.shown_picture = ProcessorSpec::ShownPicture::expanded;
   spec.placeholder = tokens.row;
@@ -61,7 +63,7 @@ std::unique_ptr<Processor> make_minicpm_v_processor(const std::filesystem::path&
                most = small_count(pre, "max_slice_nums", 9)](const Image& image) {
     return slice_by_area(image, resolution, patch, most);
   };
-  spec.place = [tokens, numbered = pre.boolean_or("use_image_id", true),
+  spec.place = [tokens, numbered = switch_or(pre, "use_image_id", false),
                 run = TokenIds(static_cast<std::size_t>(rows), spec.tokenizer.id_of(tokens.row))](
                    const PlacedPicture& picture) {
     return PictureTokens{picture_text(picture, tokens, numbered),

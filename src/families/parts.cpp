@@ -5,20 +5,12 @@
 #include <cmath>
 
 #include "mquant/error.h"
-#include "support/checked.h"
+#include "support/strings.h"
 
 namespace mquant {
 namespace {
 
 constexpr std::int64_t kMostLayers = 1000;
-
-/// Where a config describes its rotary positions: rope_scaling of releases; rope_parameters, which later
-/// transformers write, with an object of its own for each type of layer where these differ.
-std::string rope_path(const Config& config, const std::string& prefix, const std::string& layer_type) {
-  if (config.has(prefix + "rope_scaling")) return prefix + "rope_scaling";
-  const std::string path = prefix + "rope_parameters", own = path + "." + layer_type;
-  return !layer_type.empty() && config.has(own) ? own : path;
-}
 
 }  // namespace
 
@@ -59,7 +51,8 @@ std::int64_t layer_count(const Config& config, const std::string& path, std::int
 
 bool ties_embeddings(const Config& config, bool otherwise) {
   const std::string key = "tie_word_embeddings";
-  return config.boolean_or(key, otherwise) || config.boolean_or("text_config." + key, false);
+  const bool inner = config.boolean_or("text_config." + key, otherwise);
+  return config.boolean_or(key, inner);
 }
 
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise) {
@@ -72,51 +65,10 @@ Activation activation(const Config& config, const std::string& path, std::string
        "\"; known are silu, gelu, gelu_pytorch_tanh, quick_gelu");
 }
 
-double rope_base(const Config& config, const std::string& prefix, double otherwise,
-                 const std::string& layer_type) {
-  for (const std::string& path :
-       {rope_path(config, prefix, layer_type) + ".rope_theta", prefix + "rope_theta"})
-    if (config.has(path)) return config.positive_number(path);
-  return otherwise;
-}
-
-std::vector<std::int64_t> mrope_sections(const Config& config, const std::string& prefix, std::int64_t dim,
-                                         const std::vector<std::int64_t>& otherwise) {
-  const std::string path = rope_path(config, prefix, "") + ".mrope_section";
-  std::vector<std::int64_t> sections =
-      otherwise.empty() || config.has(path) ? config.integers(path) : otherwise;
-  const bool counts = std::ranges::all_of(sections, [&](std::int64_t n) { return n >= 0 && n <= dim; });
-  if (sections.size() != 3 || !counts || checked_sum(sections) != dim / 2)
-    fail(ErrorKind::input, config.origin(), ": '", path, "': expected three counts that sum to ", dim / 2,
-         ", half of a head, found ", config.has(path) ? config.raw(path) : "none");
-  return sections;
-}
-
 void require_no_sliding_window(const Config& config, const std::string& prefix) {
   if (config.boolean_or(prefix + "use_sliding_window", false))
     fail(ErrorKind::unsupported, config.origin(), ": '", prefix,
          "use_sliding_window' is true; sliding windows are not known for this family");
-}
-
-void set_rope(const Config& config, const std::string& prefix, double otherwise, RopeSpec& rope,
-              const std::string& layer_type) {
-  rope.base = rope_base(config, prefix, otherwise, layer_type);
-  const std::string scaling = rope_path(config, prefix, layer_type);
-  if (!config.has(scaling)) return;
-  const std::string type =
-      config.string_or(scaling + ".rope_type", config.string_or(scaling + ".type", "default"));
-  if (type == "default" || type == "mrope") return;
-  const double factor = config.positive_number(scaling + ".factor");
-  if (type == "linear") {
-    rope.position_scale = 1 / factor;
-  } else if (type == "dynamic") {
-    rope.stretch = Stretch::dynamic;
-    rope.stretch_factor = factor;
-    rope.trained_length = config.positive(prefix + "max_position_embeddings");
-  } else {
-    fail(ErrorKind::unsupported, config.origin(), ": '", scaling, "': type \"", type,
-         "\"; known are default, mrope, linear, dynamic");
-  }
 }
 
 std::int64_t square(const Config& config, const std::string& path, std::int64_t otherwise) {
@@ -146,7 +98,14 @@ std::int64_t shuffle_side(const Config& config, const std::string& path) {
 
 std::int64_t feature_layers(const Config& config, std::int64_t depth, const std::string& path,
                             std::int64_t otherwise) {
-  const std::int64_t index = config.integer_or(path, otherwise);
+  const std::vector<std::int64_t> stated =
+      config.has(path) ? config.integers(path) : std::vector<std::int64_t>{otherwise};
+  if (stated.empty())
+    fail(ErrorKind::input, config.origin(), ": '", path, "' is []: expected the number of a layer");
+  if (stated.size() > 1)
+    fail(ErrorKind::unsupported, config.origin(), ": '", path, "' is ", printable(config.raw(path)),
+         ": the features of several layers side by side; known is one layer");
+  const std::int64_t index = stated.front();
   const bool in_tower = index >= -depth - 1 && index <= depth;
   const std::int64_t layers = index < 0 ? depth + 1 + (in_tower ? index : 0) : index;
   if (!in_tower)

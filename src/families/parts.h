@@ -26,25 +26,25 @@ std::int64_t times_ratio(const Config& config, std::int64_t width, const std::st
 std::int64_t layer_count(const Config& config, const std::string& path);
 std::int64_t layer_count(const Config& config, const std::string& path, std::int64_t otherwise);
 
-/// Whether head and embeddings share one tensor.  As PreTrainedConfig of transformers (4.57 and 5.23) has it:
-/// the key at the top or in text_config says so; `otherwise` where the top has none.
+/// Whether head and embeddings share one tensor: the key at the top says so, else that in text_config, else
+/// `otherwise`.
 bool ties_embeddings(const Config& config, bool otherwise = false);
 
 /// The config's name of an activation, as transformers spells it.  Throws Error{unsupported} for others.
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise);
 
-/// rope_theta, at its old place or in rope_parameters, which may differ for each type of layer
-/// ("full_attention").
-double rope_base(const Config& config, const std::string& prefix, double otherwise,
-                 const std::string& layer_type = {});
+/// rope_theta of a tower whose positions are rows and columns.  Throws Error{unsupported} for a type of rope with
+/// a scaling, which towers do not have.
+double tower_rope_base(const Config& config, const std::string& prefix, double otherwise);
 /// mrope_section of rope_scaling (rope_parameters), or `otherwise`; must sum to dim / 2.
 std::vector<std::int64_t> mrope_sections(const Config& config, const std::string& prefix, std::int64_t dim,
                                          const std::vector<std::int64_t>& otherwise = {});
 /// Throws Error{unsupported} where `use_sliding_window` is set: the computation would silently differ.
 void require_no_sliding_window(const Config& config, const std::string& prefix);
 
-/// The base and `rope_scaling` (rope_parameters): types default, mrope, linear and dynamic; others are
-/// unsupported.
+/// Base and scaling of layers of one type ("full_attention", "sliding_attention"; "" where all are alike), as
+/// transformers combines rope_scaling, rope_parameters and the bases beside them: types default, mrope, linear and
+/// dynamic; others are unsupported.
 void set_rope(const Config& config, const std::string& prefix, double otherwise, RopeSpec& rope,
               const std::string& layer_type = {});
 
@@ -55,6 +55,7 @@ NormKind vision_norm(const Config& config, const std::string& path, std::string_
 /// 2 for a ratio of 0.5: so many patches on each side become one token.
 std::int64_t shuffle_side(const Config& config, const std::string& path);
 /// Layers to run so that the features are hidden_states[index] of `depth` layers: -1 all, -2 all but one.
+/// A list of one counts as a number.
 std::int64_t feature_layers(const Config& config, std::int64_t depth, const std::string& path,
                             std::int64_t otherwise);
 

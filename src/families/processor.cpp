@@ -114,9 +114,10 @@ class SpecProcessor final : public Processor {
 
   PlacedPicture add_picture(const ContentPart& part, Features& f) const {
     const std::string origin = part.image_bytes.empty() ? part.image.string() : "the picture of a data: URI";
+    const DecodeOptions options{.apply_orientation = spec_.apply_orientation};
     const Image image = part.image_bytes.empty()
-                            ? open_image(part.image)
-                            : decode_image(std::as_bytes(std::span(part.image_bytes)), origin);
+                            ? open_image(part.image, options)
+                            : decode_image(std::as_bytes(std::span(part.image_bytes)), origin, options);
     const Tiling tiling = in_context(origin, [&] { return spec_.tile(image); });
     PlacedPicture picture{.path = part.image_as_written, .cut = tiling.grid};
     for (const Image& tile : tiling.tiles) {

@@ -49,6 +49,7 @@ struct ProcessorSpec {
   bool placeholder_in_text = false;   ///< one that a user wrote behind all pictures is a token like others
   enum class ShownPicture { as_rendered, expanded, not_at_all } shown_picture = ShownPicture::as_rendered;
 
+  bool apply_orientation = true;  ///< DecodeOptions::apply_orientation
   std::function<Tiling(const Image& image)> tile;
   PatchLayout layout;
   PixelLayout pixels = PixelLayout::pictures;  ///< of the official code

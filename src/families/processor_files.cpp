@@ -50,10 +50,20 @@ std::string plain_type(std::string type) {
   return type;
 }
 
+/// Null is off, or an error, to transformers 5, and the default of the class to the fast classes of 4.
+void refuse_null(const Config& config, const std::string& key, std::string_view expected) {
+  if (config.raw(key) == "null")
+    fail(ErrorKind::unsupported, config.origin(), ": '", key,
+         "' is null, which versions of transformers read in different ways: expected ", expected,
+         "; write what the model was trained with");
+}
+
 std::array<double, 3> three_numbers(const Config& config, const std::string& key,
                                     const std::array<double, 3>& otherwise) {
+  refuse_null(config, key, "three numbers");
   if (!config.has(key)) return otherwise;
   const std::vector<double> numbers = config.numbers(key);
+  if (!config.raw(key).starts_with('[')) return {numbers[0], numbers[0], numbers[0]};
   if (numbers.size() != 3)
     fail(ErrorKind::input, config.origin(), ": '", key, "': expected 3 numbers, one a channel, found ",
          numbers.size());
@@ -63,7 +73,13 @@ std::array<double, 3> three_numbers(const Config& config, const std::string& key
 }  // namespace
 
 Config open_optional(const std::filesystem::path& file) {
-  return std::filesystem::exists(file) ? Config::open(file) : Config::parse("{}", file.string());
+  if (!std::filesystem::exists(file)) return Config::parse("{}", file.string());
+  Config config = Config::open(file);
+  if (!config.has(""))
+    fail(ErrorKind::input, config.origin(),
+         ": expected an object, found null; remove it or copy it from the release");
+  config.keys("");  // throws if it is no object
+  return config;
 }
 
 Config open_preprocessor(const std::filesystem::path& directory, const KnownSettings& known) {
@@ -82,6 +98,12 @@ Config open_preprocessor(const std::filesystem::path& directory, const KnownSett
          "\", which is not known for this family; known are ", join(known.types, ", "));
   require_switch(pre, "do_resize", true);
   return pre;
+}
+
+Config open_tokenizer_config(const std::filesystem::path& directory) {
+  Config names = open_optional(directory / "tokenizer_config.json");
+  require_switch(names, "split_special_tokens", false);
+  return names;
 }
 
 Config open_processor_config(const std::filesystem::path& directory, const std::vector<std::string>& keys) {
@@ -117,8 +139,13 @@ void require_filter(const Config& pre, ResizeFilter only) {
          " is not known for this family");
 }
 
+bool switch_or(const Config& config, const std::string& key, bool otherwise) {
+  if (otherwise) refuse_null(config, key, "true or false");
+  return config.boolean_or(key, otherwise);
+}
+
 void require_switch(const Config& pre, const std::string& key, bool value) {
-  if (pre.boolean_or(key, value) != value)
+  if (switch_or(pre, key, value) != value)
     fail(ErrorKind::unsupported, pre.origin(), ": '", key, "' is ", value ? "false" : "true",
          ", which is not known for this family");
 }
@@ -166,6 +193,16 @@ std::int64_t small_count(const Config& config, const std::string& key, std::int6
   return count;
 }
 
+CountRange count_range(const Config& config, const std::string& least_key, const std::string& most_key,
+                       const CountRange& otherwise) {
+  const CountRange range = {small_count(config, least_key, otherwise.least),
+                            small_count(config, most_key, otherwise.most)};
+  if (range.least > range.most)
+    fail(ErrorKind::input, config.origin(), ": '", least_key, "' is ", range.least, ": expected at most ",
+         range.most, ", which is '", most_key, "'");
+  return range;
+}
+
 void require_agreement(const Config& config, const std::string& key, std::int64_t value,
                        std::string_view source) {
   if (config.has(key) && config.integer(key) != value)
@@ -173,11 +210,36 @@ void require_agreement(const Config& config, const std::string& key, std::int64_
          ", as ", source, " says; the files do not belong together");
 }
 
+void require_agreement(const Config& config, const std::string& key, const Config& other,
+                       const std::string& other_key) {
+  if (!config.has(key) || !other.has(other_key)) return;
+  if (const std::string value = config.raw(key), wanted = other.raw(other_key); value != wanted)
+    fail(ErrorKind::input, config.origin(), ": '", key, "' is ", printable(value), ": expected ",
+         printable(wanted), ", as ", other.origin(), " says; the files do not belong together");
+}
+
 std::int64_t agreed_id(const Tokenizer& tokenizer, const std::string& token, const Config& config,
                        const std::string& key) {
   const std::int64_t id = tokenizer.id_of(token);
   require_agreement(config, key, id, cat("the tokenizer of '", token, "'"));
   return id;
+}
+
+TokenIds front_ids(const std::filesystem::path& directory, const Tokenizer& tokenizer) {
+  if (!tokenizer.after().empty())
+    fail(ErrorKind::unsupported, tokenizer.origin(), ": the 'post_processor' ends every text with '",
+         printable(tokenizer.token_of(tokenizer.after().front())),
+         "', after which no answer follows; take it out there, and set 'add_eos_token' of "
+         "tokenizer_config.json to false");
+  const Config names = open_tokenizer_config(directory);
+  const bool has_bos = !tokenizer.before().empty(), bos = switch_or(names, "add_bos_token", has_bos),
+             eos = names.boolean_or("add_eos_token", false);
+  const auto said = [](bool value) { return value ? "true" : "false"; };
+  if (bos != has_bos || eos)
+    fail(ErrorKind::unsupported, names.origin(), ": 'add_bos_token' is ", said(bos),
+         " and 'add_eos_token' is ", said(eos), ": expected what ", tokenizer.origin(), " does, ",
+         said(has_bos), " and false");
+  return tokenizer.before();
 }
 
 TokenIds stop_ids(const std::filesystem::path& directory, const Config& config, const std::string& path,

@@ -33,11 +33,16 @@ struct KnownSettings {
 Config open_preprocessor(const std::filesystem::path& directory, const KnownSettings& known);
 /// processor_config.json, {} if absent.  Throws Error{unsupported} for a key that is not among `keys` nor harmless.
 Config open_processor_config(const std::filesystem::path& directory, const std::vector<std::string>& keys);
+/// tokenizer_config.json, {} if absent.  Throws Error{unsupported} for split_special_tokens.
+Config open_tokenizer_config(const std::filesystem::path& directory);
 /// A file that not every release has: an empty object if it is absent.
+/// Throws Error{input} if it holds no object.
 Config open_optional(const std::filesystem::path& file);
 
-/// image_mean, image_std (or other keys), rescale_factor.
-/// @throws Error{input} for other than three numbers; Error{unsupported} if do_normalize or do_rescale is false.
+/// image_mean, image_std (or other keys), each of three numbers or one for all channels, and rescale_factor.
+/// @param otherwise  the defaults of the class that the release's file names
+/// @throws Error{input}        for another count of numbers
+///         Error{unsupported}  for null, or if do_normalize or do_rescale is false or null
 Normalization normalization(const Config& pre, const Normalization& otherwise,
                             const std::string& mean = "image_mean",
                             const std::string& deviation = "image_std");
@@ -46,7 +51,11 @@ Normalization normalization(const Config& pre, const Normalization& otherwise,
 ResizeFilter filter(const Config& pre, ResizeFilter otherwise);
 /// Throws Error{unsupported} if `resample` is another filter: the family's tiling is known with this one only.
 void require_filter(const Config& pre, ResizeFilter only);
-/// Throws Error{unsupported} if the switch `key` is stated and not `value`.
+/// A switch, or `otherwise`, the default of the official class, where the release omits it.
+/// Throws Error{unsupported} for null where the default is on: versions of transformers differ in
+/// what it means.
+bool switch_or(const Config& config, const std::string& key, bool otherwise);
+/// Throws Error{unsupported} if the switch `key` is not `value`, the default of the official class.
 void require_switch(const Config& pre, const std::string& key, bool value);
 
 /// The side of a square: 448, [448, 448], {"height": 448, "width": 448}.
@@ -62,13 +71,29 @@ std::int64_t joined_side(const Config& config, const std::string& key, double ot
 /// @throws Error{input} if it is not 1 to 65536.
 std::int64_t small_count(const Config& config, const std::string& key, std::int64_t otherwise);
 
+struct CountRange {
+  std::int64_t least = 1, most = 1;
+};
+/// Two counts as small_count reads them.  Throws Error{input} if they are not in order.
+CountRange count_range(const Config& config, const std::string& least_key, const std::string& most_key,
+                       const CountRange& otherwise);
+
 /// Throws Error{input} if `key` is stated and not `value`, which is what `source` says.
 void require_agreement(const Config& config, const std::string& key, std::int64_t value,
                        std::string_view source);
+/// Throws Error{input} if both files state the keys, with different values.
+void require_agreement(const Config& config, const std::string& key, const Config& other,
+                       const std::string& other_key);
 
 /// The id of `token`.  Throws Error{input} if the tokenizer lacks it, or if `key` of config.json says another.
 std::int64_t agreed_id(const Tokenizer& tokenizer, const std::string& token, const Config& config,
                        const std::string& key);
+
+/// What the tokenizer puts before a text, such as <s>.  Versions of transformers differ in whether
+/// tokenizer_config.json overrules it.
+/// @throws Error{unsupported} if it puts tokens after a text too, or if add_bos_token or
+///         add_eos_token differs from what it does
+TokenIds front_ids(const std::filesystem::path& directory, const Tokenizer& tokenizer);
 
 /// eos_token_id of generation_config.json, else of config.json at `path`, and the ids of `more` tokens.
 TokenIds stop_ids(const std::filesystem::path& directory, const Config& config, const std::string& path,

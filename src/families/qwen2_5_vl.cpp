@@ -32,7 +32,7 @@ void add_tower(ModelSpec& model, const Config& c) {
   layer.norm = NormKind::rms;
   layer.attention.rope = {.pairs = RopePairs::halves,
                           .axes = RopeAxes::grid,
-                          .base = rope_base(c, v, 10000),
+                          .base = tower_rope_base(c, v, 10000),
                           .dims = layer.attention.head_dim};
   layer.attention.window = window;
   const LayerNames names{.norm1 = "norm1",

@@ -22,7 +22,7 @@ BlockSpec vision_layer(const Config& c, std::int64_t i) {
                                  .scale = inverse_sqrt(dim),
                                  .rope = {.pairs = RopePairs::halves,
                                           .axes = RopeAxes::grid,
-                                          .base = rope_base(c, "vision_config.", 10000),
+                                          .base = tower_rope_base(c, "vision_config.", 10000),
                                           .dims = dim},
                                  .sees = Sees::picture},
                    .norm = NormKind::layer,

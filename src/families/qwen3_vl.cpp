@@ -46,7 +46,7 @@ void add_tower(ModelSpec& model, const Config& c, const std::vector<std::int64_t
                                       .activation = activation(c, v + "hidden_act", "gelu_pytorch_tanh")});
   layer.attention.rope = {.pairs = RopePairs::halves,
                           .axes = RopeAxes::grid,
-                          .base = rope_base(c, v, 10000),
+                          .base = tower_rope_base(c, v, 10000),
                           .dims = layer.attention.head_dim};
   const LayerNames names{.norm1 = "norm1",
                          .q = "attn.qkv",

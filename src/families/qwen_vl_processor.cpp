@@ -1,9 +1,12 @@
 // The processor of Qwen-VL and Qwen-VL-Chat: one stretched square a picture, always 256 rows, among which the prompt
 // spells the picture's path in bytes.
+#include <utility>
+
 #include "families/chat_template.h"
 #include "families/processor.h"
 #include "families/processor_files.h"
 #include "families/processors.h"
+#include "io/json_text.h"
 #include "mquant/error.h"
 #include "text/unicode.h"
 
@@ -15,6 +18,18 @@ constexpr std::int64_t kRows = 256;  // tokenization_qwen.py: IMG_TOKEN_SPAN
 /// Of qwen.tiktoken.  Source: PAT_STR of tokenization_qwen.py.
 constexpr const char* kWords =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+/// QWenTokenizer's arguments, which its own tokenizer_config.json leaves out.
+void require_own_tags(const Config& names) {
+  for (const auto& [key, tag] : {std::pair("image_start_tag", "<img>"), std::pair("image_end_tag", "</img>"),
+                                 std::pair("image_pad_tag", "<imgpad>"), std::pair("ref_start_tag", "<ref>"),
+                                 std::pair("ref_end_tag", "</ref>"), std::pair("box_start_tag", "<box>"),
+                                 std::pair("box_end_tag", "</box>"), std::pair("quad_start_tag", "<quad>"),
+                                 std::pair("quad_end_tag", "</quad>")})
+    if (const std::string found = names.raw(key); !found.empty() && found != cat("\"", tag, "\""))
+      fail(ErrorKind::unsupported, names.origin(), ": '", key, "' is ", printable(found), "; known is \"",
+           tag, "\"");
+}
 
 /// IMAGE_ST: what is recognised in texts of users too.
 const std::vector<std::string>& picture_tokens() {
@@ -66,6 +81,7 @@ std::unique_ptr<Processor> make_qwen_vl_processor(const std::filesystem::path& d
   const std::int64_t patch = config.positive("visual.patch_size");
   rows_a_side(config, side, patch);  // checks them
   require_agreement(config, "visual.n_queries", kRows, "the prompt");
+  require_own_tags(open_tokenizer_config(directory));
   ProcessorSpec spec{.tokenizer = open_qwen_tokenizer(directory)};
   agreed_id(spec.tokenizer, "<img>", config, "visual.image_start_id");
   spec.prompt = data_prompt(prompt());
@@ -75,6 +91,7 @@ std::unique_ptr<Processor> make_qwen_vl_processor(const std::filesystem::path& d
   spec.reserved = {"<img>", "</img>"};
   spec.layout = {.patch = patch};
   spec.normalization = kClipNormalization;
+  spec.apply_orientation = false;  // Image.open(path).convert("RGB") in visual.py of the release
   spec.tile = [side](const Image& image) { return stretched(image, side, ResizeFilter::bicubic); };
   spec.place = [padding = spec.tokenizer.id_of(spec.placeholder)](const PlacedPicture& picture) {
     return PictureTokens{with(picture.text, "<img>" + picture.path + "</img>", "<img><imgpad></img>"),

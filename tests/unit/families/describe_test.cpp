@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "mquant/family.h"
 #include "tests/support/files.h"
@@ -110,6 +111,69 @@ TEST(Describe, EachTypeOfLayerMayHaveRotaryPositionsOfItsOwn) {
   EXPECT_EQ(block(release, "decoder.0").attention.rope.base, 300);
 }
 
+/// The rope of full and of sliding layers of the gemma3 golden, whose last layer of three is full.
+std::pair<RopeSpec, RopeSpec> gemma3_ropes(const std::string& text_config) {
+  const ModelSpec model = described("gemma3", R"({"text_config": )" + text_config + "}");
+  return {block(model, "decoder.2").attention.rope, block(model, "decoder.0").attention.rope};
+}
+
+/// Expected values: Gemma3TextConfig of transformers 5.24.
+TEST(Describe, RopeSettingsAreCombinedAsOfficially) {
+  const std::string both =
+      R"("rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 2000.0},
+                                                  "sliding_attention": {"rope_theta": 300.0}})";
+  auto [full, sliding] =
+      gemma3_ropes("{" + both + R"(, "rope_scaling": {"rope_type": "linear", "factor": 8.0}})");
+  EXPECT_EQ(full.position_scale, 0.125);  // rope_scaling updates the settings of full layers,
+  EXPECT_EQ(full.base, 2000);
+  EXPECT_EQ(sliding.position_scale, 1);  // and of no others
+  EXPECT_EQ(sliding.base, 300);
+
+  std::tie(full, sliding) =
+      gemma3_ropes("{" + both + R"(, "rope_scaling": {"rope_type": null, "factor": null}})");
+  EXPECT_EQ(full.position_scale, 1);  // {} is none
+  EXPECT_EQ(full.base, 2000);
+
+  std::tie(full, sliding) =
+      gemma3_ropes(R"({"rope_scaling": null, "rope_theta": 7000.0, "rope_local_base_freq": 50.0,
+      "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 4.0},
+                          "sliding_attention": {"rope_type": "default"}}})");
+  EXPECT_EQ(full.base, 7000);
+  EXPECT_EQ(full.position_scale, 0.25);
+  EXPECT_EQ(sliding.base, 50);
+
+  std::tie(full, sliding) =
+      gemma3_ropes(R"({"rope_scaling": null, "rope_theta": null, "rope_local_base_freq": null,
+      "rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2.0}}})");
+  EXPECT_EQ(full.base, 1e6);
+  EXPECT_EQ(full.position_scale, 1);
+  EXPECT_EQ(sliding.base, 1e4);
+  EXPECT_EQ(sliding.position_scale, 0.5);
+
+  const ModelSpec llava = described("llava", R"({"text_config": {"rope_scaling": {},
+      "rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 50.0}}})");
+  EXPECT_EQ(block(llava, "decoder.0").attention.rope.position_scale, 0.25);
+  EXPECT_EQ(block(llava, "decoder.0").attention.rope.base, 50);
+}
+
+TEST(Describe, TheTopSaysWhetherTheHeadIsTiedThenTextConfig) {
+  const auto tied = [](const std::string& patch) {
+    return !block(described("gemma3", patch), "head").linears.at(0).weight.otherwise.empty();
+  };
+  EXPECT_TRUE(tied("{}"));
+  EXPECT_FALSE(tied(R"({"tie_word_embeddings": false})"));
+  EXPECT_FALSE(tied(R"({"text_config": {"tie_word_embeddings": false}})"));
+  EXPECT_FALSE(tied(R"({"tie_word_embeddings": false, "text_config": {"tie_word_embeddings": true}})"));
+  EXPECT_TRUE(tied(R"({"tie_word_embeddings": true, "text_config": {"tie_word_embeddings": false}})"));
+}
+
+TEST(Describe, AListOfOneFeatureLayerIsANumber) {
+  for (const std::string family : {"llava", "internvl_hf"})
+    EXPECT_EQ(described(family, R"({"vision_feature_layer": [-2]})").blocks.size(),
+              described(family, R"({"vision_feature_layer": -2})").blocks.size())
+        << family;
+}
+
 TEST(Describe, WindowsAreWholeCellsOfTheMerger) {
   for (const auto& [size, side] : {std::pair{112, 8}, {100, 6}, {83, 4}, {28, 2}}) {
     const ModelSpec model =
@@ -183,6 +247,18 @@ struct BrokenConfig {
   const char* message;
 };
 
+TEST(Describe, ASlidingLayerNeedsAWindow) {
+  nlohmann::json json = nlohmann::json::parse(read_text(data_path("goldens/gemma3/model/config.json")));
+  json["text_config"]["sliding_window"] = nullptr;
+  const auto describe = [&] {
+    const Config config = Config::parse(json.dump(), "config.json");
+    return find_family(config).describe(config);
+  };
+  EXPECT_THAT(complaint(ErrorKind::input, describe), HasSubstr("'text_config.sliding_window' is null"));
+  json["text_config"]["layer_types"] = std::vector<std::string>(3, "full_attention");
+  EXPECT_EQ(block(describe(), "decoder.0").attention.window, 0);
+}
+
 TEST(Describe, RefusesWhatItWouldComputeOtherwise) {
   const BrokenConfig cases[] = {
       {"qwen2_vl", R"({"hidden_size": 66})", ErrorKind::input, "'hidden_size' is 66"},
@@ -199,9 +275,36 @@ TEST(Describe, RefusesWhatItWouldComputeOtherwise) {
        "more than the decoder"},
       {"llava", R"({"vision_config": {"num_attention_heads": 5}})", ErrorKind::input, "48 and 5 heads"},
       {"llava", R"({"vision_feature_layer": 9})", ErrorKind::input, "'vision_feature_layer' is 9"},
-      {"llava", R"({"vision_feature_layer": [-2, 1]})", ErrorKind::input, "'vision_feature_layer'"},
+      {"llava", R"({"vision_feature_layer": [-2, 1]})", ErrorKind::unsupported,
+       "'vision_feature_layer' is [-2,1]: the features of several layers"},
+      {"internvl_hf", R"({"vision_feature_layer": []})", ErrorKind::input, "'vision_feature_layer' is []"},
       {"llava", R"({"text_config": {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}})",
        ErrorKind::unsupported, "\"llama3\""},
+      {"llava", R"({"text_config": {"rope_parameters": {"full_attention": {"rope_type": "linear"}}}})",
+       ErrorKind::unsupported, "'text_config.rope_parameters' has settings for each type of layer"},
+      {"gemma3", R"({"text_config": {"rope_parameters": {"rope_type": "linear", "factor": 8.0}}})",
+       ErrorKind::unsupported, "'text_config.rope_parameters' has no settings for each type of layer"},
+      {"gemma3", R"({"text_config": {"rope_scaling": {"rope_type": null, "type": "linear", "factor": 8.0}}})",
+       ErrorKind::unsupported, "rename it to 'rope_type'"},
+      {"gemma3", R"({"text_config": {"layer_types": ["full_atention", "full_attention", "full_attention"]}})",
+       ErrorKind::unsupported, "'text_config.layer_types.0' is 'full_atention'"},
+      {"gemma3", R"({"text_config": {"layer_types": ["full_attention", "full_attention"]}})",
+       ErrorKind::input, "'text_config.layer_types': expected a list of 3"},
+      {"gemma3",
+       R"({"text_config": {"layer_types": ["full_attention", "full_attention", "full_attention", "full_attention"]}})",
+       ErrorKind::input, "'text_config.layer_types': expected a list of 3"},
+      {"gemma3", R"({"text_config": {"layer_types": "full_attention"}})", ErrorKind::input,
+       "expected a list of 3"},
+      {"gemma3", R"({"text_config": {"final_logit_softcapping": 30.0}})", ErrorKind::unsupported,
+       "'text_config.final_logit_softcapping' is 30"},
+      {"gemma3", R"({"text_config": {"attn_logit_softcapping": 50.0}})", ErrorKind::unsupported,
+       "'text_config.attn_logit_softcapping' is 50"},
+      {"qwen2_vl", R"({"vision_config": {"rope_parameters": {"rope_type": "linear", "factor": 4.0}}})",
+       ErrorKind::unsupported, "'vision_config.rope_parameters' is of type \"linear\""},
+      {"qwen2_5_vl", R"({"vision_config": {"rope_scaling": {"type": "dynamic", "factor": 4.0}}})",
+       ErrorKind::unsupported, "'vision_config.rope_scaling' is of type \"dynamic\""},
+      {"qwen3_vl", R"({"vision_config": {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}})",
+       ErrorKind::unsupported, "known are default, axial"},
       {"llava", R"({"text_config": {"hidden_act": "relu"}})", ErrorKind::unsupported, "\"relu\""},
       {"internvl_hf", R"({"vision_config": {"use_absolute_position_embeddings": false}})",
        ErrorKind::unsupported, "use_absolute_position_embeddings"},

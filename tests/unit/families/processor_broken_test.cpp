@@ -47,6 +47,15 @@ TEST(Processors, RefuseFilesThatContradictEachOther) {
        "vision_config.image_size"},
       {"llava", "processor_config.json", R"({"patch_size": 7})", ErrorKind::input, "'patch_size' is 7"},
       {"minicpm_v", "config.json", R"({"query_num": 64})", ErrorKind::input, "image_feature_size"},
+      {"minicpm_v", "config.json", R"({"use_image_id": false})", ErrorKind::input,
+       "'use_image_id' is true: expected false"},
+      {"minicpm_v", "config.json", R"({"slice_mode": false})", ErrorKind::input, "'slice_mode' is true"},
+      {"minicpm_v", "config.json", R"({"slice_config": {"max_slice_nums": 4}})", ErrorKind::input,
+       "'max_slice_nums' is 9: expected 4"},
+      {"internvl_hf", "preprocessor_config.json", R"({"min_patches": 13})", ErrorKind::input,
+       "preprocessor_config.json: 'min_patches' is 13: expected at most 12, which is 'max_patches'"},
+      {"internvl2", "config.json", R"({"dynamic_image_size": true, "min_dynamic_patch": 13})",
+       ErrorKind::input, "config.json: 'min_dynamic_patch' is 13: expected at most 12"},
       {"qwen_vl", "config.json", R"({"visual": {"image_start_id": 5}})", ErrorKind::input, "image_start_id"},
       {"glm4v", "tokenizer_config.json", R"({"image_size": 1120})", ErrorKind::input, "'image_size' is 1120"},
       {"glm4v", "config.json", R"({"boi_token_id": 3})", ErrorKind::input, "'boi_token_id' is 3"},
@@ -104,6 +113,96 @@ TEST(Processors, RefuseSettingsThatTheyDoNotKnow) {
     model.edit("processor_config.json", [](auto& c) { c["image_seq_lenght"] = 4; });
     EXPECT_THAT(complaint(ErrorKind::unsupported, [&] { model.processor(); }),
                 HasSubstr("'image_seq_lenght' is 4"));
+  }
+}
+
+void expect_refused(const char* family, const char* file, const std::string& change,
+                    const std::string& message) {
+  Model model(family);
+  if (!std::filesystem::exists(model / file)) write_text(model / file, "{}");
+  model.edit(file, [&](auto& c) { c.update(nlohmann::json::parse(change)); });
+  EXPECT_THAT(complaint(ErrorKind::unsupported, [&] { model.processor(); }), HasSubstr(message))
+      << family << " " << change;
+}
+
+TEST(Processors, RefuseNullWhereVersionsOfTransformersReadItDifferently) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"qwen2_vl", "do_resize"},         {"qwen2_vl", "do_rescale"},  {"qwen2_vl", "do_normalize"},
+      {"qwen2_vl", "image_mean"},        {"qwen2_vl", "image_std"},   {"llava", "do_center_crop"},
+      {"smolvlm", "do_image_splitting"}, {"minicpm_v", "slice_mode"}, {"minicpm_v", "norm_mean"}};
+  for (const auto& [family, key] : cases)
+    expect_refused(family, "preprocessor_config.json", "{\"" + std::string(key) + "\": null}",
+                   "'" + std::string(key) + "' is null");
+  expect_refused(
+      "internvl2", "tokenizer_config.json", R"({"add_bos_token": null})",
+      "'add_bos_token' is null, which versions of transformers read in different ways: expected true "
+      "or false");
+}
+
+TEST(Processors, TakeNullForOffWhereTheClassHasItOff) {
+  Model qwen("qwen2_vl");  // as transformers saves it
+  qwen.edit("preprocessor_config.json", [](auto& c) {
+    for (const char* key : {"do_pad", "crop_size", "do_center_crop", "device"}) c[key] = nullptr;
+  });
+  EXPECT_NO_THROW(qwen.processor());
+  Model gemma("gemma3");
+  gemma.edit("preprocessor_config.json", [](auto& c) { c["do_pan_and_scan"] = nullptr; });
+  EXPECT_NO_THROW(gemma.processor());
+  for (const bool stated : {false, true}) {
+    Model minicpm("minicpm_v");
+    minicpm.edit("preprocessor_config.json", [&](auto& c) {
+      c.erase("use_image_id");
+      if (stated) c["use_image_id"] = nullptr;
+    });
+    EXPECT_THAT(minicpm.processor()->prompt(asked({picture("cat.png"), text("x")})),
+                testing::Not(HasSubstr("<image_id>")));
+  }
+}
+
+const std::vector<const char*> kWithTemplates = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl_hf",
+                                                 "llava",    "minicpm_v",  "smolvlm",  "gemma3"};
+
+TEST(Processors, RefuseTokensThatEndEveryText) {
+  for (const char* family : kWithTemplates) {
+    expect_refused(family, "tokenizer.json", R"({"post_processor": {"type": "TemplateProcessing",
+      "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "e", "type_id": 0}}], "pair": [],
+      "special_tokens": {"e": {"id": "e", "ids": [2], "tokens": ["e"]}}}})",
+                   "tokenizer.json: the 'post_processor' ends every text with '");
+    expect_refused(family, "tokenizer_config.json", R"({"add_eos_token": true})", "'add_eos_token' is true");
+  }
+  expect_refused("internvl2", "tokenizer_config.json", R"({"add_eos_token": true})",
+                 "'add_eos_token' is true");
+  expect_refused("qwen2_vl", "tokenizer_config.json", R"({"add_bos_token": true})",
+                 "'add_bos_token' is true");
+}
+
+TEST(Processors, RefuseSwitchesAndTagsOfTokenizersThatTheyDoNotKnow) {
+  for (const char* family : {"qwen2_vl", "internvl2", "glm4v", "qwen_vl", "cogvlm2"})
+    expect_refused(family, "tokenizer_config.json", R"({"split_special_tokens": true})",
+                   "split_special_tokens");
+  expect_refused("qwen_vl", "tokenizer_config.json", R"({"image_pad_tag": "<pad>"})",
+                 "tokenizer_config.json: 'image_pad_tag' is \"<pad>\"; known is \"<imgpad>\"");
+  expect_refused("qwen_vl", "tokenizer_config.json", R"({"quad_end_tag": null})", "'quad_end_tag' is null");
+  Model stated("qwen_vl");
+  stated.edit("tokenizer_config.json", [](auto& c) { c["image_start_tag"] = "<img>"; });
+  EXPECT_NO_THROW(stated.processor());
+}
+
+TEST(Processors, NeedObjectsInTheFilesThatAReleaseMayOmit) {
+  const auto refused = [](const std::string& family, const char* file) {
+    for (const char* content : {"[]", "null", "7"}) {
+      Model model(family);
+      std::filesystem::remove(model / file);
+      write_text(model / file, content);
+      EXPECT_THAT(complaint(ErrorKind::input, [&] { model.processor(); }),
+                  HasSubstr(std::string(file) + ": expected an object, found "))
+          << family << " " << content;
+    }
+  };
+  for (const char* family : kWithTemplates) refused(family, "processor_config.json");
+  for (const TestedFamily& family : tested_families()) {
+    refused(family.name, "generation_config.json");
+    if (family.name != "glm4v") refused(family.name, "tokenizer_config.json");
   }
 }
 

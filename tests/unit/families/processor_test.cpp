@@ -8,6 +8,7 @@
 #include "vision/decode.h"
 #include "vision/patches.h"
 #include "vision/tiling.h"
+#include "vision/write_png.h"
 
 namespace mquant::test {
 namespace {
@@ -147,6 +148,51 @@ TEST(Processors, OfLlavaHonourTheSettingsOfItsImageProcessors) {
       EXPECT_EQ(wrong, 0U) << name << " " << file;
     }
   EXPECT_EQ(compared, 11U);
+}
+
+TEST(Processors, TakeTheDefaultsOfTheClassThatTheFileNames) {
+  const std::vector<double> clip_mean = {0.48145466, 0.4578275, 0.40821073},
+                            clip_std = {0.26862954, 0.26130258, 0.27577711};
+  const Sample sample = asked({picture("cat.png"), text("x")});
+  const auto pixels = [&](const char* family, const std::string& type, const nlohmann::json& mean,
+                          const nlohmann::json& deviation) {
+    Model model(family);
+    model.edit("preprocessor_config.json", [&](auto& c) {
+      c["image_processor_type"] = type;
+      c["image_mean"] = mean, c["image_std"] = deviation;
+      if (mean.is_null()) c.erase("image_mean");
+      if (deviation.is_null()) c.erase("image_std");
+      if (type.starts_with("Siglip")) c["size"] = {{"height", 70}, {"width", 70}};
+    });
+    return model.features(sample).pixels;
+  };
+  EXPECT_EQ(pixels("internvl_hf", "GotOcr2ImageProcessorFast", nullptr, nullptr),
+            pixels("internvl_hf", "GotOcr2ImageProcessorFast", clip_mean, clip_std));
+  EXPECT_EQ(pixels("llava", "CLIPImageProcessor", nullptr, nullptr),
+            pixels("llava", "CLIPImageProcessor", clip_mean, clip_std));
+  const nlohmann::json halves = {0.5, 0.5, 0.5};
+  EXPECT_EQ(pixels("llava", "SiglipImageProcessor", nullptr, nullptr),
+            pixels("llava", "SiglipImageProcessor", halves, halves));
+  EXPECT_EQ(pixels("llava", "SiglipImageProcessor", 0.5, 0.5),  // one number for all channels
+            pixels("llava", "SiglipImageProcessor", halves, halves));
+}
+
+TEST(Processors, TurnPicturesAsTheirCamerasNoteButForQwenVl) {
+  const std::filesystem::path noted = data_path("goldens/images/exif_rotated.jpg");
+  const TempDir folder;
+  write_png(open_image(noted, {.apply_orientation = false}), folder / "stored.png");
+  write_png(open_image(noted), folder / "turned.png");
+  for (const TestedFamily& family : tested_families()) {
+    const Model model(family.name);
+    const auto pixels = [&](const std::filesystem::path& file) {
+      Sample sample = asked({picture("cat.png"), text("x")});
+      sample.messages[0].content[0].image = file;
+      return model.features(sample).pixels;
+    };
+    const bool turns = family.name != "qwen_vl";
+    EXPECT_EQ(pixels(noted) == pixels(folder / "turned.png"), turns) << family.name;
+    EXPECT_EQ(pixels(noted) == pixels(folder / "stored.png"), !turns) << family.name;
+  }
 }
 
 TEST(Processors, TakeTheSettingsThatProcessorConfigHoldsBeforeOthers) {
