@@ -51,8 +51,10 @@ using ShardOpener = std::function<std::unique_ptr<TensorFile>(const std::filesys
 class Checkpoint {
  public:
   /// Opens `directory`: model.safetensors, or model.safetensors.index.json and its shards, or pytorch_model.bin and
-  /// pytorch_model.bin.index.json through `open_bin`.  Shards are opened on first use.
-  /// @throws Error{input}        no weights there, a broken index, a shard that is absent or leaves the directory
+  /// pytorch_model.bin.index.json through `open_bin`.  The headers of all shards are read.  An index
+  /// names the files; the tensors are those that the files hold, listed or not.
+  /// @throws Error{input}        no weights there, a broken index or header, a shard that is absent or leaves the
+  ///                             directory, a tensor in two shards or in another than the index says
   ///         Error{unsupported}  .bin shards and no `open_bin`
   static Checkpoint open(const std::filesystem::path& directory, ShardOpener open_bin = {});
 

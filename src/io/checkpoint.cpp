@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -18,14 +17,11 @@ namespace fs = std::filesystem;
 
 using Opener = std::function<std::unique_ptr<TensorFile>(const fs::path&)>;
 
-/// A weight file, opened when the first of its tensors is wanted.
 struct Shard {
   fs::path path;
-  std::vector<std::string> listed;  // tensors that the index looks for here
-  std::mutex opening;
   std::unique_ptr<TensorFile> file;
 
-  explicit Shard(fs::path at) : path(std::move(at)) {}
+  std::string name() const { return printable(path.filename().string()); }
 };
 
 /// Whether a file of an index stays in its directory.  Symbolic links may lead out: HuggingFace's cache is made of them.
@@ -82,48 +78,64 @@ struct Checkpoint::Impl {
   fs::path directory;
   Opener open;
   std::vector<std::unique_ptr<Shard>> shards;
-  std::map<std::string, Shard*> tensors;
+  std::map<std::string, const Shard*> tensors;
 
-  void read_single(const fs::path& path) {
-    shards.push_back(std::make_unique<Shard>(path));
-    for (const std::string& name : opened(*shards[0]).names()) tensors.emplace(name, shards[0].get());
+  Shard* add_shard(const fs::path& path) {
+    return shards.emplace_back(std::make_unique<Shard>(Shard{path, nullptr})).get();
   }
 
+  /// An index says which files the checkpoint is made of; their headers say which tensors there are, as official
+  /// loaders have it.  Where the two contradict each other, one of them is of another model.
   void read_index(const fs::path& path) {
     const std::string origin = path.string();
     const Json index = read_json(path);
+    const Json& listed = weight_map(index, origin);
     std::map<std::string, Shard*> by_file;
-    for (const auto& item : weight_map(index, origin).items()) {
-      const std::string file = shard_of(item.key(), item.value(), origin);
+    std::vector<std::pair<const std::string*, const Shard*>> expected;  // in the order of `listed`
+    for (const auto& item : listed.get_ref<const Json::object_t&>()) {
+      const std::string file = shard_of(item.first, item.second, origin);
       Shard*& shard = by_file[file];
       if (shard == nullptr) {
         if (!is_file(directory / file)) {
           fail(ErrorKind::input, origin, ": shard '", printable(file),
                "' is not there; the download may be incomplete");
         }
-        shards.push_back(std::make_unique<Shard>(directory / file));
-        shard = shards.back().get();
+        shard = add_shard(directory / file);
       }
-      shard->listed.push_back(item.key());
-      tensors.emplace(item.key(), shard);
+      expected.emplace_back(&item.first, shard);
     }
+    const auto twice = read_headers();
+    for (const auto& [name, shard] : expected)
+      if (!twice.contains(*name)) expect_in(*shard, *name, origin);
+    if (twice.empty()) return;
+    const auto& [name, second] = *twice.begin();
+    fail(ErrorKind::input, origin, ": tensor '", printable(name), "' is in two shards, '",
+         tensors.at(name)->name(), "' and '", second->name(),
+         "': expected one; the shards may be of different downloads");
   }
 
-  const TensorFile& opened(Shard& shard) const {
-    const std::lock_guard lock(shard.opening);
-    if (shard.file) return *shard.file;
-    std::unique_ptr<TensorFile> file = open(shard.path);
-    std::vector<std::string> there = file->names();
-    std::sort(there.begin(), there.end());
-    for (const std::string& name : shard.listed) {
-      if (!std::binary_search(there.begin(), there.end(), name)) {
-        fail(
-            ErrorKind::input, shard.path.string(), ": tensor '", printable(name),
-            "' is not in this shard, where the index puts it; shard and index may be of different downloads");
+  /// Opens all shards.  Returns the tensors that an earlier shard has too, with the later one.
+  std::map<std::string, const Shard*> read_headers() {
+    std::map<std::string, const Shard*> twice;
+    for (const auto& shard : shards) {
+      shard->file = open(shard->path);
+      for (std::string& name : shard->file->names()) {
+        const auto [holder, is_new] = tensors.try_emplace(std::move(name), shard.get());
+        if (!is_new) twice.emplace(holder->first, shard.get());
       }
     }
-    shard.file = std::move(file);
-    return *shard.file;
+    return twice;
+  }
+
+  void expect_in(const Shard& shard, const std::string& name, const std::string& origin) const {
+    const auto holder = tensors.find(name);
+    if (holder == tensors.end())
+      fail(ErrorKind::input, shard.path.string(), ": tensor '", printable(name),
+           "' is not in this shard, where the index puts it; shard and index may be of different downloads");
+    if (holder->second != &shard)
+      fail(ErrorKind::input, origin, ": tensor '", printable(name), "' is in '", holder->second->name(),
+           "': expected in '", shard.name(), "', where the index puts it; shards and index may be of ",
+           "different downloads");
   }
 
   std::vector<std::string> names() const {
@@ -138,7 +150,7 @@ struct Checkpoint::Impl {
       fail(ErrorKind::input, "'", directory.string(), "': no tensor '", name, "'",
            did_you_mean(name, names()));
     }
-    return opened(*found->second);
+    return *found->second->file;
   }
 };
 
@@ -162,7 +174,12 @@ Checkpoint Checkpoint::open(const fs::path& directory, ShardOpener open_bin) {
       fail(ErrorKind::unsupported, "'", (whole ? single : index).string(),
            "': PyTorch's .bin weights cannot be read here; give the model's .safetensors files");
     }
-    whole ? impl->read_single(single) : impl->read_index(index);
+    if (whole) {
+      impl->add_shard(single);
+      impl->read_headers();
+    } else {
+      impl->read_index(index);
+    }
     return Checkpoint(std::move(impl));
   }
   no_weights(directory);

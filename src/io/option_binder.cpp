@@ -8,6 +8,7 @@
 namespace mquant {
 
 bool Range::contains(double value) const {
+  if (or_zero && value == 0) return true;
   return !(above && value <= *above) && !(at_least && value < *at_least) && !(below && value >= *below) &&
          !(at_most && value > *at_most);
 }
@@ -18,7 +19,7 @@ std::string Range::text() const {
   if (at_least) ends.push_back(cat("at least ", *at_least));
   if (below) ends.push_back(cat("below ", *below));
   if (at_most) ends.push_back(cat("at most ", *at_most));
-  return join(ends, " and ");
+  return cat(or_zero ? "0 or " : "", join(ends, " and "));
 }
 
 void OptionBinder::flag(const char* name, bool& field, const char* summary) {

@@ -36,14 +36,62 @@ bool is_one_of(std::string_view word, const std::array<std::string_view, n>& wor
   return std::ranges::find(words, word) != words.end();
 }
 
-/// Last words of tensors that AWQ, GPTQ, FP8, compressed-tensors and bitsandbytes store beside or instead of weights.
+/// Last words of tensors that AWQ, GPTQ, FP8, NVFP4, compressed-tensors, bitsandbytes, AQLM, QuIP# and HQQ store beside
+/// or instead of weights.
 bool belongs_to_codes(const std::string& name) {
-  constexpr std::array<std::string_view, 16> kWords = {
-      "qweight",           "qzeros",           "g_idx",         "scales",
-      "weight_scale",      "weight_scale_inv", "weight_packed", "weight_shape",
-      "weight_zero_point", "weight_g_idx",     "input_scale",   "SCB",
-      "weight_format",     "absmax",           "quant_map",     "nested_absmax"};
+  constexpr std::array<std::string_view, 23> kWords = {"qweight",
+                                                       "qzeros",
+                                                       "g_idx",
+                                                       "scales",
+                                                       "weight_scale",
+                                                       "weight_scale_inv",
+                                                       "weight_scale_2",
+                                                       "weight_global_scale",
+                                                       "input_scale",
+                                                       "weight_packed",
+                                                       "weight_shape",
+                                                       "input_global_scale",
+                                                       "weight_g_idx",
+                                                       "weight_format",
+                                                       "absmax",
+                                                       "weight_zero_point",
+                                                       "quant_map",
+                                                       "nested_absmax",
+                                                       "SCB",
+                                                       "codes",
+                                                       "codebooks",
+                                                       "Qidxs",
+                                                       "W_q"};
   return is_one_of(last_word(name), kWords) || name.find("quant_state.") != name.npos;
+}
+
+/// Does a word of the dotted name satisfy `is_sign`?
+template <class IsSign>
+bool any_word(std::string_view name, const IsSign& is_sign) {
+  for (std::size_t dot = name.find('.'); dot != name.npos; dot = name.find('.')) {
+    if (is_sign(name.substr(0, dot))) return true;
+    name.remove_prefix(dot + 1);
+  }
+  return is_sign(name);
+}
+
+/// Words in the names of what PEFT trains beside a weight (LoRA, OFT, BOFT, IA3, LoHa, LoKr, VeRA), and of the weights
+/// that it wraps or keeps a second time.
+bool belongs_to_adapter(std::string_view name) {
+  constexpr std::array<std::string_view, 3> kWords = {"base_layer", "modules_to_save", "original_module"};
+  constexpr std::array<std::string_view, 7> kStarts = {"lora_", "oft_",  "boft_", "ia3_",
+                                                       "hada_", "lokr_", "vera_"};
+  return any_word(name, [&](std::string_view word) {
+    return is_one_of(word, kWords) ||
+           std::ranges::any_of(kStarts, [&](std::string_view start) { return word.starts_with(start); });
+  });
+}
+
+/// Heads that do not answer in text: of classification, reward and embedding models.
+bool belongs_to_other_head(std::string_view name) {
+  constexpr std::array<std::string_view, 6> kHeads = {"score",       "classifier", "v_head",
+                                                      "reward_head", "value_head", "custom_text_proj"};
+  return any_word(name, [&](std::string_view word) { return is_one_of(word, kHeads); });
 }
 
 bool is_float_type(std::string_view dtype) {
@@ -81,7 +129,12 @@ class HeaderCheck {
   void run() {
     for (const BlockSpec& block : source_.model.blocks)
       for (const StoredTensor& tensor : stored_tensors(block)) check(tensor, block);
-    tell_missing();
+    if (const std::string prefix = prefix_of_missing(); !prefix.empty()) {
+      tell_prefix(prefix);
+    } else {
+      tell_heads();
+      tell_missing();
+    }
     if (!shapes_.empty()) tell(ErrorKind::input, shapes_, "tensors of another shape than config.json says");
     if (!types_.empty()) tell(ErrorKind::unsupported, types_, "tensors that are not floats");
   }
@@ -89,12 +142,14 @@ class HeaderCheck {
  private:
   void check(const StoredTensor& tensor, const BlockSpec& block) {
     const std::string name = name_in(source_.model, tensor.name, tensor.otherwise, has_);
+    const bool is_head = block.name == "head" && tensor.use == TensorUse::weight;
+    if (is_head && !has_(resolve(tensor.name, source_.model, has_))) absent_head_ = tensor.name;
     if (!source_.checkpoint.has(name)) {
-      if (!tensor.optional) missing_.push_back(name);
-      head_is_missing_ = head_is_missing_ || (block.name == "head" && tensor.use == TensorUse::weight &&
-                                              tensor.otherwise.empty());
+      if (!tensor.optional) missing_.push_back(tensor);
+      head_is_missing_ = head_is_missing_ || (is_head && tensor.otherwise.empty());
       return;
     }
+    read_.insert(name);
     const TensorHeader header = source_.checkpoint.header(name);
     if (header.shape != tensor.shape)
       shapes_.push_back(cat("tensor '", printable(name), "': expected shape ", shape_text(tensor.shape),
@@ -104,39 +159,72 @@ class HeaderCheck {
                            ": only float checkpoints can be quantized"));
   }
 
-  void tell_missing() {
-    if (missing_.empty()) return;
-    if (head_is_missing_ && refuse_other_heads()) return;
-    const std::string tie = source_.model.tied_key;
-    if (head_is_missing_)
-      obstacles_.add(ErrorKind::input, where_, ": no tensor '", printable(missing_.back()), "'",
-                     tie.empty() ? ", the head" : cat(", and ", tie, " is false"),
-                     "; the checkpoint may be incomplete, or of a model without a head");
-    if (head_is_missing_) missing_.pop_back();
-    if (missing_.size() == 1)
-      obstacles_.add(ErrorKind::input, where_, ": no tensor '", printable(missing_[0]), "'",
-                     did_you_mean(missing_[0], source_.checkpoint.names()),
-                     "; the download may be incomplete");
-    if (missing_.size() > 1)
-      obstacles_.add(ErrorKind::input, where_, ": ", missing_.size(),
-                     " tensors are missing: ", few_of(missing_),
-                     "; the download may be incomplete, or config.json of another model");
+  /// What stands in the files before the names of all tensors that are missing; "" if they are not there.
+  std::string prefix_of_missing() const {
+    if (missing_.empty()) return {};
+    std::set<std::string> prefixes;
+    for (const std::string& name : source_.checkpoint.names()) {
+      std::size_t dot = name.find('.');
+      for (int words = 0; words < 2 && dot != name.npos; ++words, dot = name.find('.', dot + 1))
+        prefixes.insert(name.substr(0, dot + 1));
+    }
+    for (const std::string& prefix : prefixes) {
+      const auto has = [&](const std::string& name) {
+        return source_.checkpoint.has(prefix + name) && !read_.contains(prefix + name);
+      };
+      if (std::ranges::all_of(missing_, [&](const StoredTensor& tensor) {
+            return has(name_in(source_.model, tensor.name, tensor.otherwise, has));
+          }))
+        return prefix;
+    }
+    return {};
   }
 
-  /// Does another head stand where this one would be?
-  bool refuse_other_heads() {
-    constexpr std::array<std::string_view, 6> kHeads = {"score",       "classifier", "v_head",
-                                                        "reward_head", "value_head", "custom_text_proj"};
-    for (const std::string& name : source_.checkpoint.names())
-      for (const std::string& word : split(name, '.'))
-        if (is_one_of(word, kHeads)) {
-          obstacles_.add(
-              ErrorKind::unsupported, where_, ": '", printable(name),
-              "' in the place of the head: a classification, reward or embedding model; expected one "
-              "that answers in text");
-          return true;
-        }
-    return false;
+  void tell_prefix(const std::string& prefix) {
+    obstacles_.add(ErrorKind::input, where_, ": no tensor '", printable(missing_[0].name), "'",
+                   missing_.size() == 1 ? "" : cat(", and ", missing_.size() - 1, " others"),
+                   ", but the files have such names after '", printable(prefix),
+                   "': saved from a wrapped model; strip this prefix from the names");
+  }
+
+  /// A head that is neither stored nor the embeddings, and heads that are none of ours.
+  void tell_heads() {
+    for (const std::string& name : source_.checkpoint.names()) {
+      if (!belongs_to_other_head(name)) continue;
+      obstacles_.add(
+          ErrorKind::unsupported, where_, ": '", printable(name), "' ",
+          head_is_missing_
+              ? "in the place of the head: a classification, reward or embedding model; expected one "
+                "that answers in text"
+              : "is a second head, of a classification, reward or embedding model; save the model that "
+                "answers in text without it (TRL: model.pretrained_model.save_pretrained())");
+      if (head_is_missing_) missing_.clear();
+      return;
+    }
+    if (absent_head_.empty()) return;
+    const std::string tie = source_.model.tied_key, inner = "text_config." + tie;
+    const Config& config = source_.config;
+    if (!tie.empty() && config.has(tie) && config.has(inner) && config.boolean(tie) != config.boolean(inner))
+      obstacles_.add(ErrorKind::input, where_, ": no tensor '", printable(absent_head_),
+                     "', and in config.json '", tie, "' is ", config.raw(tie), ", but '", inner, "' is ",
+                     config.raw(inner),
+                     ": expected the same; set both to true if the head is the embeddings");
+    else if (head_is_missing_)
+      obstacles_.add(ErrorKind::input, where_, ": no tensor '", printable(absent_head_), "'",
+                     tie.empty() ? ", the head" : cat(", and ", tie, " is false"),
+                     "; the checkpoint may be incomplete, or of a model without a head");
+  }
+
+  void tell_missing() {
+    std::vector<std::string> names;
+    for (const StoredTensor& tensor : missing_)
+      if (!head_is_missing_ || tensor.name != absent_head_) names.push_back(tensor.name);
+    if (names.size() == 1)
+      obstacles_.add(ErrorKind::input, where_, ": no tensor '", printable(names[0]), "'",
+                     did_you_mean(names[0], source_.checkpoint.names()), "; the download may be incomplete");
+    if (names.size() > 1)
+      obstacles_.add(ErrorKind::input, where_, ": ", names.size(), " tensors are missing: ", few_of(names),
+                     "; the download may be incomplete, or config.json of another model");
   }
 
   /// The first of the lines, and how many there are.
@@ -149,8 +237,11 @@ class HeaderCheck {
   Obstacles& obstacles_;
   std::string where_;
   std::function<bool(const std::string&)> has_;
-  std::vector<std::string> missing_, shapes_, types_;
-  bool head_is_missing_ = false;
+  std::set<std::string> read_;
+  std::vector<StoredTensor> missing_;
+  std::vector<std::string> shapes_, types_;
+  std::string absent_head_;       // the head's own weight, where it is not stored
+  bool head_is_missing_ = false;  // and nothing stands for it
 };
 
 /// Buffers that older releases of transformers saved, and that loaders compute anew.
@@ -188,6 +279,16 @@ std::vector<std::string> other_weights(const SourceModel& source) {
   return others;
 }
 
+/// Folders in the directory that hold an adapter.
+std::vector<std::string> adapter_folders(const fs::path& directory) {
+  std::vector<std::string> folders;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory))
+    if (is_file(entry.path() / "adapter_config.json"))
+      folders.push_back(entry.path().filename().string() + "/");
+  std::ranges::sort(folders);
+  return folders;
+}
+
 /// A head that config.json ties to the embeddings and that is stored all the same, with other values.
 std::string stray_head(const SourceModel& source) {
   const auto has = [&](const std::string& name) { return source.checkpoint.has(name); };
@@ -222,7 +323,7 @@ void check_headers(const SourceModel& source, Obstacles& obstacles) {
     return obstacles.add(ErrorKind::unsupported, where, ": the model is quantized already (",
                          stated_method(source.config), few_of(signs), "); start from the float checkpoint");
   for (const std::string& name : source.checkpoint.names())
-    if (name.find(".lora_") != name.npos || name.find(".base_layer.") != name.npos)
+    if (belongs_to_adapter(name))
       return obstacles.add(ErrorKind::unsupported, where, ": '", printable(name), "' is of an adapter; ",
                            kToMerge);
   HeaderCheck(source, obstacles).run();
@@ -268,9 +369,15 @@ void warn_of_source(const SourceModel& source, bool values) {
   if (const std::vector<std::string> unread = unread_tensors(source); !unread.empty())
     warn(cat(where, ": ", unread.size(), unread.size() == 1 ? " tensor is" : " tensors are",
              " read by no part of the model: ", few_of(unread)));
-  if (const std::string head = values ? stray_head(source) : ""; !head.empty())
-    warn(cat(where, ": ", source.model.tied_key, " is true, but '", head,
+  if (const std::vector<std::string> adapters = adapter_folders(source.directory); !adapters.empty())
+    warn(cat(where, ": not read, as transformers does not: adapters in ", few_of(adapters),
+             "; where one is meant, ", kToMerge));
+  if (const std::string head = values ? stray_head(source) : ""; !head.empty()) {
+    const std::string key = source.model.tied_key;
+    const bool stated = source.config.has(key) || source.config.has("text_config." + key);
+    warn(cat(where, ": ", key, stated ? " is true" : " is not stated, and true by default", ", but '", head,
              "' holds other values than the embeddings: they stay two, as in transformers"));
+  }
 }
 
 }  // namespace mquant

@@ -19,6 +19,8 @@ using test::text_of;
 using test::thrown;
 using test::write_text;
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
 
 /// A shard with the U8 tensors of those names, each of one byte: the first letter of its name.
 void write_shard(const std::filesystem::path& path, const std::vector<std::string>& names) {
@@ -84,19 +86,53 @@ TEST(Checkpoint, ReadsTheShardsOfAnOfficialWriter) {
   EXPECT_EQ(digest.hex(), "1147d9bcce138f82158fe6e71e84aa43ccf3068f1644f67cefbc108d5187b051");
 }
 
-TEST(Checkpoint, OpensShardsOnFirstUse) {
+/// As official loaders have it: an index says which files there are, and the files say which tensors.
+TEST(Checkpoint, TensorsAreThoseOfTheShardsListedOrNot) {
+  const test::TempDir directory;
+  write_shard(directory / "s1", {"a", "d"});
+  write_shard(directory / "s2", {"b", "c"});
+  write_shard(directory / "s3", {"e"});
+  write_text(directory / "model.safetensors.index.json", index_of(R"({"a":"s1","b":"s2"})"));
+  const Checkpoint checkpoint = Checkpoint::open(directory.path());
+  EXPECT_THAT(checkpoint.names(), ElementsAre("a", "b", "c", "d"));
+  EXPECT_THAT(checkpoint.files(), ElementsAre(directory / "s1", directory / "s2"));
+  for (const std::string& name : checkpoint.names()) EXPECT_EQ(text_of(checkpoint.get(name).bytes), name);
+}
+
+TEST(Checkpoint, HeadersOfAllShardsAreReadAtOnce) {
   const test::TempDir directory;
   write_shard(directory / "s1", {"a"});
   write_text(directory / "s2", "broken");
-  write_text(directory / "model.safetensors.index.json", index_of(R"({"a":"s1","b":"s2","c":"s2"})"));
-  const Checkpoint checkpoint = Checkpoint::open(directory.path());
-  EXPECT_THAT(checkpoint.names(), ElementsAre("a", "b", "c"));
-  EXPECT_THAT(checkpoint.files(), ElementsAre(directory / "s1", directory / "s2"));
-  EXPECT_EQ(text_of(checkpoint.get("a").bytes), "a");
-  const std::string broken =
-      cat("input: ", (directory / "s2").string(), ": expected at least 8 bytes, found 6");
-  EXPECT_EQ(thrown([&] { checkpoint.get("b"); }).find(broken), 0U);
-  EXPECT_EQ(thrown([&] { checkpoint.get("c"); }).find(broken), 0U);  // and it stays closed
+  write_text(directory / "model.safetensors.index.json", index_of(R"({"a":"s1","b":"s2"})"));
+  EXPECT_THAT(thrown([&] { Checkpoint::open(directory.path()); }),
+              StartsWith("input: " + (directory / "s2").string()));
+}
+
+TEST(Checkpoint, ATensorStandsInOneShard) {
+  const test::TempDir directory;
+  write_shard(directory / "s1", {"a", "twice"});
+  write_shard(directory / "s2", {"b", "twice"});
+  const std::string index = (directory / "model.safetensors.index.json").string(), begin = "input: " + index;
+  for (const char* map : {R"({"a":"s1","b":"s2"})", R"({"a":"s1","b":"s2","twice":"s1"})",
+                          R"({"a":"s1","b":"s2","twice":"s2"})"}) {
+    write_text(index, index_of(map));
+    EXPECT_EQ(thrown([&] { Checkpoint::open(directory.path()); }),
+              begin +
+                  ": tensor 'twice' is in two shards, 's1' and 's2': expected one; the shards may be of "
+                  "different downloads");
+  }
+}
+
+TEST(Checkpoint, ATensorStandsWhereTheIndexPutsIt) {
+  const test::TempDir directory;
+  write_shard(directory / "s1", {"a", "c"});
+  write_shard(directory / "s2", {"b"});
+  const std::string index = (directory / "model.safetensors.index.json").string();
+  write_text(index, index_of(R"({"a":"s1","b":"s2","c":"s2"})"));
+  EXPECT_EQ(
+      thrown([&] { Checkpoint::open(directory.path()); }),
+      cat("input: ", index, ": tensor 'c' is in 's1': expected in 's2', where the index puts it; shards ",
+          "and index may be of different downloads"));
 }
 
 TEST(Checkpoint, AnAbsentTensorIsNamedWithItsNearest) {
@@ -115,8 +151,7 @@ TEST(Checkpoint, ATensorThatItsShardLacksIsNamed) {
   const test::TempDir directory;
   write_shard(directory / "s", {"a"});
   write_text(directory / "model.safetensors.index.json", index_of(R"({"a":"s","b":"s"})"));
-  const Checkpoint checkpoint = Checkpoint::open(directory.path());
-  EXPECT_EQ(thrown([&] { checkpoint.get("a"); }),
+  EXPECT_EQ(thrown([&] { Checkpoint::open(directory.path()); }),
             cat("input: ", (directory / "s").string(),
                 ": tensor 'b' is not in this shard, where the index puts it; ",
                 "shard and index may be of different downloads"));
@@ -189,6 +224,10 @@ TEST(Checkpoint, BinIndexesGoThroughTheirOpener) {
   write_text(directory / "x.bin", "hello");
   write_text(directory / "pytorch_model.bin.index.json", index_of(R"({"bin":"x.bin"})"));
   EXPECT_EQ(text_of(Checkpoint::open(directory.path(), open_one).get("bin").bytes), "hello");
+  write_text(directory / "y.bin", "again");
+  write_text(directory / "pytorch_model.bin.index.json", index_of(R"({"bin":"x.bin","other":"y.bin"})"));
+  EXPECT_THAT(thrown([&] { Checkpoint::open(directory.path(), open_one); }),
+              HasSubstr("tensor 'other' is not in this shard"));
 }
 
 TEST(Checkpoint, PrefersSafetensors) {
@@ -201,7 +240,7 @@ TEST(Checkpoint, PrefersSafetensors) {
   EXPECT_THAT(Checkpoint::open(directory.path(), open_one).names(), ElementsAre("whole"));
 }
 
-TEST(Checkpoint, ManyThreadsMayOpenShardsAtOnce) {
+TEST(Checkpoint, ManyThreadsMayReadAtOnce) {
   const test::TempDir directory;
   std::string weight_map = "{";
   for (const std::string name : {"a", "b", "c", "d"}) {

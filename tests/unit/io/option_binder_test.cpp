@@ -68,6 +68,12 @@ TEST(Range, HoldsItsEndsAsItSays) {
   EXPECT_FALSE(closed.contains(-0.1));
   EXPECT_FALSE(closed.contains(1.1));
   EXPECT_TRUE(Range().contains(-1e300));
+  const Range factor{.at_least = 1, .or_zero = true};
+  EXPECT_TRUE(factor.contains(0));
+  EXPECT_FALSE(factor.contains(0.5));
+  EXPECT_FALSE(factor.contains(-1));
+  EXPECT_TRUE(factor.contains(1));
+  EXPECT_EQ(factor.text(), "0 or at least 1");
 }
 
 }  // namespace
