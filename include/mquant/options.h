@@ -17,8 +17,9 @@ namespace mquant {
 /// What a number may be; no end: any number.
 struct Range {
   std::optional<double> above, at_least, below, at_most;
+  bool or_zero = false;  ///< 0 as well, which turns something off
   bool contains(double value) const;
-  /// "above 0 and at most 1"; "" without ends.
+  /// "above 0 and at most 1", "0 or at least 1"; "" without ends.
   std::string text() const;
 };
 

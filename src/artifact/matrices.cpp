@@ -56,6 +56,46 @@ TensorData take_rows(const TensorData& whole, const std::vector<std::int64_t>& r
   return part;
 }
 
+/// whole[k, rows[i]] = part[k, i]; `whole` [k, out].
+template <class T>
+void put_outputs(std::vector<T>& whole, const std::vector<T>& part, const std::vector<std::int64_t>& rows,
+                 std::size_t out) {
+  for (std::size_t i = 0; i < part.size(); ++i)
+    whole[i / rows.size() * out + static_cast<std::size_t>(rows[i % rows.size()])] = part[i];
+}
+
+/// part[k, i] = whole[k, rows[i]]; `whole` [k, out].
+template <class T>
+std::vector<T> take_outputs(const std::vector<T>& whole, const std::vector<std::int64_t>& rows,
+                            std::size_t out) {
+  std::vector<T> part(whole.size() / out * rows.size());
+  for (std::size_t i = 0; i < part.size(); ++i)
+    part[i] = whole[i / rows.size() * out + static_cast<std::size_t>(rows[i % rows.size()])];
+  return part;
+}
+
+/// What the linears of one matrix have in common: all but codes and values, which are [channels, out].
+SplitColumns shared_part(const SplitColumns& split) {
+  return {.channels = split.channels,
+          .quantized = split.quantized,
+          .weight_scale = split.weight_scale,
+          .input_scales = split.input_scales};
+}
+
+void join_split(SplitColumns& whole, const SplitColumns& part, const std::vector<std::int64_t>& rows,
+                std::int64_t out) {
+  put_outputs(whole.codes, part.codes, rows, static_cast<std::size_t>(out));
+  put_outputs(whole.values, part.values, rows, static_cast<std::size_t>(out));
+}
+
+SplitColumns split_of_rows(const SplitColumns& whole, const std::vector<std::int64_t>& rows,
+                           std::int64_t out) {
+  SplitColumns part = shared_part(whole);
+  part.codes = take_outputs(whole.codes, rows, static_cast<std::size_t>(out));
+  part.values = take_outputs(whole.values, rows, static_cast<std::size_t>(out));
+  return part;
+}
+
 bool same_scales(const ClassScales& a, const ClassScales& b) { return a.scale == b.scale; }
 
 /// What is wrong here is wrong in the calibration's files: calibrate gives linears of one tensor what they share.
@@ -75,7 +115,10 @@ void expect_alike(const StoredLinear& a, const StoredLinear& b, const std::strin
   expect(p.scheme.weight_bits == q.scheme.weight_bits && p.scheme.activation_bits == q.scheme.activation_bits,
          where, "linears of different schemes");
   expect(same_scales(p.input_scales, q.input_scales), where, "linears with different input scales");
-  expect(p.split.empty() && q.split.empty(), where, "linears with split columns");
+  expect(p.split.channels == q.split.channels && p.split.quantized == q.split.quantized &&
+             p.split.weight_scale == q.split.weight_scale &&
+             std::ranges::equal(p.split.input_scales, q.split.input_scales, same_scales),
+         where, "linears with different split columns");
 }
 
 void join_tensor(TensorData& whole, const TensorData& part, const std::vector<std::int64_t>& rows,
@@ -167,6 +210,12 @@ StoredLinear join(const Matrix& matrix, const BlockSpec& spec, StoredBlock& bloc
       q.codes.resize(static_cast<std::size_t>(q.out * q.in));
       q.weight_scale.resize(static_cast<std::size_t>(q.out));
     }
+    q.split = shared_part(parts[0].quantized->split);
+    const std::size_t values = q.split.channels.size() * static_cast<std::size_t>(q.out);
+    if (q.split.quantized)
+      q.split.codes.resize(values);
+    else
+      q.split.values.resize(values);
   }
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::vector<std::int64_t> rows = rows_of(matrix, *matrix.parts[i], spec);
@@ -174,6 +223,7 @@ StoredLinear join(const Matrix& matrix, const BlockSpec& spec, StoredBlock& bloc
       put_rows(joined.quantized->codes, parts[i].quantized->codes, rows, static_cast<std::size_t>(matrix.in));
       put_rows(joined.quantized->weight_scale, parts[i].quantized->weight_scale, rows, 1);
     }
+    if (joined.quantized) join_split(joined.quantized->split, parts[i].quantized->split, rows, matrix.out);
     join_tensor(joined.weight, parts[i].weight, rows, matrix.out);
     join_tensor(joined.bias, parts[i].bias, rows, matrix.out);
     parts[i] = {};
@@ -200,6 +250,7 @@ void separate(const Matrix& matrix, const BlockSpec& spec, StoredLinear whole, S
     q.input_scales = whole.quantized->input_scales;
     q.out = spec_of_part->out;
     q.in = matrix.in;
+    q.split = split_of_rows(whole.quantized->split, rows, matrix.out);
     if (q.scheme.weight_bits == 16) continue;
     q.codes = take_rows(whole.quantized->codes, rows, static_cast<std::size_t>(matrix.in));
     q.weight_scale = take_rows(whole.quantized->weight_scale, rows, 1);

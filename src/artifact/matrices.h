@@ -52,7 +52,7 @@ std::vector<Matrix> matrices_of(const BlockSpec& block, const OfficialNames& nam
 Matrix embedding_matrix(const ParamSpec& table, const OfficialNames& names);
 
 /// The linears of `matrix` as one, taken out of `block`.
-/// @throws Error{internal} if the parts differ in scheme, input scales or rotation, or have split columns
+/// @throws Error{input} if the parts differ in scheme, input scales, rotation, or in channels or scales of split columns
 StoredLinear join(const Matrix& matrix, const BlockSpec& spec, StoredBlock& block);
 
 /// The reverse: each part with its rows, into `block`.

@@ -148,7 +148,11 @@ Block from_stored(StoredBlock stored, const BlockSpec& spec, FloatTensors floats
   for (const LinearSpec& linear_spec : spec.linears) {
     StoredLinear& in = stored_part(stored.linears, linear_spec.name, spec);
     Linear& linear = block.linears[linear_spec.name];
-    if (in.weight) linear.weight = to_tensor(in.weight, held_as(in.weight, spec, linear_spec.name, floats));
+    // Codes of the input and its online rotation are float32, and so is the weight that multiplies them.
+    const bool takes_input_as_it_is = !in.quantized && !in.rotation;
+    if (in.weight)
+      linear.weight = to_tensor(in.weight, held_as(in.weight, spec, linear_spec.name,
+                                                   takes_input_as_it_is ? floats : FloatTensors::widened));
     linear.bias = optional_tensor(in.bias);
     linear.rotation = in.rotation;
     if (in.quantized) linear.quantized = std::make_shared<const QuantizedLinear>(std::move(*in.quantized));

@@ -22,8 +22,9 @@ StoredBlock to_stored(const Block& block, const StoredTypes& types);
 /// What float tensors become.
 enum class FloatTensors {
   widened,  ///< float32
-  compact,  ///< the same, but embeddings and the weight that makes logits stay bfloat16 where they are stored so:
-  ///< run_step widens what it looks up; the runtime multiplies by them as they are, run_linear does not
+  compact,  ///< the same, but embeddings and the weight that makes logits stay bfloat16 where they are stored so, and
+  ///< nothing rotates or quantizes the weight's input: run_step widens what it looks up; the runtime multiplies by the
+  ///< weight as it is, run_linear does not
 };
 Block from_stored(StoredBlock stored, const BlockSpec& spec, FloatTensors floats = FloatTensors::widened);
 

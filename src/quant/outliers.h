@@ -11,9 +11,10 @@
 namespace mquant {
 
 struct OutlierOptions {
-  double weight_ratio = 3;  ///< a channel's largest |w| against the median of all channels; 0: not looked at
+  /// A channel's largest |w| against the median of all channels, at least 1; 0: not looked at.
+  double weight_ratio = 3;
   double activation_ratio = 0;  ///< the same of |x|; 0: not looked at
-  std::int64_t limit = 4;       ///< at most this many: the most outstanding ones
+  std::int64_t limit = 4;       ///< at most this many, and half of all: the most outstanding ones
 };
 
 /// Input channels to be split, ascending: those that exceed either ratio.
@@ -27,8 +28,10 @@ std::vector<std::int64_t> outlier_channels(std::span<const at::Tensor> weights,
                                            std::span<const float> activation_absmax,
                                            const OutlierOptions& options);
 
-/// Takes the columns out of W: returns them, int8 with one bfloat16 scale each or float, and zeroes them in W (float,
-/// [out, in]).  Their input scales are left to calibration.
-SplitColumns make_split(at::Tensor& W, std::span<const std::int64_t> channels, bool quantized);
+/// Takes the columns out of the weights of linears that are rows of one stored matrix: returns each linear's part and
+/// zeroes the columns in the weights (float, [out, in] each).  Float, or int8 with one bfloat16 scale for a column of the
+/// whole matrix, so that an artifact can hold the parts as one.  Input scales are left to calibration.
+std::vector<SplitColumns> make_splits(std::span<at::Tensor> weights, std::span<const std::int64_t> channels,
+                                      bool quantized);
 
 }  // namespace mquant

@@ -36,8 +36,8 @@ std::string checked_choice(const PassOption& option, const std::string& text, co
 void check_range(const PassOption& option, double value, std::string_view kind, const std::string& where) {
   if (option.range.contains(value)) return;
   const std::string ends = option.range.text();
-  fail(ErrorKind::usage, where, ": expected ", kind, ends.starts_with("at ") ? " of " : " ", ends, ", found ",
-       value);
+  const char* const joint = option.range.or_zero ? ", " : ends.starts_with("at ") ? " of " : " ";
+  fail(ErrorKind::usage, where, ": expected ", kind, joint, ends, ", found ", value);
 }
 
 /// `value` in the type of the default, and in its range.

@@ -30,16 +30,21 @@ Ordered option_schema(const PassOption& option) {
       schema["type"] = {"string", "boolean"};
       schema["enum"].push_back(value);
     }
+  Ordered ends = Ordered::object();
   const auto end = [&](const char* key, const std::optional<double>& value) {
     if (value && fallback.is_number_integer())
-      schema[key] = static_cast<std::int64_t>(*value);
+      ends[key] = static_cast<std::int64_t>(*value);
     else if (value)
-      schema[key] = *value;
+      ends[key] = *value;
   };
   end("exclusiveMinimum", option.range.above);
   end("minimum", option.range.at_least);
   end("exclusiveMaximum", option.range.below);
   end("maximum", option.range.at_most);
+  if (option.range.or_zero)
+    schema["anyOf"] = Ordered::array({Ordered{{"minimum", 0}, {"maximum", 0}}, ends});
+  else
+    schema.update(ends);
   schema["default"] = fallback;
   schema["description"] = option.summary;
   return schema;

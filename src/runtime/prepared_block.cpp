@@ -23,9 +23,10 @@ std::int64_t bytes_of(const QuantizedLinear& codes) {
          std::ssize(codes.weight_scale) * static_cast<std::int64_t>(sizeof(codes.weight_scale[0]));
 }
 
-/// A weight that stayed bfloat16 (stored.h).
+/// A weight that stayed bfloat16, whose input is multiplied as it is (stored.h).
 bool is_bfloat16(const Linear& linear) {
-  return linear.weight.defined() && linear.weight.scalar_type() == at::kBFloat16 && !linear.rotation;
+  return linear.weight.defined() && linear.weight.scalar_type() == at::kBFloat16 &&
+         linear.quantized == nullptr && !linear.rotation;
 }
 
 /// A weight in fewer bits than float32, and float activations: its rows do not ask for their token class.

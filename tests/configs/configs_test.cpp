@@ -97,6 +97,8 @@ TEST(Configs, SchemaAndParserAgreeOnWhatIsNoRecipe) {
       {"/passes/2/vision", "true"},
       {"/passes/2/vison", true},
       {"/passes/3/mode", "fourier"},
+      {"/passes/5/weight_ratio", 0.5},
+      {"/passes/5/weight_ratio", -1},
       {"/calibration/samples", 1.5},
       {"/calibration/samples", "all"},
       {"/calibration/propagate", "both"},

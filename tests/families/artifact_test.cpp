@@ -111,6 +111,59 @@ TEST_P(FamilyArtifact, ComputesWhatItsCodesAndScalesMean) {
   std::printf("  %-12s artifact against its definition: %.1e\n", GetParam().c_str(), worst);
 }
 
+/// Linears with split columns, and those among them that are rows of a fused tensor.
+struct SplitLinears {
+  int all = 0, fused = 0, fused_and_rotated = 0;
+};
+
+SplitLinears split_linears(const Artifact& artifact, const ModelSpec& model) {
+  SplitLinears found;
+  for (const BlockSpec& spec : model.blocks) {
+    const StoredBlock block = artifact.read(spec.name);
+    for (const LinearSpec& linear : spec.linears) {
+      const StoredLinear& stored = block.linears.at(linear.name);
+      const bool fused = linear.weight.fused != Fused::none && linear.weight.stored_as.empty(),
+                 quantized = stored.quantized.has_value(),
+                 split = quantized && !stored.quantized->split.empty();
+      found.all += split ? 1 : 0;
+      found.fused += split && fused ? 1 : 0;
+      found.fused_and_rotated += quantized && fused && stored.rotation ? 1 : 0;
+    }
+  }
+  return found;
+}
+
+TEST_P(FamilyArtifact, HoldsSplitColumnsOfFusedMatrices) {
+  const std::filesystem::path golden = golden_path(GetParam()), cases = golden / "cases.jsonl";
+  for (const std::string columns : {"int8", "float"}) {
+    SCOPED_TRACE(columns);
+    const TempDir directory;
+    CalibrateOptions options{
+        .model = golden / "model",
+        .data = cases,
+        .output = directory / "calibration",
+        .overrides = {"suppress.weight_ratio=1.01", "suppress.columns=" + columns, "round.method=rtn"}};
+    options.run.threads = 1;
+    calibrate(options);
+    export_artifact({.calibration = directory / "calibration", .output = directory / "artifact"});
+    const LoadedModel calibration = LoadedModel::open(directory / "calibration"),
+                      artifact = LoadedModel::open(directory / "artifact"),
+                      plain = LoadedModel::open(directory / "artifact", Executor::plain);
+    const VerifyReport report = verify_artifact(directory / "artifact", artifact.spec());
+    EXPECT_TRUE(report.problems.empty()) << report.problems.front();
+    const SplitLinears split =
+        split_linears(Artifact::open(directory / "artifact", artifact.spec()), artifact.spec());
+    EXPECT_GT(split.all, 0);
+    EXPECT_EQ(split.fused, split.fused_and_rotated);
+    for (const Features& features : artifact.features(read_samples(cases), WithAnswer::no)) {
+      std::vector<KvCache> none;
+      const at::Tensor logits = artifact.logits(features, none, 0, LogitRows::all);
+      EXPECT_TRUE(calibration.logits(features, none, 0, LogitRows::all).equal(logits));
+      EXPECT_TRUE(plain.logits(features, none, 0, LogitRows::all).equal(logits));
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(AllFamilies, FamilyArtifact, testing::ValuesIn(golden_families()),
                          [](const auto& family) { return family.param; });
 

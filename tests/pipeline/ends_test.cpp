@@ -134,6 +134,36 @@ TEST(Ends, PlainFastCalibrationAndArtifactGiveTheSameBits) {
   }
 }
 
+/// A bfloat16 golden, and whether its head's input is rotated online.
+struct HeadCase {
+  std::string family;
+  bool rotated = false;
+};
+
+TEST(Ends, AFloatHeadWithCodedInputsGivesTheSameBitsFastAndPlain) {
+  for (const HeadCase& c : {HeadCase{"qwen2_vl", false}, HeadCase{"gemma3", true}}) {
+    SCOPED_TRACE(c.family);
+    const TestData data{data_path("goldens/" + c.family + "/model"),
+                        data_path("goldens/" + c.family + "/cases.jsonl")};
+    const TempDir directory;
+    calibrate_into(directory / "calibration", data,
+                   {.overrides = {"schemes.head=w16a8", "round.method=rtn"}});
+    export_into(directory / "artifact", directory / "calibration");
+    const LoadedModel fast = LoadedModel::open(directory / "artifact", Executor::fast);
+    const LoadedModel plain = LoadedModel::open(directory / "artifact", Executor::plain);
+    const StoredBlock stored = Artifact::open(directory / "artifact", fast.spec()).read("head");
+    const StoredLinear& head = stored.linears.at("head");
+    EXPECT_EQ(head.weight.dtype, DType::bf16);
+    EXPECT_TRUE(head.quantized);
+    EXPECT_EQ(static_cast<bool>(head.rotation), c.rotated);
+    for (const Features& features : fast.features(read_samples(data.samples), WithAnswer::no)) {
+      std::vector<KvCache> none;
+      EXPECT_TRUE(plain.logits(features, none, 0, LogitRows::all)
+                      .equal(fast.logits(features, none, 0, LogitRows::all)));
+    }
+  }
+}
+
 TEST(Ends, AreHeldAsCodesAndScalesAlone) {
   const TempDir directory;
   calibrate_into(directory / "calibration", tied_model(), {.overrides = kCodedEmbeddings});

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "artifact/tensor_data.h"
 #include "mquant/error.h"
 #include "tests/unit/artifact/made_up_model.h"
@@ -43,6 +45,23 @@ std::vector<float> column(const StoredLinear& linear, std::int64_t in) {
   return rows;
 }
 
+/// Channels 0 and 3, whose values count from `first`.
+SplitColumns split_of(std::int64_t out, bool quantized, std::int8_t first) {
+  SplitColumns split{.channels = {0, 3}, .quantized = quantized};
+  for (std::int64_t i = 0; i < 2 * out; ++i) {
+    const int value = first + static_cast<int>(i);
+    if (quantized)
+      split.codes.push_back(static_cast<std::int8_t>(value));
+    else
+      split.values.push_back(static_cast<float>(value));
+  }
+  if (!quantized) return split;
+  split.weight_scale = {0.5F, 0.25F};
+  split.input_scales.resize(2);
+  split.input_scales[1].scale[0] = 2;
+  return split;
+}
+
 TEST(Matrices, RowsLieAsEachKindOfFusionSays) {
   const ModelSpec model = test::made_up_model();
   const auto joined = [&](std::size_t block, const std::string& module) {
@@ -67,7 +86,7 @@ TEST(Matrices, RowsLieAsEachKindOfFusionSays) {
   EXPECT_EQ(joined(5, "model.layers.0.mlp.gate_up")[20], 5000);
 }
 
-TEST(Matrices, PartsThatDoNotAgreeAreABug) {
+TEST(Matrices, PartsThatDoNotAgreeAreBadInput) {
   const BlockSpec spec = test::made_up_model().blocks[5];
   const std::vector<Matrix> all = matrices_of(spec, kAsDescribed);
   const auto refused = [&](auto change) {
@@ -76,7 +95,7 @@ TEST(Matrices, PartsThatDoNotAgreeAreABug) {
     try {
       join(matrix_named(all, "model.layers.0.attention.wqkv"), spec, block);
     } catch (const Error& error) {
-      return error.kind() == ErrorKind::internal;
+      return error.kind() == ErrorKind::input;
     }
     return false;
   };
@@ -85,6 +104,61 @@ TEST(Matrices, PartsThatDoNotAgreeAreABug) {
   EXPECT_TRUE(refused([](StoredLinear& l) { l.quantized->input_scales.scale[0] = 0.5F; }));
   EXPECT_TRUE(refused([](StoredLinear& l) { l.rotation = {16, 16, {}}; }));
   EXPECT_TRUE(refused([](StoredLinear& l) { l.quantized.reset(); }));
+  EXPECT_TRUE(refused([](StoredLinear& l) { l.quantized->split = split_of(l.quantized->out, true, 1); }));
+}
+
+TEST(Matrices, SplitColumnsAreThoseOfOneMatrix) {
+  const BlockSpec spec = test::made_up_model().blocks[5];
+  const std::vector<Matrix> all = matrices_of(spec, kAsDescribed);
+  const Matrix& matrix = matrix_named(all, "model.layers.0.attention.wqkv");
+  for (const bool quantized : {true, false}) {
+    const auto block = [&] {
+      StoredBlock made = test::made_up_block(spec, test::Contents::plain);
+      std::int8_t first = 1;
+      for (const LinearSpec* part : matrix.parts) {
+        made.linears.at(part->name).quantized->split = split_of(part->out, quantized, first);
+        first = static_cast<std::int8_t>(first + 40);
+      }
+      return made;
+    };
+    StoredBlock stored = block(), back;
+    const StoredLinear joined = join(matrix, spec, stored);
+    const SplitColumns& split = joined.quantized->split;
+    EXPECT_EQ(split.channels, (std::vector<std::int64_t>{0, 3}));
+    // [kv head][q, q, k, v][dim]: k's first row follows eight of q; its codes begin at 41.
+    const auto out = static_cast<std::size_t>(matrix.out);
+    if (quantized) {
+      ASSERT_EQ(split.codes.size(), 2 * out);
+      EXPECT_EQ(split.codes[8], 41);
+    } else {
+      ASSERT_EQ(split.values.size(), 2 * out);
+      EXPECT_EQ(split.values[8], 41);
+    }
+    separate(matrix, spec, joined, back);
+    const StoredBlock expected = block();
+    for (const LinearSpec* part : matrix.parts) {
+      const SplitColumns &is = back.linears.at(part->name).quantized->split,
+                         &was = expected.linears.at(part->name).quantized->split;
+      EXPECT_EQ(is.channels, was.channels) << part->name;
+      EXPECT_EQ(is.quantized, was.quantized) << part->name;
+      EXPECT_EQ(is.codes, was.codes) << part->name;
+      EXPECT_EQ(is.values, was.values) << part->name;
+      EXPECT_EQ(is.weight_scale, was.weight_scale) << part->name;
+      EXPECT_EQ(is.input_scales.size(), was.input_scales.size()) << part->name;
+    }
+    const std::vector<std::function<void(SplitColumns&)>> changes = {
+        [](SplitColumns& other) { other.channels = {0, 4}; },
+        [](SplitColumns& other) { other.quantized = !other.quantized; },
+        [](SplitColumns& other) { other.weight_scale = {0.5F, 0.125F}; },
+        [](SplitColumns& other) { other.input_scales = {{}, {}, {}}; },
+        [](SplitColumns& other) { other = {}; },
+    };
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      StoredBlock changed = block();
+      changes[i](changed.linears.at("v").quantized->split);
+      EXPECT_THROW(join(matrix, spec, changed), Error) << i;
+    }
+  }
 }
 
 TEST(Matrices, LinearsThatDoNotFillTheirTensorAreABug) {
