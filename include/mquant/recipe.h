@@ -71,6 +71,9 @@ Recipe load_recipe(const std::string& name_or_path, const std::vector<std::strin
 Recipe parse_recipe(const std::string& text, const std::string& origin,
                     const std::vector<std::string>& overrides = {});
 
+/// Where load_recipe finds it.  @throws Error{usage} for a name that no folder has
+std::filesystem::path recipe_file(const std::string& name_or_path);
+
 struct RecipeInfo {
   std::string name, summary;
   std::filesystem::path file;

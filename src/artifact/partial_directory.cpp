@@ -14,6 +14,7 @@
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "support/paths.h"
+#include "support/writable.h"
 
 namespace mquant {
 namespace fs = std::filesystem;
@@ -36,10 +37,26 @@ fs::path named_directory(const fs::path& path) {
   return fs::is_symlink(named) ? fs::canonical(named) : named;
 }
 
+fs::path partial_of(const fs::path& named) {
+  return named.parent_path() / cat(".", named.filename().string(), ".partial");
+}
+
+/// Also one whose file system is that of the directory around it (mount --bind), which the device does not tell.
+bool is_mount_point(const fs::path& directory) {
+  struct statx own{}, around{};
+  const auto look = [](const fs::path& path, struct statx& at) {
+    return statx(AT_FDCWD, path.c_str(), 0, STATX_BASIC_STATS, &at) == 0;
+  };
+  if (!look(directory, own) || !look(directory.parent_path(), around)) return false;
+  return (own.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 || own.stx_dev_major != around.stx_dev_major ||
+         own.stx_dev_minor != around.stx_dev_minor;
+}
+
 /// Lies in a directory while it is written or removed, and proves that what is in it is ours.
 constexpr const char* kMarker = ".mquant-partial";
 
 bool is_ours(const fs::path& directory) {
+  if (fs::symlink_status(directory).type() != fs::file_type::directory) return false;
   return fs::is_empty(directory) ||
          fs::symlink_status(directory / kMarker).type() == fs::file_type::regular ||
          Artifact::is_artifact(directory);  // whole, but not renamed yet
@@ -75,13 +92,22 @@ void remove_ours(const fs::path& directory) {
 }  // namespace
 
 void expect_writable(const fs::path& directory) {
-  const fs::path parent = existing_parent(directory);
-  if (!fs::is_directory(parent)) fail(ErrorKind::usage, "'", parent.string(), "' is not a directory");
-  if (access(parent.c_str(), W_OK | X_OK) != 0) fail_with("write into", parent, errno);
+  if (fs::exists(directory)) return expect_writable_directory(directory);
+  expect_creatable(directory);
+}
+
+void expect_publishable(const fs::path& target) {
+  const fs::path named = named_directory(target), partial = partial_of(named);
+  expect_creatable(partial);
+  if (is_mount_point(named))
+    fail(ErrorKind::usage, "'", target.string(),
+         "' is a mount point, and the finished directory cannot take its place; give a directory below it");
+  const fs::file_type there = fs::symlink_status(partial).type();
+  if (there != fs::file_type::not_found) expect_ours(partial, named);
 }
 
 PartialDirectory::PartialDirectory(fs::path target) : target_(named_directory(target)) {
-  partial_ = target_.parent_path() / cat(".", target_.filename().string(), ".partial");
+  partial_ = partial_of(target_);
   std::error_code error;
   fs::create_directories(target_.parent_path(), error);
   if (error)

@@ -5,9 +5,14 @@
 
 namespace mquant {
 
-/// A directory that is not there yet must be one that can be made.
+/// A directory that is not there yet must be one that can be made, another one that can be written into.
 /// @throws Error{usage} if a file stands in its way; Error{resources} if there is no permission
 void expect_writable(const std::filesystem::path& directory);
+
+/// What a PartialDirectory of `target` needs, told before the work that fills it: a directory around it that can be
+/// written into, even where `target` is there, and a name that leaves room for ".NAME.partial".
+/// @throws Error{usage} if `target` is a mount point, which no rename replaces, and as the constructor does
+void expect_publishable(const std::filesystem::path& target);
 
 /// A new, empty ".NAME.partial" beside `target`.  publish() gives it the name; without it the destructor removes it.
 /// What a killed run left under that name is removed first; it is known by a marker that lies in it until it is whole.

@@ -174,7 +174,6 @@ std::string difference(const RunIdentity& before, const RunIdentity& now) {
         difference(before.source, now.source), value_difference("the family", before.family, now.family),
         recipe_difference(before.recipe, now.recipe), value_difference("the seed", before.seed, now.seed),
         value_difference("the number of samples", before.samples, now.samples),
-        value_difference("the name of the data file", before.data_file, now.data_file),
         value_difference("the digest of the samples", before.data_digest, now.data_digest),
         map_difference("the number of tokens of class", before.tokens, now.tokens)})
     if (!text.empty()) return text;

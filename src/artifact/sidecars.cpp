@@ -40,8 +40,17 @@ std::optional<std::string> text_in_place_of(const fs::path& file, const std::str
 }
 
 bool is_sidecar(const std::string& name) {
-  if (first_invalid_utf8(name) != std::string::npos) return false;  // no manifest can name it
   return !name.starts_with(".") && name != "config.json" && name != kManifestFile && !is_weights(name);
+}
+
+/// Why a file that would be a sidecar does not go into an artifact, or "".
+std::string reason_against(const fs::path& file, const fs::path& directory) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return "is a link that leads nowhere";
+  if (!belongs_to(file, directory)) return "is a link out of the model's directory";
+  if (first_invalid_utf8(file.filename().string()) != std::string::npos)
+    return "has a name that is not UTF-8, which no manifest can hold,";
+  return {};
 }
 
 /// HUB/models--ORGANIZATION--NAME/blobs/DIGEST
@@ -81,8 +90,14 @@ Sidecars sidecars_of(const Checkpoint& source) {
   Sidecars sidecars;
   for (const fs::directory_entry& entry : fs::directory_iterator(source.directory())) {
     const std::string name = entry.path().filename().string();
-    if (!entry.is_regular_file() || !is_sidecar(name) || weights.contains(name)) continue;
-    (belongs_to(entry.path(), source.directory()) ? sidecars.copied : sidecars.left_out).insert(name);
+    if (!is_sidecar(name) || weights.contains(name)) continue;
+    std::error_code error;  // of a link that leads nowhere
+    const bool other = entry.exists(error) && !entry.is_regular_file(error);
+    if (other) continue;
+    if (const std::string reason = reason_against(entry.path(), source.directory()); reason.empty())
+      sidecars.copied.insert(name);
+    else
+      sidecars.left_out[name] = reason;
   }
   return sidecars;
 }
@@ -90,9 +105,8 @@ Sidecars sidecars_of(const Checkpoint& source) {
 std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const fs::path& directory,
                                        const std::string& chat_template) {
   Sidecars sidecars = sidecars_of(source);
-  for (const std::string& name : sidecars.left_out)
-    warn(cat("'", printable((source.directory() / name).string()),
-             "' is a link out of the model's directory and is not copied"));
+  for (const auto& [name, reason] : sidecars.left_out)
+    warn(cat("'", printable((source.directory() / name).string()), "' ", reason, " and is not copied"));
   if (!chat_template.empty()) {
     sidecars.copied.erase("chat_template.json");
     sidecars.copied.insert(kTemplateFile);

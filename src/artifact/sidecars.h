@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,7 +22,8 @@ bool is_weights(const std::filesystem::path& file);
 
 /// The regular files of the source's directory that are no weights, no index, not config.json and not hidden, by name.
 struct Sidecars {
-  std::set<std::string> copied, left_out;  // left out: those that a link takes from elsewhere
+  std::set<std::string> copied;
+  std::map<std::string, std::string> left_out;  // why: "is a link out of the model's directory"
 };
 Sidecars sidecars_of(const Checkpoint& source);
 

@@ -8,6 +8,7 @@
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "support/strings.h"
+#include "support/writable.h"
 
 namespace mquant {
 namespace fs = std::filesystem;
@@ -39,20 +40,22 @@ void check_input(const ExportInput& input) {
 
 void expect_output(const fs::path& output, bool overwrite) {
   if (output.empty()) fail(ErrorKind::usage, "expected a directory for the artifact, found ''");
+  expect_short_names(output);
   if (!fs::exists(output)) {
     if (fs::is_symlink(output))
       fail(ErrorKind::usage, "'", output.string(), "' is a link that leads nowhere");
-    return expect_writable(output);
+    return expect_publishable(output);
   }
   if (!fs::is_directory(output))
     fail(ErrorKind::usage, "'", output.string(), "' is a file; the artifact needs a directory of its own");
-  if (fs::is_empty(output)) return;
+  if (fs::is_empty(output)) return expect_publishable(output);
   if (!Artifact::is_artifact(output))
     fail(ErrorKind::usage, "'", output.string(),
          "' is there and is not an artifact of mquant; give another directory");
   if (!overwrite)
     fail(ErrorKind::usage, "'", output.string(), "' is there already; say --overwrite to replace it");
   expect_own_files_only(output);
+  expect_publishable(output);
 }
 
 void write_artifact(const ExportInput& input, const std::string& format, const fs::path& output,

@@ -26,6 +26,8 @@ class TensorBag {
   std::int64_t write(const std::filesystem::path& path) const {
     std::map<std::string, TensorView> views;
     for (const auto& [name, data] : tensors_) views[name] = {data.dtype, data.shape, data.bytes};
+    if (const std::filesystem::path parent = path.parent_path(); !parent.empty())
+      std::filesystem::create_directories(parent);
     write_safetensors(path, views);
     return static_cast<std::int64_t>(views.size());
   }

@@ -36,6 +36,16 @@ at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
   return rows == LogitRows::last ? x.narrow(0, x.size(0) - 1, 1) : x;
 }
 
+/// Of a calibration or an artifact: what is wrong with it is no mistake of the command line.
+Recipe parse_stored_recipe(const std::string& json, const std::string& origin) {
+  try {
+    return parse_recipe(json, origin);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage) throw;
+    throw Error(ErrorKind::input, error.what());
+  }
+}
+
 /// The template is the artifact's own; the date is stated in its manifest.
 ChatTemplate template_of_artifact(const std::filesystem::path& path) {
   const Config manifest = Config::open(path / kManifestFile);
@@ -50,7 +60,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
   model.path_ = path.string();
   const FloatTensors floats = executor == Executor::fast ? FloatTensors::compact : FloatTensors::widened;
   const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
-    const Recipe recipe = parse_recipe(recipe_json, "recipe of " + path.string());
+    const Recipe recipe = parse_stored_recipe(recipe_json, "recipe of " + path.string());
     model.order_tokens = recipe.find("order-tokens") != nullptr;
     model.quantized_ = true;
     model.seed_ = seed;

@@ -164,9 +164,10 @@ class Compiler {
   Report& report_;
 };
 
-SinkRule sinks_of(SinkSetting setting, const SourceModel& source, const std::vector<Sample>& samples,
-                  const std::vector<Features>& features) {
-  switch (setting) {
+SinkRule sinks_of(const CalibrationSettings& settings, const SourceModel& source,
+                  const std::vector<Sample>& samples, const std::vector<Features>& features) {
+  if (!settings.classes.contains(TokenClass::sink)) return {};
+  switch (settings.sinks) {
     case SinkSetting::none: return {};
     case SinkSetting::first_token: return {.first_token = true};
     case SinkSetting::find: return find_sinks(source, samples, features);
@@ -197,7 +198,7 @@ std::string calibrate(const CalibrateOptions& options) {
   std::vector<Features>& features = work.features;
   const bool resumed = work.resumed;
   const SinkRule sinks = resumed ? CalibrationStore::sinks_of(options.output)
-                                 : sinks_of(recipe.calibration.sinks, source, samples, features);
+                                 : sinks_of(recipe.calibration, source, samples, features);
   for (Features& f : features) mark_sinks(sinks, f);
   const RunIdentity identity = identity_of(source, options, recipe, samples, features, sinks);
   CalibrationStore store = resumed ? CalibrationStore::resume(options.output, identity)

@@ -7,6 +7,7 @@
 
 #include "model/ends.h"
 #include "mquant/log.h"
+#include "recipe/options.h"
 #include "support/strings.h"
 
 namespace mquant {
@@ -89,10 +90,22 @@ class CoverageCheck {
   std::int64_t widest_ = 0, fewest_ = 0;
 };
 
+/// What meets no class has no scale for it, so the samples that stand for its use must not have it either.
+void refuse_left_out(const Recipe& recipe, const std::vector<Sample>& samples,
+                     const std::vector<Features>& features, Obstacles& obstacles) {
+  if (recipe.calibration.classes.contains(TokenClass::visual)) return;
+  const auto seen = std::ranges::find_if(features, [](const Features& f) { return !f.patches.empty(); });
+  if (seen != features.end())
+    obstacles.add(ErrorKind::input, "sample '", samples[static_cast<std::size_t>(seen - features.begin())].id,
+                  "' has a picture, but calibration.classes, ", text_of(recipe.calibration.classes),
+                  ", leaves out visual; leave out such samples, or the setting");
+}
+
 }  // namespace
 
-void check_coverage(const Recipe& recipe, const ModelSpec& model, const std::vector<Features>& features,
-                    Obstacles& obstacles) {
+void check_coverage(const Recipe& recipe, const ModelSpec& model, const std::vector<Sample>& samples,
+                    const std::vector<Features>& features, Obstacles& obstacles) {
+  refuse_left_out(recipe, samples, features, obstacles);
   CoverageCheck check(recipe, features);
   for (const BlockSpec& block : model.blocks) check.add(block);
   check.tell(obstacles);

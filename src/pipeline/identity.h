@@ -9,6 +9,7 @@
 #include "mquant/compile.h"
 #include "mquant/recipe.h"
 #include "mquant/sample.h"
+#include "pipeline/obstacles.h"
 #include "pipeline/source.h"
 
 namespace mquant {
@@ -20,6 +21,9 @@ SourceFiles opened_files(const std::filesystem::path& directory,
                          const std::map<std::string, std::string>& looked_up);
 /// The same of all files that `source` depends on, weights too, and of those that export copies.
 SourceFiles files_of(const SourceModel& source);
+/// What files_of will meet, without reading the bytes: a file that a link takes from elsewhere, and one that this process
+/// may not read.
+void check_files(const SourceModel& source, Obstacles& obstacles);
 
 /// Tells what has changed in `directory` since a calibration; `now` may be without weights, then they are not compared.
 /// @throws Error{input} naming the file for a change that decides bytes

@@ -2,14 +2,17 @@
 
 #include <sys/stat.h>
 
+#include "artifact/partial_directory.h"
 #include "mquant/artifact.h"
 #include "pipeline/coverage.h"
 #include "pipeline/estimate.h"
 #include "pipeline/format_check.h"
 #include "pipeline/head_tie.h"
+#include "pipeline/identity.h"
 #include "pipeline/source_checks.h"
 #include "support/paths.h"
 #include "support/strings.h"
+#include "support/writable.h"
 
 namespace mquant {
 namespace {
@@ -59,15 +62,20 @@ Preflight preflight(const PlanOptions& options) {
   settle_embeddings(work.recipe, work.source);
   Obstacles obstacles;
   obstacles.collect([&] { check_headers(work.source, obstacles); });
+  check_files(work.source, obstacles);
   check_tokenizer(work.source, obstacles);
   if (!options.data.empty())
     obstacles.collect([&] {
       read_samples_of(options, work);
-      check_coverage(work.recipe, work.source.model, work.features, obstacles);
+      check_coverage(work.recipe, work.source.model, work.samples, work.features, obstacles);
     });
   obstacles.collect([&] { check_format(options.format, work.recipe, work.source, obstacles); });
-  if (!options.output.empty() && !work.resumed)
-    obstacles.collect([&] { CalibrationStore::expect_new(options.output); });
+  if (!options.output.empty())
+    obstacles.collect([&] {
+      expect_short_names(options.output);
+      if (!work.resumed) CalibrationStore::expect_new(options.output);
+      expect_writable(options.output);
+    });
   if (obstacles.none()) check_disk(options, work, obstacles);
   // A usage error is mended at once: no need to wait for a scan.  A calibration that is resumed has passed it, and digests
   // say that the files are the same.

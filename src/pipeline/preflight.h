@@ -18,8 +18,9 @@ struct Preflight {
   bool resumed = false;            // options.output holds a calibration that is continued
 };
 
-/// Reads recipe, model and samples, and collects every obstacle: headers against the description, tokens without
-/// embeddings, coverage of what is quantized, the format, output directories, disk space, and with `deep` the values.
+/// Reads recipe, model and samples, and collects every obstacle: headers against the description, links and
+/// permissions of files, tokens without embeddings, coverage of what is quantized, the format, output directories, disk
+/// space, and with `deep` the values.
 /// Throws as PlanOptions says; warns of what is no obstacle.
 Preflight preflight(const PlanOptions& options);
 

@@ -200,6 +200,8 @@ void CalibrationSettings::bind(OptionBinder& options) {
       "token classes that the model will meet, such as text,sink for one without pictures: each needs "
       "rows in the samples");
   classes = token_classes(names, "'classes'");
+  if (!classes.contains(TokenClass::sink) && sinks == SinkSetting::first_token)
+    fail(ErrorKind::usage, "'classes' leaves out sink, but 'sink' is true; leave out one of them");
   options.choice("propagate", quantized,
                  "what later blocks see: the output of quantized blocks or of float ones",
                  {{"quantized", true}, {"float", false}});

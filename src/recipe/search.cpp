@@ -47,7 +47,9 @@ bool looks_like_path(const std::string& text) {
   return text.find('/') != std::string::npos || text.ends_with(".json");
 }
 
-fs::path find_recipe(const std::string& name_or_path) {
+}  // namespace
+
+fs::path recipe_file(const std::string& name_or_path) {
   if (looks_like_path(name_or_path)) return name_or_path;
   const auto files = recipe_files();
   const auto found = files.find(name_or_path);
@@ -58,10 +60,8 @@ fs::path find_recipe(const std::string& name_or_path) {
        "; a recipe file of your own is given by its path, ending in .json");
 }
 
-}  // namespace
-
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& overrides) {
-  const fs::path file = find_recipe(name_or_path);
+  const fs::path file = recipe_file(name_or_path);
   return recipe_of_document(read_json(file), file.string(), overrides);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "mquant/error.h"
+#include "support/read_error.h"
 #include "vision/codecs.h"
 #include "vision/orientation.h"
 
@@ -126,7 +127,7 @@ Image open_image(const std::filesystem::path& path, const DecodeOptions& options
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   std::ifstream file(path, std::ios::binary);
   file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  if (!file) fail(ErrorKind::input, origin, ": cannot be read: ", std::generic_category().message(errno));
+  if (!file) fail_reading("read", path, errno);
   return decode_image(bytes, origin, options);
 }
 

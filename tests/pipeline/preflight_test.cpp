@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -16,6 +17,8 @@
 #include "mquant/error.h"
 #include "pipeline/format_check.h"
 #include "pipeline/head_tie.h"
+#include "pipeline/identity.h"
+#include "tests/pipeline/edited_source.h"
 #include "tests/pipeline/runs.h"
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
@@ -28,89 +31,11 @@ using Json = nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 
-using Tensors = std::map<std::string, TensorData>;
-
-/// A copy of the qwen2_vl golden whose tensors and files can be changed.
-class Edited {
- public:
-  Edited() {
-    for (const auto& entry : fs::directory_iterator(qwen2_vl().model))
-      if (entry.path().extension() != ".safetensors" && !entry.path().string().ends_with(".index.json"))
-        fs::copy_file(entry.path(), model() / entry.path().filename());
-    const Checkpoint checkpoint = Checkpoint::open(qwen2_vl().model);
-    for (const std::string& name : checkpoint.names()) {
-      const TensorView view = checkpoint.get(name);
-      tensors_[name] = {view.dtype, view.shape, {view.bytes.begin(), view.bytes.end()}};
-    }
-    write();
-  }
-
-  Edited& tensors(const std::function<void(Tensors&)>& change) {
-    change(tensors_);
-    write();
-    return *this;
-  }
-  Edited& json(const std::string& file, const std::function<void(Json&)>& change) {
-    Json json = Json::parse(read_text(model() / file));
-    change(json);
-    write_text(model() / file, json.dump());
-    return *this;
-  }
-
-  const fs::path& model() const { return directory_.path(); }
-  PlanOptions options() const {
-    PlanOptions options;
-    options.model = model();
-    options.data = qwen2_vl().samples;
-    options.deep = true;
-    return options;
-  }
-
- private:
-  void write() const {
-    std::map<std::string, TensorView> views;
-    for (const auto& [name, data] : tensors_) views[name] = {data.dtype, data.shape, data.bytes};
-    write_safetensors(model() / "model.safetensors", views);
-  }
-
-  TempDir directory_;
-  Tensors tensors_;
-};
-
 void rename(Tensors& tensors, const std::string& from, const std::string& to) {
   auto node = tensors.extract(from);
   ASSERT_FALSE(node.empty()) << from;
   node.key() = to;
   tensors.insert(std::move(node));
-}
-
-/// The error of `inspect`, which must be that of `calibrate`; kind internal and "done" if there is none.
-Error refusal(const PlanOptions& options) {
-  Error planned(ErrorKind::internal, "done"), calibrated = planned;
-  try {
-    plan_model(options);
-  } catch (const Error& error) {
-    planned = error;
-  }
-  if (planned.kind() == ErrorKind::internal) return planned;
-  const TempDir directory;
-  CalibrateOptions same = options;
-  same.output = directory / "calibration";
-  try {
-    calibrate(same);
-  } catch (const Error& error) {
-    calibrated = error;
-  }
-  EXPECT_EQ(planned.kind(), calibrated.kind());
-  EXPECT_STREQ(planned.what(), calibrated.what());
-  EXPECT_FALSE(fs::exists(same.output)) << planned.what();
-  return planned;
-}
-
-void expect_refusal(const PlanOptions& options, ErrorKind kind, const testing::Matcher<std::string>& text) {
-  const Error error = refusal(options);
-  EXPECT_EQ(error.kind(), kind) << error.what();
-  EXPECT_THAT(std::string(error.what()), text);
 }
 
 TEST(Preflight, TheGoldenHasNoObstacle) { EXPECT_STREQ(refusal(Edited().options()).what(), "done"); }
@@ -265,6 +190,22 @@ TEST(Preflight, SamplesMustReachWhatIsQuantized) {
   EXPECT_STREQ(refusal(options).what(), "done");
 }
 
+TEST(Preflight, AClassThatIsLeftOutMustNotBeInTheSamples) {
+  PlanOptions options = Edited().options();
+  options.model = qwen2_vl().model;
+  options.overrides = {"calibration.classes=text,sink"};
+  expect_refusal(options, ErrorKind::input,
+                 HasSubstr("has a picture, but calibration.classes, text,sink, leaves out visual"));
+}
+
+TEST(Preflight, WithoutTheClassOfSinksThereAreNone) {
+  const TempDir directory;
+  calibrate_into(directory / "calibration", qwen2_vl(),
+                 {.recipe = "w8a8", .overrides = {"calibration.classes=text,visual"}});
+  const SinkRule sinks = CalibrationStore::sinks_of(directory / "calibration");
+  EXPECT_FALSE(sinks.first_token || sinks.first_visual || !sinks.first_of.empty());
+}
+
 TEST(Preflight, AClassThatIsLeftOutHasNoScalesAndItsTowerIsRoundedToNearest) {
   const TempDir directory;
   write_text(directory / "text.jsonl", R"({"messages": [{"role": "user", "content": "Name a fruit."}]})"
@@ -279,6 +220,32 @@ TEST(Preflight, AClassThatIsLeftOutHasNoScalesAndItsTowerIsRoundedToNearest) {
     EXPECT_GT(std::ranges::count_if(linear.quantized->codes, [](int code) { return code != 0; }),
               std::ssize(linear.quantized->codes) / 2)
         << name;
+  }
+}
+
+TEST(Preflight, FilesThatLinkOutOfTheModelOrMayNotBeReadAreTold) {
+  const TempDir elsewhere;
+  Edited linked, closed;
+  fs::rename(linked.model() / "tokenizer_config.json", elsewhere / "secret.json");
+  fs::create_symlink(elsewhere / "secret.json", linked.model() / "tokenizer_config.json");
+  expect_refusal(
+      linked.options(), ErrorKind::input,
+      AllOf(HasSubstr("tokenizer_config.json"), HasSubstr("is a link out of the model's directory")));
+  write_text(closed.model() / "LICENSE", "of somebody else");
+  fs::permissions(closed.model() / "LICENSE", fs::perms::none);
+  const SourceModel source = open_source(closed.model());
+  const bool root = geteuid() == 0;  // may read everything
+  fs::permissions(closed.model(), fs::perms(0755));
+  ASSERT_TRUE(!root || seteuid(65534) == 0);
+  Obstacles obstacles;
+  check_files(source, obstacles);
+  ASSERT_TRUE(!root || seteuid(0) == 0);
+  try {
+    obstacles.raise();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::resources);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("LICENSE"), HasSubstr("Permission denied")));
   }
 }
 

@@ -95,6 +95,7 @@ void add_bench(CLI::App& app, Command& command) {
       ->capture_default_str();
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
+    command.files = {.used = {options->artifact}, .json = options->json};
     command.job = [options, &command] {
       options->run = command.run;
       run_bench(*options);

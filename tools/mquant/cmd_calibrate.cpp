@@ -54,6 +54,9 @@ void add_calibrate(CLI::App& app, Command& command) {
   cmd->add_flag("--dry-run", options->dry_run, "Show what would be done, memory and time; write nothing");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
+    command.files = {.used = {options->model, options->data, options->output},
+                     .json = options->json,
+                     .recipe = options->recipe};
     if (!options->dry_run) command.calibration = options->output;
     command.job = [options, &command] {
       options->run = command.run;

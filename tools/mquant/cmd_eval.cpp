@@ -48,6 +48,8 @@ void add_eval(CLI::App& app, Command& command) {
   add_kv_cache_option(*cmd, options->kv_cache);
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
+    command.files = {.used = {options->model, options->data, options->reference_model},
+                     .json = options->json};
     command.job = [options, &command] {
       options->run = command.run;
       run_eval(*options);

@@ -38,7 +38,10 @@ void add_export(CLI::App& app, Command& command) {
       ->type_name("DIR");
   cmd->add_flag("--overwrite", options->overwrite, "Replace an artifact of ours that is there");
   add_json_option(*cmd, options->json);
-  cmd->callback([options, &command] { command.job = [options] { run_export(*options); }; });
+  cmd->callback([options, &command] {
+    command.files = {.used = {options->calibration, options->output, options->model}, .json = options->json};
+    command.job = [options] { run_export(*options); };
+  });
 }
 
 }  // namespace mquant::cli

@@ -45,6 +45,8 @@ void add_forward(CLI::App& app, Command& command) {
   add_executor_option(*cmd, options->executor);
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
+    command.files = {
+        .used = {options->model, options->data}, .json = options->json, .output = options->output};
     command.job = [options, &command] {
       options->run = command.run;
       options->cache = !options->no_cache;

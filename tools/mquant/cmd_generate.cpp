@@ -62,6 +62,8 @@ void add_generate(CLI::App& app, Command& command) {
   add_kv_cache_option(*cmd, options->kv_cache);
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
+    command.files = {.used = options->images, .json = options->json};
+    command.files.used.push_back(options->model);
     command.job = [options, &command] {
       options->run = command.run;
       run_generate(*options);

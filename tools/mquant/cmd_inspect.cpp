@@ -25,7 +25,8 @@ void add_inspect(CLI::App& app, Command& command) {
       {"inspect Qwen2-VL-7B-Instruct", "inspect Qwen2-VL-7B-Instruct --data calib.jsonl --limit 8",
        "inspect Qwen2-VL-7B-Instruct --recipe w8a8 --json plan.json",
        "inspect Qwen2-VL-7B-Instruct --deep --format compressed-tensors --recipe w4a8-offline"},
-      "those of calibrate, before its first block: 0 done, 2 usage, 3 bad input, 4 unsupported;\n"
+      "those of calibrate, before its first block: 0 done, 2 usage, 3 bad input, 4 unsupported\n"
+      "            (a NaN among the weights is found with --deep only);\n"
       "            several obstacles are a line each, and the first one's code is returned");
   cmd->add_option("MODEL", options->model, "HuggingFace directory of a model")->required()->type_name("DIR");
   add_recipe_options(*cmd, options->recipe, options->overrides);
@@ -38,9 +39,12 @@ void add_inspect(CLI::App& app, Command& command) {
   cmd->add_option("--format", options->format, "Also tell whether this format can hold the result")
       ->type_name("FORMAT")
       ->capture_default_str();
-  cmd->add_flag("--deep", options->deep, "Read every tensor, and refuse a NaN or an infinity");
+  cmd->add_flag("--deep", options->deep,
+                "Read every tensor, as calibrate does, and refuse a NaN or an infinity");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
+    command.files = {
+        .used = {options->model, options->data}, .json = options->json, .recipe = options->recipe};
     command.job = [options, &command] {
       options->run = command.run;
       inspect(*options);

@@ -35,7 +35,10 @@ void add_list(CLI::App& app, Command& command) {
       ->check(one_of({"families", "passes", "formats", "recipes", "schema"}));
   cmd->add_flag("--markdown", options->markdown, "As a page of Markdown, like those in docs/");
   add_json_option(*cmd, options->json);
-  cmd->callback([options, &command] { command.job = [options] { run_list(*options); }; });
+  cmd->callback([options, &command] {
+    command.files = {.used = {}, .json = options->json};
+    command.job = [options] { run_list(*options); };
+  });
 }
 
 }  // namespace mquant::cli

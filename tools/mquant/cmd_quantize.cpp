@@ -8,6 +8,7 @@
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "support/paths.h"
+#include "support/writable.h"
 
 namespace mquant::cli {
 namespace {
@@ -31,6 +32,7 @@ fs::path calibration_of(const Options& options) {
 
 /// An artifact is written into a directory that is empty until then.
 void expect_apart(const fs::path& artifact, const fs::path& calibration) {
+  expect_short_names(calibration);
   const fs::path around = fs::weakly_canonical(without_slash(artifact)),
                  inside = fs::weakly_canonical(calibration);
   if (std::ranges::mismatch(around, inside).in1 == around.end())
@@ -119,6 +121,9 @@ void add_quantize(CLI::App& app, Command& command) {
   cmd->add_flag("--dry-run", options->dry_run, "Show what would be done, memory and time; write nothing");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
+    command.files = {.used = {options->model, options->data, options->artifact, calibration_of(*options)},
+                     .json = options->json,
+                     .recipe = options->recipe};
     if (!options->dry_run) command.calibration = calibration_of(*options);
     command.job = [options, &command] {
       options->run = command.run;

@@ -66,8 +66,10 @@ void add_verify(CLI::App& app, Command& command) {
       ->required()
       ->type_name("DIR");
   add_json_option(*cmd, options->json);
-  cmd->callback(
-      [options, &command] { command.job = [options] { run_verify(options->artifact, options->json); }; });
+  cmd->callback([options, &command] {
+    command.files = {.used = {options->artifact}, .json = options->json};
+    command.job = [options] { run_verify(options->artifact, options->json); };
+  });
 }
 
 }  // namespace mquant::cli

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mquant/compile.h"
+#include "result_files.h"
 
 namespace mquant {
 struct BenchReport;  // mquant/bench.h
@@ -23,6 +24,7 @@ using Json = nlohmann::ordered_json;
 struct Command {
   RunSettings run;
   std::function<void()> job;
+  JobFiles files = {};                     // no result may be written over them
   std::filesystem::path calibration = {};  // what --resume continues after an interruption; "": nothing
 };
 

@@ -162,6 +162,8 @@ class Program {
     } catch (const CLI::ParseError& error) {
       fail(ErrorKind::usage, explanation(app_, error));
     }
+    command_.files.used.push_back(command_.run.chat_template);
+    expect_result_files(command_.files, settings_.log_file);
     apply(settings_);
     if (command_.job == nullptr) {
       std::cout << kOverview;

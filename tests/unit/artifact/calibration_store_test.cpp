@@ -162,6 +162,7 @@ TEST_F(Calibration, ChangesThatEnterNoNumberDoNotStopIt) {
   run(directory(), 2);
   RunIdentity other = identity();
   other.model = "/elsewhere";
+  other.data_file = "renamed.jsonl";
   other.source.opened["config.json"] = "44";  // another text with the same values
   other.source.sidecars = {{"README.md", "55"}, {"NOTICE", "66"}};
   EXPECT_EQ(CalibrationStore::resume(directory(), other).done().size(), 2);

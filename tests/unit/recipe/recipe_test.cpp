@@ -151,6 +151,9 @@ TEST(Recipe, TokenClassesAreAllOrAListWithText) {
   EXPECT_EQ(recipe.json, small({"calibration.classes=text,sink"}).json);
   EXPECT_EQ(small({"calibration.classes=visual,text,sink"}).json, small().json);
   EXPECT_THAT(override_error("calibration.classes=text,visul"), HasSubstr("did you mean 'visual'?"));
+  EXPECT_THAT(
+      error_of(ErrorKind::usage, [] { small({"calibration.classes=text", "calibration.sink=true"}); }),
+      HasSubstr("'classes' leaves out sink"));
   EXPECT_THAT(override_error("calibration.classes="), HasSubstr("expected all, or some of"));
   EXPECT_THAT(override_error("calibration.classes=visual"), HasSubstr("expected text among the classes"));
 }
