@@ -20,7 +20,8 @@ Artifact::~Artifact() = default;
 Artifact::Artifact(Artifact&&) noexcept = default;
 
 bool Artifact::is_artifact(const fs::path& directory) {
-  return fs::is_regular_file(directory / kManifestFile);
+  std::error_code ignored;  // asked about any name
+  return fs::is_regular_file(directory / kManifestFile, ignored);
 }
 
 SinkRule Artifact::sinks_of(const fs::path& directory) {

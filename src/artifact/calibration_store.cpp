@@ -23,6 +23,7 @@
 #include "mquant/log.h"
 #include "support/atomic_file.h"
 #include "support/sha256.h"
+#include "support/writable.h"
 
 namespace mquant {
 namespace fs = std::filesystem;
@@ -160,6 +161,7 @@ void CalibrationStore::expect_new(const fs::path& directory) {
     fail(ErrorKind::usage, "'", directory.string(),
          "' holds a calibration already; continue it by --resume, or give another directory");
   if (fs::symlink_status(directory).type() == fs::file_type::not_found) return expect_writable(directory);
+  expect_no_dead_link(directory);
   if (!fs::is_directory(directory))
     fail(ErrorKind::usage, "'", directory.string(), "' is not a directory; give a new one");
   const fs::path journal = directory / kJournal;

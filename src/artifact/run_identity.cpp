@@ -133,7 +133,7 @@ RunIdentity identity_from(const Fields& fields) {
     identity.tokens[key] = tokens.integer(key, 0, kLargest);
   identity.sinks = sinks_from(fields.object("sinks"));
   identity.chat_template = fields.text("chat_template");
-  identity.template_date = fields.text("template_date");
+  if (fields.has("template_date")) identity.template_date = fields.text("template_date");
   identity.recipe = fields.text("recipe");
   identity.seed = fields.natural("seed");
   return identity;

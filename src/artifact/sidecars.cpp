@@ -105,8 +105,6 @@ Sidecars sidecars_of(const Checkpoint& source) {
 std::vector<WrittenFile> copy_sidecars(const Checkpoint& source, const fs::path& directory,
                                        const std::string& chat_template) {
   Sidecars sidecars = sidecars_of(source);
-  for (const auto& [name, reason] : sidecars.left_out)
-    warn(cat("'", printable((source.directory() / name).string()), "' ", reason, " and is not copied"));
   if (!chat_template.empty()) {
     sidecars.copied.erase("chat_template.json");
     sidecars.copied.insert(kTemplateFile);

@@ -27,7 +27,7 @@ struct Sidecars {
 };
 Sidecars sidecars_of(const Checkpoint& source);
 
-/// Copies them, with a warning for each that is left out.
+/// Copies them.
 /// @param chat_template  a text that becomes chat_template.jinja; templates that would precede it are not copied.  "": none
 /// @returns their names and digests
 /// @throws Error{resources} when the disk is full

@@ -41,11 +41,8 @@ void check_input(const ExportInput& input) {
 void expect_output(const fs::path& output, bool overwrite) {
   if (output.empty()) fail(ErrorKind::usage, "expected a directory for the artifact, found ''");
   expect_short_names(output);
-  if (!fs::exists(output)) {
-    if (fs::is_symlink(output))
-      fail(ErrorKind::usage, "'", output.string(), "' is a link that leads nowhere");
-    return expect_publishable(output);
-  }
+  expect_no_dead_link(output);
+  if (!fs::exists(output)) return expect_publishable(output);
   if (!fs::is_directory(output))
     fail(ErrorKind::usage, "'", output.string(), "' is a file; the artifact needs a directory of its own");
   if (fs::is_empty(output)) return expect_publishable(output);

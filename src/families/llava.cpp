@@ -55,8 +55,9 @@ void add_blocks(ModelSpec& model, const Config& c) {
                        .bias = c.boolean_or("multimodal_projector_bias", true),
                        .activation = activation(c, "projector_hidden_act", "gelu")}));
   const LayerShape decoder = llama_shape(c, t, {.width = 4096, .mlp_width = 11008, .heads = 32});
-  add_decoder(model, "language_model.model.", {.head = "language_model.lm_head", .tied = ties_embeddings(c)},
-              decoder, layer_count(c, t + "num_hidden_layers", 32));
+  add_decoder(model, "language_model.model.",
+              {.head = "language_model.lm_head", .tied = ties_embeddings_anywhere(c)}, decoder,
+              layer_count(c, t + "num_hidden_layers", 32));
   model.renames = {{"language_model.model.", "model.language_model."},
                    {"language_model.lm_head", "lm_head"},
                    {"vision_tower.", "model.vision_tower."},

@@ -55,6 +55,11 @@ bool ties_embeddings(const Config& config, bool otherwise) {
   return config.boolean_or(key, inner);
 }
 
+bool ties_embeddings_anywhere(const Config& config) {
+  const std::string key = "tie_word_embeddings";
+  return config.boolean_or(key, false) || config.boolean_or("text_config." + key, false);
+}
+
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise) {
   const std::string name = config.string_or(path, otherwise);
   if (name == "silu" || name == "swish") return Activation::silu;

@@ -29,6 +29,9 @@ std::int64_t layer_count(const Config& config, const std::string& path, std::int
 /// Whether head and embeddings share one tensor: the key at the top says so, else that in text_config, else
 /// `otherwise`.
 bool ties_embeddings(const Config& config, bool otherwise = false);
+/// The same for classes of which every version of transformers ties them where either place says so: files of before
+/// version 5 have the key in text_config.  Source: configuration_qwen2_vl.py, configuration_llava.py of 5.24.
+bool ties_embeddings_anywhere(const Config& config);
 
 /// The config's name of an activation, as transformers spells it.  Throws Error{unsupported} for others.
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise);

@@ -58,6 +58,14 @@ void refuse_null(const Config& config, const std::string& key, std::string_view 
          "; write what the model was trained with");
 }
 
+/// Classes that some versions of transformers build the post-processor of by add_bos_token and add_eos_token; others
+/// leave tokenizer.json as it is.
+bool reads_ends(std::string_view tokenizer_class) {
+  if (tokenizer_class.empty()) return true;  // chosen by the type of the model
+  return std::ranges::any_of(std::array{"Llama", "CodeLlama", "Gemma", "InternLM2"},
+                             [&](const char* start) { return tokenizer_class.starts_with(start); });
+}
+
 std::array<double, 3> three_numbers(const Config& config, const std::string& key,
                                     const std::array<double, 3>& otherwise) {
   refuse_null(config, key, "three numbers");
@@ -232,6 +240,7 @@ TokenIds front_ids(const std::filesystem::path& directory, const Tokenizer& toke
          "', after which no answer follows; take it out there, and set 'add_eos_token' of "
          "tokenizer_config.json to false");
   const Config names = open_tokenizer_config(directory);
+  if (!reads_ends(names.string_or("tokenizer_class", ""))) return tokenizer.before();
   const bool has_bos = !tokenizer.before().empty(), bos = switch_or(names, "add_bos_token", has_bos),
              eos = names.boolean_or("add_eos_token", false);
   const auto said = [](bool value) { return value ? "true" : "false"; };

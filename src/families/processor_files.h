@@ -92,7 +92,7 @@ std::int64_t agreed_id(const Tokenizer& tokenizer, const std::string& token, con
 /// What the tokenizer puts before a text, such as <s>.  Versions of transformers differ in whether
 /// tokenizer_config.json overrules it.
 /// @throws Error{unsupported} if it puts tokens after a text too, or if add_bos_token or
-///         add_eos_token differs from what it does
+///         add_eos_token of a class that reads them differs from what it does
 TokenIds front_ids(const std::filesystem::path& directory, const Tokenizer& tokenizer);
 
 /// eos_token_id of generation_config.json, else of config.json at `path`, and the ids of `more` tokens.

@@ -71,7 +71,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
   LayerShape decoder = llama_shape(c, t, {.kv_heads = 8, .eps = 1e-5, .rope_base = 1e6, .qkv_bias = true});
   decoder.attention.rope.axes = RopeAxes::sections;
   decoder.attention.rope.sections = mrope_sections(c, t, decoder.attention.head_dim);
-  add_decoder(model, "model.", {.tied = ties_embeddings(c)}, decoder,
+  add_decoder(model, "model.", {.tied = ties_embeddings_anywhere(c)}, decoder,
               layer_count(c, t + "num_hidden_layers"));
   model.renames = {{"model.", "model.language_model."}, {"visual.", "model.visual."}};
   model.tied_key = "tie_word_embeddings";

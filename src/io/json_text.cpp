@@ -35,7 +35,7 @@ class Builder final : public nlohmann::json_sax<Value> {
   using typename nlohmann::json_sax<Value>::string_t;
   using typename nlohmann::json_sax<Value>::binary_t;
 
-  explicit Builder(const std::string& origin) : origin_(origin) {}
+  Builder(const std::string& origin, Integers integers) : origin_(origin), integers_(integers) {}
 
   Value take() { return std::move(root_); }
 
@@ -45,7 +45,7 @@ class Builder final : public nlohmann::json_sax<Value> {
   bool number_unsigned(number_unsigned_t value) override { return add(value); }
   bool number_float(number_float_t value, const string_t& text) override {
     // The library rounds an integer that does not fit to a float, which a prompt would print.
-    if (kOrdered && text.find_first_of(".eE") == text.npos)
+    if (integers_ == Integers::kept && text.find_first_of(".eE") == text.npos)
       fail(ErrorKind::unsupported, origin_, ": ", printable(text, kLongestNumber),
            ": an integer of more than 64 bits is not supported");
     return add(value);
@@ -117,6 +117,7 @@ class Builder final : public nlohmann::json_sax<Value> {
   }
 
   const std::string& origin_;
+  Integers integers_;
   Value root_;
   std::vector<Value*> open_;  // a list grows only while none of its elements is open
   Value* next_ = nullptr;
@@ -124,11 +125,11 @@ class Builder final : public nlohmann::json_sax<Value> {
 };
 
 template <class Value>
-Value parse(std::string_view text, const std::string& origin) {
+Value parse(std::string_view text, const std::string& origin, Integers integers = Integers::rounded) {
   // The parser takes a zero byte for the end of the text.
   if (const std::size_t zero = text.find('\0'); zero != text.npos)
     fail(ErrorKind::input, origin, ": byte ", zero, " is zero; JSON is text, the file may be damaged");
-  Builder<Value> builder(origin);
+  Builder<Value> builder(origin, integers);
   Value::sax_parse(text, &builder);
   return builder.take();
 }
@@ -148,8 +149,8 @@ Value read(const std::filesystem::path& file) {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& origin) { return parse<Json>(text, origin); }
-OrderedJson parse_ordered_json(std::string_view text, const std::string& origin) {
-  return parse<OrderedJson>(text, origin);
+OrderedJson parse_ordered_json(std::string_view text, const std::string& origin, Integers integers) {
+  return parse<OrderedJson>(text, origin, integers);
 }
 
 Json read_json(const std::filesystem::path& file) { return read<Json>(file); }

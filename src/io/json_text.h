@@ -21,9 +21,12 @@ inline constexpr int kDeepestJson = 64;
 /// @throws Error{input} beginning with `origin`, with line and column, for a syntax error, an object that has a key
 /// twice, more than kDeepestJson levels, a zero byte.  Cost: linear in the text, but for a logarithm of the keys.
 Json parse_json(std::string_view text, const std::string& origin);
+/// Of more than 64 bits: rounded to a float, or kept as they are, and refused.
+enum class Integers { rounded, kept };
 /// The same with the keys in the order of the text.
-/// @throws Error{unsupported} for an integer of more than 64 bits, which parse_json rounds
-OrderedJson parse_ordered_json(std::string_view text, const std::string& origin);
+/// @throws Error{unsupported} for an integer that cannot be kept
+OrderedJson parse_ordered_json(std::string_view text, const std::string& origin,
+                               Integers integers = Integers::rounded);
 
 /// @throws Error{input} as parse_json does, or if the file cannot be read or is larger than kLargestJsonFile.
 Json read_json(const std::filesystem::path& file);

@@ -92,10 +92,8 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   for (const Sample& sample : samples) {
     identity.sample_digests.push_back(sample.digest);
     all.update(sample.digest);
-    for (const Message& message :
-         sample.messages)  // templates may write a list of texts otherwise than a text
-      if (!message.is_text && std::ranges::none_of(message.content, &ContentPart::is_image))
-        all.update("parts");
+    // Templates may write a list of texts otherwise than a text.
+    for (const Message& message : sample.messages) all.update(message.is_text ? "text" : "parts");
   }
   identity.data_digest = all.hex();
   identity.samples = static_cast<std::int64_t>(samples.size());

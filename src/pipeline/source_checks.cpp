@@ -7,6 +7,7 @@
 #include <set>
 #include <string_view>
 
+#include "artifact/sidecars.h"
 #include "io/config_keys.h"
 #include "io/finite.h"
 #include "io/json_text.h"
@@ -36,32 +37,18 @@ bool is_one_of(std::string_view word, const std::array<std::string_view, n>& wor
   return std::ranges::find(words, word) != words.end();
 }
 
-/// Last words of tensors that AWQ, GPTQ, FP8, NVFP4, compressed-tensors, bitsandbytes, AQLM, QuIP# and HQQ store beside
-/// or instead of weights.
+/// Last words of tensors that other quantizers store beside or instead of weights.
 bool belongs_to_codes(const std::string& name) {
-  constexpr std::array<std::string_view, 23> kWords = {"qweight",
-                                                       "qzeros",
-                                                       "g_idx",
-                                                       "scales",
-                                                       "weight_scale",
-                                                       "weight_scale_inv",
-                                                       "weight_scale_2",
-                                                       "weight_global_scale",
-                                                       "input_scale",
-                                                       "weight_packed",
-                                                       "weight_shape",
-                                                       "input_global_scale",
-                                                       "weight_g_idx",
-                                                       "weight_format",
-                                                       "absmax",
-                                                       "weight_zero_point",
-                                                       "quant_map",
-                                                       "nested_absmax",
-                                                       "SCB",
-                                                       "codes",
-                                                       "codebooks",
-                                                       "Qidxs",
-                                                       "W_q"};
+  constexpr std::array<std::string_view, 23> kWords = {
+      // AWQ, GPTQ
+      "qweight", "qzeros", "g_idx", "scales",
+      // FP8, NVFP4, compressed-tensors
+      "weight_scale", "weight_scale_inv", "weight_scale_2", "weight_global_scale", "input_scale",
+      "input_global_scale", "weight_packed", "weight_shape", "weight_zero_point", "weight_g_idx",
+      // bitsandbytes
+      "SCB", "weight_format", "absmax", "quant_map", "nested_absmax",
+      // AQLM, QuIP#, HQQ
+      "codes", "codebooks", "Qidxs", "W_q"};
   return is_one_of(last_word(name), kWords) || name.find("quant_state.") != name.npos;
 }
 
@@ -369,6 +356,9 @@ void warn_of_source(const SourceModel& source, bool values) {
   if (const std::vector<std::string> unread = unread_tensors(source); !unread.empty())
     warn(cat(where, ": ", unread.size(), unread.size() == 1 ? " tensor is" : " tensors are",
              " read by no part of the model: ", few_of(unread)));
+  for (const auto& [name, reason] : sidecars_of(source.checkpoint).left_out)
+    warn(cat("'", printable((source.directory / name).string()), "' ", reason,
+             "; artifacts will not have it"));
   if (const std::vector<std::string> adapters = adapter_folders(source.directory); !adapters.empty())
     warn(cat(where, ": not read, as transformers does not: adapters in ", few_of(adapters),
              "; where one is meant, ", kToMerge));

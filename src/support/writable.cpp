@@ -47,6 +47,12 @@ void expect_creatable(const fs::path& path) {
   expect_writable_directory(existing_parent(without_slash(fs::absolute(path)).parent_path()));
 }
 
+void expect_no_dead_link(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_symlink(fs::symlink_status(path, error)) && !fs::exists(path, error))
+    fail(ErrorKind::usage, "'", path.string(), "' is a link that leads nowhere");
+}
+
 void expect_short_names(const fs::path& path) {
   const fs::path whole = without_slash(fs::absolute(path)), parent = existing_parent(whole.parent_path());
   for (const fs::path& name : whole.lexically_relative(parent))

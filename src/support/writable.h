@@ -13,6 +13,9 @@ void expect_writable_directory(const std::filesystem::path& directory);
 ///         Error{resources} if nothing may be made where it would lie
 void expect_creatable(const std::filesystem::path& path);
 
+/// @throws Error{usage} if `path` is a link to what is not there, or to itself
+void expect_no_dead_link(const std::filesystem::path& path);
+
 /// Half of it, for a path that is still to be looked at: std::filesystem throws for such a name.
 /// @throws Error{usage} if a name is longer than the disk allows
 void expect_short_names(const std::filesystem::path& path);

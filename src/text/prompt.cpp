@@ -55,7 +55,7 @@ class Renderer {
     for (const Message& message : sample_.messages) {
       if (message.role == "tool") no_place("a message of role 'tool'");
       if (message.fields.empty()) continue;
-      const OrderedJson fields = parse_ordered_json(message.fields, "a message");
+      const OrderedJson fields = parse_ordered_json(message.fields, "a message", Integers::kept);
       for (const auto& [key, value] : fields.items()) no_place("'" + key + "' of a message");
     }
   }

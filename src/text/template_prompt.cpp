@@ -100,6 +100,7 @@ class TemplatePrompt final : public Prompt {
         use_(std::move(use)) {
     for (const auto& [name, text] : tokens) tokens_[name] = text;
     use_.reserved.push_back(use_.picture);
+    takes_texts_ = shows_texts();
   }
 
   std::vector<PromptPiece> pieces(const Sample& sample) const override {
@@ -121,7 +122,6 @@ class TemplatePrompt final : public Prompt {
     std::string text;
     OrderedJson variables;  // of the template
     Form form = Form::own;
-    bool all_texts = false;  // no message is a list of parts
   };
 
   std::vector<PromptPiece> pieces_of(std::string_view prompt) const {
@@ -178,10 +178,17 @@ class TemplatePrompt final : public Prompt {
     return rest.substr(0, end + size);
   }
 
+  /// The answer as the messages before it are given or, where the template makes no use of that, in the other form.
   std::string with_answer(const Rendered& prompt, const std::string& answer) const {
-    if (prompt.form != Form::text && !prompt.all_texts)
-      if (std::string whole = with_answer(prompt, answer, Form::parts); !shows_parts(whole)) return whole;
-    return with_answer(prompt, answer, Form::text);
+    const bool as_parts = prompt.form == Form::parts;
+    for (const Form form : {as_parts ? Form::parts : Form::text, as_parts ? Form::text : Form::parts}) {
+      std::string whole = with_answer(prompt, answer, form);
+      const std::size_t from = whole.starts_with(prompt.text) ? prompt.text.size() : 0;
+      if (whole.find(without_reasoning(strip(answer)), from) != whole.npos &&
+          (!shows_parts(whole) || shows_parts(prompt.text)))
+        return whole;
+    }
+    return {};  // a template without room for it: the answer, and the token that ends it
   }
 
   std::string with_answer(const Rendered& prompt, const std::string& answer, Form form) const {
@@ -195,7 +202,7 @@ class TemplatePrompt final : public Prompt {
       return template_.render(variables, today_);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::input) throw;
-      return {};  // a template without room for it: the answer, and the token that ends it
+      return {};
     }
   }
 
@@ -203,12 +210,13 @@ class TemplatePrompt final : public Prompt {
   /// then as texts.
   Rendered render(const Chat& chat) const {
     if (use_.as_text) return render(chat, Form::text);
+    const Form first = takes_texts_ ? Form::own : Form::parts;
     try {
-      return render(chat, Form::own);
+      return render(chat, first);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::input) throw;
-      for (const Form form : {Form::parts, Form::text}) {
-        if (!changes(chat, form)) continue;
+      for (const Form form : {Form::own, Form::parts, Form::text}) {
+        if (form == first || !changes(chat, form)) continue;
         try {
           return render(chat, form);
         } catch (const Error&) {  // the first reason is told
@@ -218,7 +226,19 @@ class TemplatePrompt final : public Prompt {
     }
   }
 
-  /// Whether a message has another form than the sample gives it.
+  /// Whether the template writes a message whose content is a text; those that walk over lists of parts do not.
+  bool shows_texts() const {
+    const Sample probe{.id = {},
+                       .messages = {{.role = "user", .content = {{.text = "a text"}}, .is_text = true}}};
+    try {
+      render({.sample = probe, .fields = {OrderedJson::object()}}, Form::text);
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  /// Whether a message has another form than by the one that was tried first.
   static bool changes(const Chat& chat, Form form) {
     return std::ranges::any_of(chat.sample.messages, [&](const Message& message) {
       return !has_image(message) && message.is_text != (form == Form::text);
@@ -231,10 +251,7 @@ class TemplatePrompt final : public Prompt {
     prompt.form = form;
     prompt.variables = variables_of(chat, form);
     prompt.text = template_.render(prompt.variables, today_);
-    const OrderedJson& messages = prompt.variables["messages"];
-    prompt.all_texts = std::ranges::all_of(
-        messages, [](const OrderedJson& message) { return message["content"].is_string(); });
-    if (!prompt.all_texts && shows_parts(prompt.text) && !shows_parts(as_given(chat)))
+    if (shows_parts(prompt.text) && !shows_parts(as_given(chat)))
       fail(ErrorKind::input, template_.name(), ": writes a list of parts as a list; expected its texts");
     expect_all_texts(prompt);
     std::int64_t pictures = 0;
@@ -273,7 +290,7 @@ class TemplatePrompt final : public Prompt {
     Chat chat{.sample = sample};
     if (!sample.tools.empty()) {
       require_reader("tools");
-      chat.tools = parse_ordered_json(sample.tools, "tools");
+      chat.tools = parse_ordered_json(sample.tools, "tools", Integers::kept);
       refuse_reserved_text(chat.tools.dump());
     }
     for (const Message& message : sample.messages) {
@@ -288,7 +305,7 @@ class TemplatePrompt final : public Prompt {
 
   OrderedJson fields_of(const Message& message) const {
     if (message.fields.empty()) return OrderedJson::object();
-    OrderedJson fields = parse_ordered_json(message.fields, "a message");
+    OrderedJson fields = parse_ordered_json(message.fields, "a message", Integers::kept);
     refuse_reserved_text(fields.dump());
     for (const auto& [key, value] : fields.items()) require_reader(key);
     return fields;
@@ -349,6 +366,7 @@ class TemplatePrompt final : public Prompt {
   std::optional<jinja::Date> today_;
   OrderedJson tokens_;
   TemplateUse use_;
+  bool takes_texts_ = false;
 };
 
 }  // namespace

@@ -32,7 +32,7 @@ fs::path calibration_of(const Options& options) {
 
 /// An artifact is written into a directory that is empty until then.
 void expect_apart(const fs::path& artifact, const fs::path& calibration) {
-  expect_short_names(calibration);
+  for (const fs::path& path : {artifact, calibration}) expect_short_names(path);
   const fs::path around = fs::weakly_canonical(without_slash(artifact)),
                  inside = fs::weakly_canonical(calibration);
   if (std::ranges::mismatch(around, inside).in1 == around.end())

@@ -1,12 +1,14 @@
 #include "result_files.h"
 
 #include <algorithm>
+#include <string_view>
 #include <system_error>
 
 #include "mquant/artifact.h"
 #include "mquant/config.h"
 #include "mquant/error.h"
 #include "mquant/recipe.h"
+#include "support/mapped_file.h"
 #include "support/paths.h"
 #include "support/writable.h"
 
@@ -51,9 +53,28 @@ bool would_change(const fs::path& path, const fs::path& used) {
 void expect_apart(const std::string& option, const fs::path& path, const Paths& used) {
   for (const fs::path& file : used)
     if (!file.empty() && would_change(path, file))
-      fail(ErrorKind::usage, option, ": '", path.string(), "' would overwrite ",
-           resolved(path) == resolved(file) ? "" : "a file of ", "'", file.string(),
+      fail(ErrorKind::usage, option, ": '", path.string(), "' would ",
+           resolved(path) == resolved(file) ? "overwrite '" : "change '", file.string(),
            "', which the command reads or writes; give another file");
+}
+
+/// Files that samples name are not known yet; what no such result could be is not replaced, wherever it lies.
+void expect_replaceable(const std::string& option, const fs::path& path) {
+  std::error_code absent;
+  if (!fs::is_regular_file(path, absent) || fs::file_size(path, absent) == 0) return;
+  const MappedFile file(path);
+  const std::string_view begin(reinterpret_cast<const char*>(file.bytes().data()),
+                               std::min<std::size_t>(file.bytes().size(), 512));
+  constexpr std::size_t kLengthOfHeader = 8;  // of safetensors
+  const bool is_text =
+      std::ranges::none_of(begin, [](char c) { return c == '\0' || c == '\x89' || c == '\xFF'; });
+  const bool is_result = option == "--json" ? is_text && begin.starts_with('{')
+                         : option == "--output"
+                             ? begin.substr(std::min(begin.size(), kLengthOfHeader)).starts_with('{')
+                             : is_text;
+  if (!is_result)
+    fail(ErrorKind::usage, option, ": '", path.string(),
+         "' is there and holds something else; give another file, or remove it");
 }
 
 void expect_no_directory(const std::string& option, const fs::path& path) {
@@ -86,6 +107,7 @@ void expect_result_file(const std::string& option, const fs::path& path, const P
            "' is there and is not a regular file; give another file");
     expect_apart(option, file, used);
   }
+  expect_replaceable(option, path);
   expect_creatable(partial_of(path));
 }
 
@@ -106,6 +128,7 @@ void expect_result_files(const JobFiles& files, const fs::path& log) {
   if (log.empty()) return;
   expect_no_directory("--log-file", log);
   expect_apart("--log-file", log, used);
+  expect_replaceable("--log-file", log);
 }
 
 }  // namespace mquant::cli

@@ -170,7 +170,7 @@ Value subscript(const Value& object, const Value& key, Budget& budget) {
   return missing(object, key);
 }
 
-Value slice(const Value& object, const Value& begin, const Value& end, const Value& step) {
+Value slice(const Value& object, const Value& begin, const Value& end, const Value& step, Budget& budget) {
   if (object.is_undefined()) fail_undefined(object);
   const Sequence* list = object.list();
   if (!object.text() && (!list || is_view(list->form)))
@@ -185,7 +185,7 @@ Value slice(const Value& object, const Value& begin, const Value& end, const Val
     return Value::text_like(
         object, std::string(substring(*object.text(), first, std::max(first, bound(end, size, 1, size)))));
   }
-  const std::vector<Value> characters = list ? std::vector<Value>() : items_of(object);
+  const std::vector<Value> characters = list ? std::vector<Value>() : items_of(object, budget);
   const std::vector<Value>& items = list ? list->items : characters;
   const auto size = static_cast<std::int64_t>(items.size());
   const std::int64_t last = bound(end, size, stride, stride > 0 ? size : -1);

@@ -17,7 +17,7 @@ Value attribute(const Value& object, const std::string& name, Budget& budget);
 /// object[key]: the item first, then the attribute.
 Value subscript(const Value& object, const Value& key, Budget& budget);
 /// object[begin:end:step]; None where one is absent.
-Value slice(const Value& object, const Value& begin, const Value& end, const Value& step);
+Value slice(const Value& object, const Value& begin, const Value& end, const Value& step, Budget& budget);
 
 /// Whether str has a method of this name that is known here.
 bool is_text_method(std::string_view name);

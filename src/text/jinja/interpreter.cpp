@@ -93,7 +93,7 @@ Interpreter::Flow Interpreter::run_loop(const Statement& statement) {
       assign(statement.target, item);
       return is_true(evaluate(*statement.condition));
     };
-  Loop& loop = loops_.emplace_back(iterable, std::move(passes));
+  Loop& loop = loops_.emplace_back(iterable, std::move(passes), budget_);
   const Flow flow = run_turns(statement, loop);
   loop.end();
   return flow;
@@ -124,7 +124,7 @@ Interpreter::Flow Interpreter::run_scope(const Statement& statement) {
 
 void Interpreter::assign(const Target& target, const Value& value) {
   if (!target.parts.empty()) {
-    const std::vector<Value> items = items_of(value);
+    const std::vector<Value> items = items_of(value, budget_);
     if (items.size() != target.parts.size())
       fail(ErrorKind::input, "expected ", target.parts.size(), " values to unpack, found ", items.size());
     for (std::size_t i = 0; i < items.size(); ++i) assign(target.parts[i], items[i]);
@@ -186,7 +186,7 @@ Value Interpreter::evaluate_unlocated(const Expression& expression) {
     case Kind::slice: {
       const Value object = operand(0), begin = operand(1), end = operand(2), step = operand(3);
       budget_.spend(extent_of(object).weight);
-      return slice(here(object), begin, end, step);
+      return slice(here(object), begin, end, step, budget_);
     }
     case Kind::call: return call(expression);
     case Kind::filter: return filtered(expression, nullptr);

@@ -44,7 +44,7 @@ Value join(const FilterCall& call) {
   const std::string between = bound.find(0) ? to_text(*bound.find(0)) : "";
   TextBuilder out;
   bool first = true;
-  for (const Value& item : items_of(call.subject)) {
+  for (const Value& item : items_of(call.subject, call.budget)) {
     if (!std::exchange(first, false)) out.add(between);
     call.budget.spend(1 + extent_of(item).weight);
     out.add(to_text(bound.find(1) ? by_path(item, *bound.find(1), call.budget) : item));
@@ -54,7 +54,7 @@ Value join(const FilterCall& call) {
 
 Value list_of(const FilterCall& call) {
   call.bind({});
-  return Value::sequence(items_of(call.subject));
+  return Value::sequence(items_of(call.subject, call.budget));
 }
 
 std::vector<Value> pairs_of(const Dict& dict) {
@@ -116,7 +116,7 @@ Value sort(const FilterCall& call) {
     }
   }
   std::vector<std::pair<std::vector<Value>, Value>> keyed;
-  for (Value& item : items_of(call.subject)) {
+  for (Value& item : items_of(call.subject, call.budget)) {
     std::vector<Value> keys;
     for (const Value& path : paths)
       keys.push_back(key_of(item, &path, bound.truth_or(1, false), call.budget));
@@ -128,7 +128,7 @@ Value sort(const FilterCall& call) {
 Value unique(const FilterCall& call) {
   const Bound bound = call.bind({"case_sensitive", "attribute"});
   std::vector<Value> seen, out;
-  for (Value& item : items_of(call.subject)) {
+  for (Value& item : items_of(call.subject, call.budget)) {
     Value key = key_of(item, bound.find(1), bound.truth_or(0, false), call.budget);
     require_hashable(key);
     call.budget.spend(1 + seen.size() * extent_of(key).weight);
@@ -142,7 +142,7 @@ Value unique(const FilterCall& call) {
 template <bool wants_most>
 Value extreme(const FilterCall& call) {
   const Bound bound = call.bind({"case_sensitive", "attribute"});
-  std::vector<Value> all = items_of(call.subject);
+  std::vector<Value> all = items_of(call.subject, call.budget);
   if (all.empty()) return Value::undefined("No aggregated item, sequence was empty.");
   std::size_t best = 0;
   Value best_key = key_of(all[0], bound.find(1), bound.truth_or(0, false), call.budget);
@@ -160,7 +160,7 @@ Value sum(const FilterCall& call) {
   const Bound bound = call.bind({"attribute", "start"});
   Value total = bound.find(1) ? *bound.find(1) : Value(std::int64_t{0});
   if (total.text()) fail(ErrorKind::input, "sum() can't sum strings [use ''.join(seq) instead]");
-  for (const Value& item : items_of(call.subject)) {
+  for (const Value& item : items_of(call.subject, call.budget)) {
     call.budget.spend(1 + extent_of(total).weight);
     total = arithmetic("+", total, bound.find(0) ? by_path(item, *bound.find(0), call.budget) : item);
   }
@@ -172,7 +172,7 @@ Value first(const FilterCall& call) {
   if (Sequence* list = call.subject.list();
       list && list->form == Form::iterator && list->taken < list->items.size())
     return list->items[list->taken++];
-  std::vector<Value> all = items_of(call.subject);
+  std::vector<Value> all = items_of(call.subject, call.budget);
   return all.empty() ? Value::undefined("No first item, sequence was empty.") : all.front();
 }
 
@@ -185,7 +185,7 @@ Value last(const FilterCall& call) {
   call.bind({});
   if (!is_reversible(call.subject))
     fail(ErrorKind::input, "'", type_name(call.subject), "' object is not reversible");
-  std::vector<Value> all = items_of(call.subject);
+  std::vector<Value> all = items_of(call.subject, call.budget);
   if (all.empty()) return Value::undefined("No last item, sequence was empty.");
   // Python takes it by its index, which keeps the mark of `safe`; `first` iterates and loses it.
   return call.subject.text() ? Value::text_like(call.subject, *all.back().text()) : all.back();
@@ -193,8 +193,8 @@ Value last(const FilterCall& call) {
 
 Value reverse(const FilterCall& call) {
   call.bind({});
-  if (call.subject.text()) return slice(call.subject, Value(), Value(), Value(std::int64_t{-1}));
-  std::vector<Value> all = items_of(call.subject);
+  if (call.subject.text()) return slice(call.subject, Value(), Value(), Value(std::int64_t{-1}), call.budget);
+  std::vector<Value> all = items_of(call.subject, call.budget);
   std::ranges::reverse(all);
   return is_reversible(call.subject) ? iterator(std::move(all)) : Value::sequence(std::move(all));
 }
@@ -204,7 +204,7 @@ Value map(const FilterCall& call) {
   std::vector<Value> out;
   if (call.arguments.positional.empty()) {
     const Bound bound = call.bind({"attribute", "default"});
-    for (const Value& item : items_of(call.subject)) {
+    for (const Value& item : items_of(call.subject, call.budget)) {
       call.budget.spend();
       Value found = by_path(item, bound.at(0), call.budget);
       const bool replaced = found.is_undefined() && bound.find(1) && !bound.find(1)->is_none();
@@ -215,7 +215,7 @@ Value map(const FilterCall& call) {
   const std::string& name = text_of(call.arguments.positional.front(), "map()");
   const Arguments rest{{call.arguments.positional.begin() + 1, call.arguments.positional.end()},
                        call.arguments.named};
-  for (const Value& item : items_of(call.subject)) {
+  for (const Value& item : items_of(call.subject, call.budget)) {
     call.budget.spend();
     out.push_back(apply_filter(name, item, rest, call.budget));
   }
@@ -232,7 +232,7 @@ Value select(const FilterCall& call) {
   Arguments rest{{}, call.arguments.named};
   if (given.size() > kName) rest.positional.assign(given.begin() + kName + 1, given.end());
   std::vector<Value> out;
-  for (Value& item : items_of(call.subject)) {
+  for (Value& item : items_of(call.subject, call.budget)) {
     call.budget.spend();
     const Value tested = by_attribute ? by_path(item, given.front(), call.budget) : item;
     const bool holds = given.size() > kName

@@ -6,20 +6,23 @@
 
 namespace mquant::jinja {
 
-Loop::Loop(const Value& iterable, Passes passes) : passes_(std::move(passes)) {
+Loop::Loop(const Value& iterable, Passes passes, Budget& budget) : passes_(std::move(passes)) {
   if (iterable.list() && iterable.list()->form == Sequence::Form::iterator)
     iterator_ = *iterable.get_if<Value::List>();
   else
-    items_ = items_of(iterable);
+    items_ = items_of(iterable, budget);
   if (!iterator_ && !passes_) length_ = std::ssize(items_);
 }
 
 void Loop::end() {
-  if (!passes_) return;
-  passes_ = nullptr;
-  iterator_.reset();
-  items_.clear();
-  after_.reset();
+  if (passes_) {
+    passes_ = nullptr;
+    iterator_.reset();
+    after_.reset();
+  } else if (!iterator_) {
+    peek();
+  }
+  items_ = {};
   at_ = 0;
 }
 

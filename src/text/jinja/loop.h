@@ -20,14 +20,15 @@ class Loop {
 
   /// @param passes  the loop's condition; null: none
   /// Throws Error{input} for what Python does not iterate.
-  Loop(const Value& iterable, Passes passes);
+  Loop(const Value& iterable, Passes passes, Budget& budget);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
   /// Advances to the next item, if there is one.
   bool advance();
   const Value& current() const { return *current_; }
-  /// Where there is a condition, nothing passes any more: its variables are gone.
+  /// Lets the items go, but for the next one.  Where there is a condition, nothing passes any more: its variables are
+  /// gone.
   void end();
 
   /// index, first, last, ...; the methods cycle and changed are bound to this loop.

@@ -127,7 +127,7 @@ Value join_method(const Call& call) {
   refuse_safe_text(call);
   TextBuilder out;
   bool first = true;
-  for (const Value& item : items_of(call.bind({"iterable"}).at(0))) {
+  for (const Value& item : items_of(call.bind({"iterable"}).at(0), call.budget)) {
     if (!std::exchange(first, false)) out.add(call.text());
     out.add(text_of(item, "join()"));
   }

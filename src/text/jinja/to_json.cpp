@@ -22,7 +22,8 @@ std::string json_float(double value) {
 
 class Writer {
  public:
-  explicit Writer(const Bound& bound) : ascii_(bound.truth_or(0, false)), sorted_(bound.truth_or(3, false)) {
+  Writer(const Bound& bound, Budget& budget)
+      : ascii_(bound.truth_or(0, false)), sorted_(bound.truth_or(3, false)) {
     const Value* indent = bound.find(1);
     if (indent) refuse_safe(*indent, "tojson: 'indent'");
     if (indent && indent->text()) indent_ = bound.text(1);
@@ -35,7 +36,7 @@ class Writer {
     if (indent_) between_ = ",";
     const Value* separators = bound.find(2);
     if (!separators || separators->is_none()) return;
-    const std::vector<Value> both = items_of(*separators);
+    const std::vector<Value> both = items_of(*separators, budget);
     if (both.size() != 2) fail(ErrorKind::input, "tojson: 'separators': expected two texts");
     for (const Value& text : both) refuse_safe(text, "tojson: 'separators'");
     between_ = text_of(both[0], "tojson");
@@ -155,7 +156,8 @@ class Writer {
 }  // namespace
 
 std::string to_json(const FilterCall& call) {
-  return Writer(call.bind({"ensure_ascii", "indent", "separators", "sort_keys"})).write(call.subject);
+  return Writer(call.bind({"ensure_ascii", "indent", "separators", "sort_keys"}), call.budget)
+      .write(call.subject);
 }
 
 }  // namespace mquant::jinja

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "mquant/error.h"
+#include "text/jinja/budget.h"
 #include "text/jinja/python_text.h"
 #include "text/unicode.h"
 
@@ -349,7 +350,7 @@ bool as_number(const Value& value, double& number) {
   return false;
 }
 
-std::vector<Value> items_of(const Value& value) {
+std::vector<Value> items_of(const Value& value, Budget& budget) {
   if (value.is_undefined()) return {};
   std::vector<Value> items;
   if (Sequence* list = value.list()) {
@@ -367,6 +368,7 @@ std::vector<Value> items_of(const Value& value) {
     if (count > kHeaviestValue)
       fail(ErrorKind::input, "the characters of a text as a list: expected at most ", kHeaviestValue,
            ", found ", count);
+    budget.spend(count);
     items.reserve(count);
     for (std::size_t at = 0; at < text->size();) {
       const std::size_t begin = at;

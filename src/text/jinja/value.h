@@ -154,9 +154,10 @@ bool as_number(const Value& value, double& number);
 /// An integer or a boolean, as arithmetic sees it.
 bool as_integer(const Value& value, std::int64_t& number);
 
+class Budget;
 /// The items in order; characters of a text, keys of a dict, nothing for an undefined value.  An iterator is used up.
-/// Throws Error{input} for what Python does not iterate, and for a text of more than kHeaviestValue characters.
-std::vector<Value> items_of(const Value& value);
+/// Each character costs a step.  Throws Error{input} for what Python does not iterate, and for a text of more than kHeaviestValue characters.
+std::vector<Value> items_of(const Value& value, Budget& budget);
 /// The undefined value's own complaint.  Throws Error{input} always.
 [[noreturn]] void fail_undefined(const Value& value);
 /// Throws Error{unsupported} for a text that is marked safe, where `operation` would escape HTML.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <functional>
 
 #include "artifact/sidecars.h"
 #include "mquant/artifact.h"
@@ -107,6 +108,23 @@ TEST(ArtifactOutput, WhatTheRenameWouldRefuseIsToldBeforeTheWork) {
     EXPECT_THAT(error(mount), HasSubstr("is a mount point"));
   }
   EXPECT_EQ(std::distance(fs::directory_iterator(temp.path()), {}), 2) << "a check left something behind";
+}
+
+TEST(ArtifactOutput, ALinkThatLeadsNowhereIsToldForArtifactsAndCalibrations) {
+  const test::TempDir directory;
+  fs::create_symlink("nothing", directory / "dead");
+  fs::create_symlink("loop", directory / "loop");
+  for (const char* name : {"dead", "loop"})
+    for (const auto& expect :
+         {std::function([](const fs::path& path) { expect_output(path, true); }),
+          std::function([](const fs::path& path) { CalibrationStore::expect_new(path); })})
+      try {
+        expect(directory / name);
+        ADD_FAILURE() << name;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::usage) << error.what();
+        EXPECT_THAT(error.what(), HasSubstr("is a link that leads nowhere"));
+      }
 }
 
 TEST(ArtifactOutput, AnEmptyDirectoryIsReplacedSoTheOneAroundItMustBeWritable) {

@@ -329,6 +329,27 @@ TEST(ChatTemplate, ThatWouldWriteAListAsAListGetsTexts) {
   EXPECT_EQ(prompt_of(model, asked({text(list)})), list);
 }
 
+TEST(ChatTemplate, WritesTheAnswerAsItWritesEarlierOnes) {
+  const std::string user =
+      "{% if m.role == 'user' %}{% for c in m.content %}{{ '<|image_pad|>' if c.type == 'image' "
+      "else c.text }}{% endfor %}";
+  for (const char* assistant :
+       {"[{{ m.content + '' }}]", "[{% if m.content is string %}{{ m.content }}{% endif %}]",
+        "[{{ m.content | trim }}]"}) {
+    const Templated model("qwen2_vl", cat("{% for m in messages %}", user, "{% else %}", assistant,
+                                          "{% endif %}<|im_end|>{% endfor %}"));
+    Sample sample = asked({picture("cat.png"), text("What?")});
+    EXPECT_THAT(with_answer(*model.processor(), sample, "a cat", open_tokenizer(model / "")),
+                EndsWith("What?<|im_end|>[a cat]<|im_end|>"))
+        << assistant;
+    sample.messages.push_back({.role = "assistant", .content = {text("a cat")}, .is_text = true});
+    sample.messages.push_back({.role = "user", .content = {text("Sure?")}});
+    EXPECT_THAT(with_answer(*model.processor(), sample, "yes", open_tokenizer(model / "")),
+                EndsWith("[a cat]<|im_end|>Sure?<|im_end|>[yes]<|im_end|>"))
+        << assistant;
+  }
+}
+
 TEST(ChatTemplate, WhatItLeavesOutIsSeenEvenWhereTheSameWordsStandElsewhere) {
   const auto refused = [](const std::string& shown, const Sample& sample) {
     return complaint(ErrorKind::input, [&] { prompt_of(Templated("qwen2_vl", shown), sample); });

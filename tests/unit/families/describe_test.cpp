@@ -167,6 +167,17 @@ TEST(Describe, TheTopSaysWhetherTheHeadIsTiedThenTextConfig) {
   EXPECT_TRUE(tied(R"({"tie_word_embeddings": true, "text_config": {"tie_word_embeddings": false}})"));
 }
 
+TEST(Describe, EitherPlaceTiesTheHeadWhereEveryVersionReadsBoth) {
+  const auto tied = [](bool top, bool inner) {
+    const nlohmann::json patch = {{"tie_word_embeddings", top},
+                                  {"text_config", {{"tie_word_embeddings", inner}}}};
+    return !block(described("llava", patch.dump()), "head").linears.at(0).weight.otherwise.empty();
+  };
+  EXPECT_TRUE(tied(false, true));
+  EXPECT_TRUE(tied(true, false));
+  EXPECT_FALSE(tied(false, false));
+}
+
 TEST(Describe, AListOfOneFeatureLayerIsANumber) {
   for (const std::string family : {"llava", "internvl_hf"})
     EXPECT_EQ(described(family, R"({"vision_feature_layer": [-2]})").blocks.size(),

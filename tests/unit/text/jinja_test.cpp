@@ -137,6 +137,17 @@ TEST(Jinja, DatesAreThoseThatAreStated) {
     EXPECT_THROW(jinja::parse_date(date), Error) << date;
 }
 
+TEST(Jinja, CharactersOfATextAreCounted) {
+  for (const char* use : {"{% for c in s %}{% break %}{% endfor %}", "{{ s[::2] | length }}",
+                          "{{ s | last }}", "{{ (s | reverse) | length }}"})
+    EXPECT_THAT(refused(cat("{% set s = 'aaaa' * 100000 %}{% for i in range(9) %}", use, "{% endfor %}")),
+                HasSubstr("steps"))
+        << use;
+  EXPECT_EQ(render("{% set n = namespace() %}{% for c in 'abc' %}{% set n.l = loop %}{% break %}{% endfor %}"
+                   "{{ n.l.length }}{{ n.l.nextitem }}{{ n.l.last }}"),
+            "3bFalse");
+}
+
 TEST(Jinja, EveryTemplateEnds) {
   const std::string loop = "{% for a in range(100000) %}";
   EXPECT_THAT(refused(repeated(loop, 3) + repeated("{% endfor %}", 3)), HasSubstr("steps"));
