@@ -52,9 +52,10 @@ class Checkpoint {
  public:
   /// Opens `directory`: model.safetensors, or model.safetensors.index.json and its shards, or pytorch_model.bin and
   /// pytorch_model.bin.index.json through `open_bin`.  The headers of all shards are read.  An index
-  /// names the files; the tensors are those that the files hold, listed or not.
+  /// names the files; the tensors are those that the files hold, buffers that it leaves out included.
   /// @throws Error{input}        no weights there, a broken index or header, a shard that is absent or leaves the
-  ///                             directory, a tensor in two shards or in another than the index says
+  ///                             directory, a tensor in two shards, in another than the index says, or that
+  ///                             it leaves out
   ///         Error{unsupported}  .bin shards and no `open_bin`
   static Checkpoint open(const std::filesystem::path& directory, ShardOpener open_bin = {});
 

@@ -84,8 +84,8 @@ struct Checkpoint::Impl {
     return shards.emplace_back(std::make_unique<Shard>(Shard{path, nullptr})).get();
   }
 
-  /// An index says which files the checkpoint is made of; their headers say which tensors there are, as official
-  /// loaders have it.  Where the two contradict each other, one of them is of another model.
+  /// An index says which files the checkpoint is made of, and their headers which tensors there are.  Where the two
+  /// contradict each other, one of them is of another model.
   void read_index(const fs::path& path) {
     const std::string origin = path.string();
     const Json index = read_json(path);
@@ -107,7 +107,7 @@ struct Checkpoint::Impl {
     const auto twice = read_headers();
     for (const auto& [name, shard] : expected)
       if (!twice.contains(*name)) expect_in(*shard, *name, origin);
-    if (twice.empty()) return;
+    if (twice.empty()) return expect_listed(listed, origin);
     const auto& [name, second] = *twice.begin();
     fail(ErrorKind::input, origin, ": tensor '", printable(name), "' is in two shards, '",
          tensors.at(name)->name(), "' and '", second->name(),
@@ -125,6 +125,17 @@ struct Checkpoint::Impl {
       }
     }
     return twice;
+  }
+
+  /// Versions of transformers differ in whether a tensor that the index leaves out is loaded.
+  void expect_listed(const Json& listed, const std::string& origin) const {
+    const auto is_buffer = [](const std::string& name) {  // computed anew by every loader
+      return name.ends_with(".inv_freq") || name.ends_with(".position_ids");
+    };
+    for (const auto& [name, shard] : tensors)
+      if (!listed.contains(name) && !is_buffer(name))
+        fail(ErrorKind::input, origin, ": no tensor '", printable(name), "', which is in '", shard->name(),
+             "'; shards and index may be of different downloads");
   }
 
   void expect_in(const Shard& shard, const std::string& name, const std::string& origin) const {

@@ -68,12 +68,14 @@ class Value {
                             std::shared_ptr<const Function>>;
 
   Value() : data_(None{}) {}
+  // NOLINTBEGIN(google-explicit-constructor): what functions of templates return
   Value(bool value) : data_(value) {}
   Value(std::int64_t value) : data_(value) {}
   Value(double value) : data_(value) {}
   /// Throws Error{input} beyond kLongestText bytes.
   Value(std::string text);
   Value(const char* text) : Value(std::string(text)) {}
+  // NOLINTEND(google-explicit-constructor)
   explicit Value(Data data) : data_(std::move(data)) {}
 
   static Value undefined(std::string why);

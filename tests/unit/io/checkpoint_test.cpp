@@ -87,16 +87,21 @@ TEST(Checkpoint, ReadsTheShardsOfAnOfficialWriter) {
 }
 
 /// As official loaders have it: an index says which files there are, and the files say which tensors.
-TEST(Checkpoint, TensorsAreThoseOfTheShardsListedOrNot) {
+TEST(Checkpoint, AnIndexListsAllButBuffers) {
   const test::TempDir directory;
-  write_shard(directory / "s1", {"a", "d"});
-  write_shard(directory / "s2", {"b", "c"});
+  write_shard(directory / "s1", {"a", "d.inv_freq"});
+  write_shard(directory / "s2", {"b"});
   write_shard(directory / "s3", {"e"});
   write_text(directory / "model.safetensors.index.json", index_of(R"({"a":"s1","b":"s2"})"));
   const Checkpoint checkpoint = Checkpoint::open(directory.path());
-  EXPECT_THAT(checkpoint.names(), ElementsAre("a", "b", "c", "d"));
+  EXPECT_THAT(checkpoint.names(), ElementsAre("a", "b", "d.inv_freq"));
   EXPECT_THAT(checkpoint.files(), ElementsAre(directory / "s1", directory / "s2"));
-  for (const std::string& name : checkpoint.names()) EXPECT_EQ(text_of(checkpoint.get(name).bytes), name);
+  for (const std::string& name : checkpoint.names())
+    EXPECT_EQ(text_of(checkpoint.get(name).bytes), name.substr(0, 1));
+  write_text(directory / "model.safetensors.index.json", index_of(R"({"a":"s1","e":"s3"})"));
+  write_shard(directory / "s3", {"e", "f"});
+  EXPECT_THAT(thrown([&] { Checkpoint::open(directory.path()); }),
+              HasSubstr("no tensor 'f', which is in 's3'; shards and index may be of different downloads"));
 }
 
 TEST(Checkpoint, HeadersOfAllShardsAreReadAtOnce) {
