@@ -57,10 +57,10 @@ std::vector<bool> full_layers(const Config& c, std::int64_t layers) {
   const auto is_there = [&](std::int64_t i) { return !c.raw(cat(types, ".", i)).empty(); };
   for (std::int64_t i = 0; i < layers && is_there(i); ++i) {
     const std::string type = c.string(cat(types, ".", i));
-    if (type != "full_attention" && type != "sliding_attention")
+    if (type != kFullAttention && type != kSlidingAttention)
       fail(ErrorKind::unsupported, c.origin(), ": '", types, ".", i, "' is '", printable(type),
-           "'; known are full_attention and sliding_attention");
-    full.push_back(type == "full_attention");
+           "'; known are ", kFullAttention, " and ", kSlidingAttention);
+    full.push_back(type == kFullAttention);
   }
   if (std::ssize(full) != layers || is_there(layers))
     fail(ErrorKind::input, c.origin(), ": '", types, "': expected a list of ", layers,
@@ -86,7 +86,7 @@ void add_layers(ModelSpec& model, const Config& c, const std::string& prefix, La
   names.post2 = "post_feedforward_layernorm";
   const RopeSpec rope = shape.attention.rope;
   RopeSpec local{.pairs = rope.pairs, .dims = rope.dims};
-  set_rope(c, kText, 10000, local, "sliding_attention");
+  set_rope(c, kText, 10000, local, kSlidingAttention);
   const std::int64_t layers = layer_count(c, cat(kText, "num_hidden_layers"), 26);
   const std::vector<bool> full = full_layers(c, layers);
   const std::int64_t window = std::ranges::find(full, false) == full.end() ? 0 : window_of(c);
@@ -122,7 +122,7 @@ void add_blocks(ModelSpec& model, const Config& c) {
                                   .kv_heads = 4,
                                   .head_dim = 256,
                                   .rope_base = 1e6,
-                                  .rope_layers = "full_attention"});
+                                  .rope_layers = kFullAttention});
   shape.one_plus = true;
   shape.activation = activation(c, t + "hidden_activation", "gelu_pytorch_tanh");
   shape.attention.sees = Sees::causal_pictures;

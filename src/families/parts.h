@@ -36,6 +36,10 @@ bool ties_embeddings_anywhere(const Config& config);
 /// The config's name of an activation, as transformers spells it.  Throws Error{unsupported} for others.
 Activation activation(const Config& config, const std::string& path, std::string_view otherwise);
 
+/// Types of layers, as `layer_types` and `rope_parameters` name them.
+inline constexpr const char* kFullAttention = "full_attention";
+inline constexpr const char* kSlidingAttention = "sliding_attention";
+
 /// rope_theta of a tower whose positions are rows and columns.  Throws Error{unsupported} for a type of rope with
 /// a scaling, which towers do not have.
 double tower_rope_base(const Config& config, const std::string& prefix, double otherwise);

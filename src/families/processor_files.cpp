@@ -81,13 +81,7 @@ std::array<double, 3> three_numbers(const Config& config, const std::string& key
 }  // namespace
 
 Config open_optional(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file)) return Config::parse("{}", file.string());
-  Config config = Config::open(file);
-  if (!config.has(""))
-    fail(ErrorKind::input, config.origin(),
-         ": expected an object, found null; remove it or copy it from the release");
-  config.keys("");  // throws if it is no object
-  return config;
+  return std::filesystem::exists(file) ? Config::open(file) : Config::parse("{}", file.string());
 }
 
 Config open_preprocessor(const std::filesystem::path& directory, const KnownSettings& known) {

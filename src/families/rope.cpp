@@ -1,6 +1,5 @@
 // The settings of rotary positions in a config.json, as transformers combines them.
 #include <algorithm>
-#include <array>
 
 #include "families/parts.h"
 #include "mquant/error.h"
@@ -10,14 +9,11 @@
 namespace mquant {
 namespace {
 
-constexpr const char* kFull = "full_attention";
-constexpr const char* kSliding = "sliding_attention";
-
 /// An object with members.  Loaders pass over null and {} alike.
 bool is_stated(const Config& config, const std::string& path) { return !config.keys(path).empty(); }
 
 bool has_types(const Config& config, const std::string& path) {
-  return config.has(cat(path, ".", kFull)) || config.has(cat(path, ".", kSliding));
+  return config.has(cat(path, ".", kFullAttention)) || config.has(cat(path, ".", kSlidingAttention));
 }
 
 /// What holds for one type of layer.  Layers of one kind: `rope_scaling` of releases, or where that is not stated,
@@ -27,7 +23,7 @@ class RopeSettings {
  public:
   RopeSettings(const Config& config, const std::string& prefix, const std::string& layer_type)
       : config_(config),
-        base_key_(prefix + (layer_type == kSliding ? "rope_local_base_freq" : "rope_theta")) {
+        base_key_(prefix + (layer_type == kSlidingAttention ? "rope_local_base_freq" : "rope_theta")) {
     const std::string scaling = prefix + "rope_scaling", parameters = prefix + "rope_parameters";
     const bool scaled = is_stated(config, scaling), split = has_types(config, parameters);
     if (has_types(config, scaling) || (layer_type.empty() && !scaled && split))
@@ -37,14 +33,14 @@ class RopeSettings {
       return;
     }
     if (!split && is_stated(config, parameters))
-      refuse(parameters,
-             cat("has no settings for each type of layer; expected '", kFull, "', '", kSliding, "'"));
+      refuse(parameters, cat("has no settings for each type of layer; expected '", kFullAttention, "', '",
+                             kSlidingAttention, "'"));
     if (scaled && !config.has(scaling + ".rope_type") && config.has(scaling + ".type"))
       refuse(scaling,
              "states 'type', which versions of transformers read differently; rename it to 'rope_type'");
-    if (scaled && layer_type == kFull) objects_.push_back(scaling);
+    if (scaled && layer_type == kFullAttention) objects_.push_back(scaling);
     objects_.push_back(cat(parameters, ".", layer_type));
-    is_stated(config, objects_.back());  // throws for what is no object
+    is_stated(config, objects_.back());  // throws unless it is an object
   }
 
   /// Where the key stands, or would.
@@ -64,11 +60,8 @@ class RopeSettings {
     return config_.string_or(path("rope_type"), config_.string_or(path("type"), "default"));
   }
 
-  template <std::size_t n>
-  [[noreturn]] void refuse_type(const std::array<const char*, n>& known) const {
-    std::string names;
-    for (const char* name : known) names += cat(names.empty() ? "" : ", ", name);
-    refuse(objects_.front(), cat("is of type \"", printable(type()), "\"; known are ", names));
+  [[noreturn]] void refuse_type(const std::vector<std::string>& known) const {
+    refuse(objects_.front(), cat("is of type \"", printable(type()), "\"; known are ", join(known, ", ")));
   }
 
  private:
@@ -98,7 +91,7 @@ std::vector<std::int64_t> mrope_sections(const Config& config, const std::string
 double tower_rope_base(const Config& config, const std::string& prefix, double otherwise) {
   const RopeSettings rope(config, prefix, "");
   const std::string type = rope.type();
-  if (type != "default" && type != "axial") rope.refuse_type(std::array{"default", "axial"});
+  if (type != "default" && type != "axial") rope.refuse_type({"default", "axial"});
   return rope.base(otherwise);
 }
 
@@ -108,8 +101,7 @@ void set_rope(const Config& config, const std::string& prefix, double otherwise,
   rope.base = settings.base(otherwise);
   const std::string type = settings.type();
   if (type == "default" || type == "mrope") return;
-  if (type != "linear" && type != "dynamic")
-    settings.refuse_type(std::array{"default", "mrope", "linear", "dynamic"});
+  if (type != "linear" && type != "dynamic") settings.refuse_type({"default", "mrope", "linear", "dynamic"});
   const double factor = config.positive_number(settings.path("factor"));
   if (type == "linear") {
     rope.position_scale = 1 / factor;

@@ -7,6 +7,7 @@
 
 #include "io/json_text.h"
 #include "io/safetensors.h"
+#include "io/saved_buffers.h"
 #include "mquant/error.h"
 #include "support/strings.h"
 
@@ -129,11 +130,8 @@ struct Checkpoint::Impl {
 
   /// Versions of transformers differ in whether a tensor that the index leaves out is loaded.
   void expect_listed(const Json& listed, const std::string& origin) const {
-    const auto is_buffer = [](const std::string& name) {  // computed anew by every loader
-      return name.ends_with(".inv_freq") || name.ends_with(".position_ids");
-    };
     for (const auto& [name, shard] : tensors)
-      if (!listed.contains(name) && !is_buffer(name))
+      if (!listed.contains(name) && !is_saved_buffer(name))
         fail(ErrorKind::input, origin, ": no tensor '", printable(name), "', which is in '", shard->name(),
              "'; shards and index may be of different downloads");
   }

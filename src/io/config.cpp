@@ -195,7 +195,7 @@ constexpr const char* kString = "a string";
 
 Config Config::open(const std::filesystem::path& file) {
   Config config;
-  config.impl_ = std::make_shared<const Impl>(Impl{read_json(file), file.string()});
+  config.impl_ = std::make_shared<const Impl>(Impl{read_json_object(file), file.string()});
   return config;
 }
 

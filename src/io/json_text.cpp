@@ -154,6 +154,12 @@ OrderedJson parse_ordered_json(std::string_view text, const std::string& origin,
 }
 
 Json read_json(const std::filesystem::path& file) { return read<Json>(file); }
+Json read_json_object(const std::filesystem::path& file) {
+  Json json = read_json(file);
+  if (!json.is_object())
+    fail(ErrorKind::input, file.string(), ": expected an object, found ", describe(json));
+  return json;
+}
 OrderedJson read_ordered_json(const std::filesystem::path& file) { return read<OrderedJson>(file); }
 
 std::string describe(const Json& value) {

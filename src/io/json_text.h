@@ -30,6 +30,8 @@ OrderedJson parse_ordered_json(std::string_view text, const std::string& origin,
 
 /// @throws Error{input} as parse_json does, or if the file cannot be read or is larger than kLargestJsonFile.
 Json read_json(const std::filesystem::path& file);
+/// The same of a file that must hold an object.
+Json read_json_object(const std::filesystem::path& file);
 OrderedJson read_ordered_json(const std::filesystem::path& file);
 
 /// A value as a message may show it: "32", "\"auto\"", "[1, -2]", "a list of 300", "an object".

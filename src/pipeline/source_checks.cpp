@@ -11,6 +11,7 @@
 #include "io/config_keys.h"
 #include "io/finite.h"
 #include "io/json_text.h"
+#include "io/saved_buffers.h"
 #include "model/ends.h"
 #include "model/stored_tensors.h"
 #include "mquant/log.h"
@@ -174,7 +175,7 @@ class HeaderCheck {
                    "': saved from a wrapped model; strip this prefix from the names");
   }
 
-  /// A head that is neither stored nor the embeddings, and heads that are none of ours.
+  /// A head that is neither stored nor the embeddings, and heads of other kinds of models.
   void tell_heads() {
     for (const std::string& name : source_.checkpoint.names()) {
       if (!belongs_to_other_head(name)) continue;
@@ -230,13 +231,6 @@ class HeaderCheck {
   std::string absent_head_;       // the head's own weight, where it is not stored
   bool head_is_missing_ = false;  // and nothing stands for it
 };
-
-/// Buffers that older releases of transformers saved, and that loaders compute anew.
-bool is_saved_buffer(std::string_view name) {
-  constexpr std::array<std::string_view, 4> kBuffers = {"inv_freq", "position_ids", "masked_bias",
-                                                        "num_batches_tracked"};
-  return is_one_of(last_word(name), kBuffers);
-}
 
 std::vector<std::string> unread_tensors(const SourceModel& source) {
   std::set<std::string> read;

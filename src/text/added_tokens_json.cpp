@@ -27,9 +27,7 @@ struct File {
 std::optional<File> optional_json(const std::filesystem::path& file) {
   std::error_code error;  // other than that the file is absent: reading it says more
   if (!std::filesystem::exists(file, error) && !error) return std::nullopt;
-  File read{read_json(file), file.string()};
-  if (!read.json.is_object()) JsonPart(read.json, read.name).fail_expecting("an object");
-  return read;
+  return File{read_json_object(file), file.string()};
 }
 
 JsonPart root(const File& file) { return {file.json, file.name}; }

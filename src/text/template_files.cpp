@@ -95,12 +95,8 @@ std::optional<std::string> token_text(const Json& value) {
   return std::nullopt;
 }
 
-/// An empty object if the file is absent.
-Json read_object(const fs::path& file) {
-  if (!fs::exists(file)) return Json::object();
-  Json json = read_json(file);
-  if (!json.is_object()) JsonPart(json, file.string()).fail_expecting("an object");
-  return json;
+Json read_optional(const fs::path& file) {
+  return fs::exists(file) ? read_json_object(file) : Json::object();
 }
 
 void add_tokens(const Json& tokens, SpecialTokens& out) {
@@ -123,7 +119,8 @@ ChatTemplate ChatTemplate::over(ChatTemplate otherwise) const {
 }
 
 ChatTemplate read_chat_template(const fs::path& file, const std::string& date) {
-  if (!date.empty()) in_context("--template-date", [&] { jinja::parse_date(date); });
+  if (!date.empty() && !jinja::parse_date(date))
+    fail(ErrorKind::usage, "--template-date: expected a date, YYYY-MM-DD, found '", printable(date), "'");
   ChatTemplate read;
   read.date = date;
   if (file.empty()) return read;
@@ -141,10 +138,10 @@ ChatTemplate read_chat_template(const fs::path& file, const std::string& date) {
 SpecialTokens special_tokens(const fs::path& directory) {
   SpecialTokens tokens;
   const fs::path config = directory / "tokenizer_config.json", map = directory / "special_tokens_map.json";
-  const Json json = read_object(config);
+  const Json json = read_optional(config);
   add_tokens(json, tokens);
   if (json.contains("extra_special_tokens")) add_tokens(json["extra_special_tokens"], tokens);
-  if (!json.contains("added_tokens_decoder")) add_tokens(read_object(map), tokens);
+  if (!json.contains("added_tokens_decoder")) add_tokens(read_optional(map), tokens);
   return tokens;
 }
 
