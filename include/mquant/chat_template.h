@@ -19,7 +19,7 @@ struct ChatTemplate {
 
 /// The text of `file` or, of a chat_template.json, the default in it; "": none.  With `date`.
 /// @throws Error{input} if it cannot be read, is empty, too large for a template or not UTF-8
-///         Error{usage} for a date that is none
+///         Error{usage} for a date that no calendar has
 ChatTemplate read_chat_template(const std::filesystem::path& file, const std::string& date);
 
 }  // namespace mquant

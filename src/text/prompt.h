@@ -59,7 +59,7 @@ class Prompt {
   /// @throws Error{input} for what it has no place for
   virtual std::vector<PromptPiece> pieces(const Sample& sample) const = 0;
   /// The same prompt with the sample's answer.
-  /// @throws Error{input} as pieces(), and if there is no answer
+  /// @throws Error{input} as pieces(), and for a sample without an answer
   virtual AnsweredPrompt answered(const Sample& sample) const = 0;
 };
 

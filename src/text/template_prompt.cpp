@@ -207,23 +207,25 @@ class TemplatePrompt final : public Prompt {
   }
 
   /// As transformers gives it: texts as texts, lists as lists.  Where a template makes no use of that, as lists of parts,
-  /// then as texts.
+  /// then as texts.  The reason against the first form is told.
   Rendered render(const Chat& chat) const {
     if (use_.as_text) return render(chat, Form::text);
-    const Form first = takes_texts_ ? Form::own : Form::parts;
-    try {
-      return render(chat, first);
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::input) throw;
-      for (const Form form : {Form::own, Form::parts, Form::text}) {
-        if (form == first || !changes(chat, form)) continue;
-        try {
-          return render(chat, form);
-        } catch (const Error&) {  // the first reason is told
-        }
+    std::vector<Form> forms = {Form::own, Form::parts, Form::text};
+    if (!takes_texts_) std::swap(forms[0], forms[1]);
+    std::vector<OrderedJson> tried;
+    std::optional<Error> reason;
+    for (const Form form : forms) {
+      OrderedJson variables = variables_of(chat, form);
+      if (std::ranges::find(tried, variables) != tried.end()) continue;
+      try {
+        return render(chat, form, variables);
+      } catch (const Error& error) {
+        if (!reason) reason = error;
+        if (reason->kind() != ErrorKind::input) break;
       }
-      throw;
+      tried.push_back(std::move(variables));
     }
+    throw *reason;
   }
 
   /// Whether the template writes a message whose content is a text; those that walk over lists of parts do not.
@@ -238,18 +240,12 @@ class TemplatePrompt final : public Prompt {
     }
   }
 
-  /// Whether a message has another form than by the one that was tried first.
-  static bool changes(const Chat& chat, Form form) {
-    return std::ranges::any_of(chat.sample.messages, [&](const Message& message) {
-      return !has_image(message) && message.is_text != (form == Form::text);
-    });
-  }
-
   /// Throws Error{input} if a picture or a text is not in the prompt, or a list of parts is there as a list.
-  Rendered render(const Chat& chat, Form form) const {
+  Rendered render(const Chat& chat, Form form) const { return render(chat, form, variables_of(chat, form)); }
+  Rendered render(const Chat& chat, Form form, OrderedJson variables) const {
     Rendered prompt;
     prompt.form = form;
-    prompt.variables = variables_of(chat, form);
+    prompt.variables = std::move(variables);
     prompt.text = template_.render(prompt.variables, today_);
     if (shows_parts(prompt.text) && !shows_parts(as_given(chat)))
       fail(ErrorKind::input, template_.name(), ": writes a list of parts as a list; expected its texts");
@@ -375,8 +371,10 @@ std::shared_ptr<const Prompt> template_prompt(const std::filesystem::path& direc
                                               const ChatTemplate& stated, const SpecialTokens& tokens,
                                               TemplateUse use) {
   require(!use.ends.empty() && !use.picture.empty(), "a template without pictures or ends of answers");
-  std::optional<jinja::Date> today;
-  if (!stated.date.empty()) today = jinja::parse_date(stated.date);
+  const std::optional<jinja::Date> today = jinja::parse_date(stated.date);
+  if (!stated.date.empty() && !today)
+    fail(ErrorKind::input, directory.string(),
+         ": the date of its chat template: expected YYYY-MM-DD, found '", printable(stated.date), "'");
   return std::make_shared<TemplatePrompt>(open_chat_template(directory, stated), today, tokens,
                                           std::move(use));
 }

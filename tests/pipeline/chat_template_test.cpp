@@ -101,6 +101,21 @@ TEST_F(StatedTemplate, IsAskedForByResume) {
               AllOf(HasSubstr("--chat-template was of SHA-256 "), HasSubstr(" and is absent")));
 }
 
+TEST_F(StatedTemplate, ADamagedDateOfAnArtifactIsBadInput) {
+  const fs::path damaged = *directory_ / "damaged";
+  fs::copy(artifact(), damaged);
+  std::string manifest = read_text(damaged / "mquant_manifest.json");
+  manifest.replace(manifest.find(kDate), std::string_view(kDate).size(), "2026-13-30");
+  write_text(damaged / "mquant_manifest.json", manifest);
+  try {
+    LoadedModel::open(damaged);
+    ADD_FAILURE() << "opened";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::input);
+    EXPECT_THAT(error.what(), HasSubstr("expected YYYY-MM-DD, found '2026-13-30'"));
+  }
+}
+
 TEST_F(StatedTemplate, ExportNeedsNoFile) {
   fs::rename(file(), *directory_ / "away");
   export_into(*directory_ / "again", calibration());

@@ -32,7 +32,7 @@ std::tm time_of(const Date& date) {
 
 }  // namespace
 
-Date parse_date(std::string_view text) {
+std::optional<Date> parse_date(std::string_view text) {
   const std::string_view form = "1000-00-00";
   const bool has_form = std::ranges::equal(text, form, [](char c, char expected) {
     return expected == '-' ? c == '-' : c >= expected && c <= '9';
@@ -42,7 +42,7 @@ Date parse_date(std::string_view text) {
                         std::chrono::month(number(text, 5, 7)), std::chrono::day(number(text, 8, 10)));
         date.ok())
       return date;
-  fail(ErrorKind::usage, "expected a date, YYYY-MM-DD, found '", printable(text), "'");
+  return std::nullopt;
 }
 
 std::string date_text(const std::string& format, const std::optional<Date>& today) {

@@ -10,8 +10,8 @@ namespace mquant::jinja {
 
 using Date = std::chrono::year_month_day;
 
-/// Of YYYY-MM-DD, from the year 1000.  Throws Error{usage} for another form, and for days that no calendar has.
-Date parse_date(std::string_view text);
+/// Of YYYY-MM-DD, from the year 1000; none for another form, and for a day that no calendar has.
+std::optional<Date> parse_date(std::string_view text);
 
 /// strftime_now of transformers: what strftime of C prints of `today`, without hours and the like.
 /// @throws Error{unsupported} where no date is stated, and for other conversions

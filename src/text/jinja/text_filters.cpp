@@ -23,7 +23,7 @@ Value change_text(const FilterCall& call) {
   return Value::text_like(call.subject, change(to_text(call.subject)));
 }
 
-/// Puts words together anew, which are no longer marked safe.
+/// Puts words together anew, which loses the mark of `safe`.
 Value title(const FilterCall& call) {
   call.bind({});
   return title_of_words(to_text(call.subject));

@@ -134,7 +134,7 @@ TEST(Jinja, DatesAreThoseThatAreStated) {
   EXPECT_EQ(render("{{ strftime_now is defined }}"), "True");
   for (const char* date : {"", "2024-13-06", "2023-02-29", "2024-7-6", "24-07-06", "2024/07/06", "0999-01-01",
                            "2024-07-06 ", "+024-07-06", "2024-07-0a"})
-    EXPECT_THROW(jinja::parse_date(date), Error) << date;
+    EXPECT_FALSE(jinja::parse_date(date)) << date;
 }
 
 TEST(Jinja, CharactersOfATextAreCounted) {
