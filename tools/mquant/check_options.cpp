@@ -66,7 +66,9 @@ void CheckOptions::add_to(const std::string& recipe, std::vector<std::string>& o
 
 bool CheckOptions::allows(const Json& report) const {
   if (max_kl && !report.contains("self_check"))
-    fail(ErrorKind::input, "--max-kl: there is no self-check to compare; run again without --resume");
+    fail(ErrorKind::input,
+         "--max-kl: expected a self-check to compare with, and the artifact was made without one; "
+         "quantize again with --overwrite in place of --resume");
   return !max_kl || within(worst_kl(report).kl, *max_kl);
 }
 

@@ -142,9 +142,9 @@ class Program {
     } catch (const std::bad_alloc&) {
       return report(ErrorKind::resources, "out of memory");
     } catch (const std::filesystem::filesystem_error& error) {
-      const bool is_no_name = error.code() == std::errc::filename_too_long ||
-                              error.code() == std::errc::too_many_symbolic_link_levels;
-      return report(is_no_name ? ErrorKind::usage : ErrorKind::resources,
+      const bool names_nothing = error.code() == std::errc::filename_too_long ||
+                                 error.code() == std::errc::too_many_symbolic_link_levels;
+      return report(names_nothing ? ErrorKind::usage : ErrorKind::resources,
                     cat("'", printable(error.path1().string()), "': ", error.code().message()));
     } catch (const std::system_error& error) {  // a file that vanished, a directory that may not be read
       return report(ErrorKind::resources, error.what());

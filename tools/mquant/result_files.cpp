@@ -10,6 +10,7 @@
 #include "mquant/recipe.h"
 #include "support/mapped_file.h"
 #include "support/paths.h"
+#include "support/utf8.h"
 #include "support/writable.h"
 
 namespace mquant::cli {
@@ -17,6 +18,15 @@ namespace {
 
 namespace fs = std::filesystem;
 using Paths = std::vector<fs::path>;
+
+enum class ResultKind { json, tensors, log };
+
+/// A file that the command line names to be written.
+struct Result {
+  const char* option;
+  fs::path path;
+  ResultKind kind;
+};
 
 fs::path resolved(const fs::path& path) {
   std::error_code error;
@@ -50,40 +60,50 @@ bool would_change(const fs::path& path, const fs::path& used) {
          holds_link_to(what, target);
 }
 
-void expect_apart(const std::string& option, const fs::path& path, const Paths& used) {
+void expect_apart(const Result& result, const fs::path& written, const Paths& used) {
   for (const fs::path& file : used)
-    if (!file.empty() && would_change(path, file))
-      fail(ErrorKind::usage, option, ": '", path.string(), "' would ",
-           resolved(path) == resolved(file) ? "overwrite '" : "change '", file.string(),
+    if (!file.empty() && would_change(written, file))
+      fail(ErrorKind::usage, result.option, ": '", written.string(), "' would ",
+           resolved(written) == resolved(file) ? "overwrite '" : "change '", file.string(),
            "', which the command reads or writes; give another file");
 }
 
-/// Files that samples name are not known yet; what no such result could be is not replaced, wherever it lies.
-void expect_replaceable(const std::string& option, const fs::path& path) {
+/// UTF-8 without zero bytes, but for a character that the end may cut.
+bool is_text(std::string_view begin) {
+  constexpr std::size_t kLongestCharacter = 4;
+  const std::size_t bad = first_invalid_utf8(begin);
+  return begin.find('\0') == begin.npos && (bad == begin.npos || bad + kLongestCharacter > begin.size());
+}
+
+/// Could these be the first bytes of such a result?
+bool begins(ResultKind kind, std::string_view begin) {
+  constexpr std::size_t kLengthOfHeader = 8;  // what safetensors begin with
+  switch (kind) {
+    case ResultKind::json: return is_text(begin) && begin.starts_with('{');
+    case ResultKind::tensors: return begin.size() > kLengthOfHeader && begin[kLengthOfHeader] == '{';
+    case ResultKind::log: return is_text(begin);
+  }
+  return false;
+}
+
+/// The pictures that samples name are not known yet, so a file of another kind is not replaced wherever it lies.
+void expect_replaceable(const Result& result) {
+  constexpr std::size_t kLooksAt = 512;
   std::error_code absent;
-  if (!fs::is_regular_file(path, absent) || fs::file_size(path, absent) == 0) return;
-  const MappedFile file(path);
-  const std::string_view begin(reinterpret_cast<const char*>(file.bytes().data()),
-                               std::min<std::size_t>(file.bytes().size(), 512));
-  constexpr std::size_t kLengthOfHeader = 8;  // of safetensors
-  const bool is_text =
-      std::ranges::none_of(begin, [](char c) { return c == '\0' || c == '\x89' || c == '\xFF'; });
-  const bool is_result = option == "--json" ? is_text && begin.starts_with('{')
-                         : option == "--output"
-                             ? begin.substr(std::min(begin.size(), kLengthOfHeader)).starts_with('{')
-                             : is_text;
-  if (!is_result)
-    fail(ErrorKind::usage, option, ": '", path.string(),
+  if (!fs::is_regular_file(result.path, absent) || fs::file_size(result.path, absent) == 0) return;
+  const MappedFile file(result.path);
+  if (!begins(result.kind,
+              {reinterpret_cast<const char*>(file.bytes().data()), std::min(file.bytes().size(), kLooksAt)}))
+    fail(ErrorKind::usage, result.option, ": '", result.path.string(),
          "' is there and holds something else; give another file, or remove it");
 }
 
-void expect_no_directory(const std::string& option, const fs::path& path) {
+void expect_no_directory(const Result& result) {
   std::error_code absent;
-  if (fs::is_directory(path, absent) || !path.has_filename())
-    fail(ErrorKind::usage, option, ": '", path.string(), "' is a directory; give a file");
+  if (fs::is_directory(result.path, absent) || !result.path.has_filename())
+    fail(ErrorKind::usage, result.option, ": '", result.path.string(), "' is a directory; give a file");
 }
 
-/// Results are written beside their place first.
 fs::path partial_of(fs::path path) { return path += ".partial"; }
 
 void add_model_of_calibration(Paths& used) {
@@ -95,21 +115,22 @@ void add_model_of_calibration(Paths& used) {
     }
 }
 
-}  // namespace
-
-void expect_result_file(const std::string& option, const fs::path& path, const Paths& used) {
-  expect_no_directory(option, path);
-  for (const fs::path& file : {path, partial_of(path)}) {
+/// A file that is written as a whole, beside its place first.
+void expect_result_file(const Result& result, const Paths& used) {
+  expect_no_directory(result);
+  for (const fs::path& file : {result.path, partial_of(result.path)}) {
     std::error_code absent;
     if (const fs::file_status status = fs::status(file, absent);
         fs::exists(status) && !fs::is_regular_file(status))
-      fail(ErrorKind::usage, option, ": '", file.string(),
+      fail(ErrorKind::usage, result.option, ": '", file.string(),
            "' is there and is not a regular file; give another file");
-    expect_apart(option, file, used);
+    expect_apart(result, file, used);
   }
-  expect_replaceable(option, path);
-  expect_creatable(partial_of(path));
+  expect_replaceable(result);
+  expect_creatable(partial_of(result.path));
 }
+
+}  // namespace
 
 void expect_result_files(const JobFiles& files, const fs::path& log) {
   const bool has_json = !files.json.empty() && files.json != "-";
@@ -118,17 +139,18 @@ void expect_result_files(const JobFiles& files, const fs::path& log) {
   add_model_of_calibration(used);
   if (!files.recipe.empty()) used.push_back(recipe_file(files.recipe));
   if (!files.output.empty()) {
-    expect_result_file("--output", files.output, used);
+    expect_result_file({"--output", files.output, ResultKind::tensors}, used);
     used.push_back(files.output);
   }
   if (has_json) {
-    expect_result_file("--json", files.json, used);
+    expect_result_file({"--json", files.json, ResultKind::json}, used);
     used.emplace_back(files.json);
   }
   if (log.empty()) return;
-  expect_no_directory("--log-file", log);
-  expect_apart("--log-file", log, used);
-  expect_replaceable("--log-file", log);
+  const Result appended{"--log-file", log, ResultKind::log};
+  expect_no_directory(appended);
+  expect_apart(appended, log, used);
+  expect_replaceable(appended);
 }
 
 }  // namespace mquant::cli

@@ -15,13 +15,11 @@ struct JobFiles {
   std::filesystem::path output = {};  // of --output, where that is a file; "": none
 };
 
-/// @throws Error{usage} if `path`, which `option` names, is one of `used` or lies in it, directly or through links, or is
-/// no file; Error{resources} if it cannot be made there
-void expect_result_file(const std::string& option, const std::filesystem::path& path,
-                        const std::vector<std::filesystem::path>& used);
-
-/// The same of all results of a job and of the log, which may be a device: it is appended to.  A model that a calibration
+/// Looks at the files for results and at the log, which is appended to and may be a device.  A model that a calibration
 /// names counts as used, and results must be different files.
+/// @throws Error{usage}     if one is a directory, is used or lies in what is used, directly or through links, or holds
+///                          something else than such a result
+///         Error{resources} if it cannot be made there
 void expect_result_files(const JobFiles& files, const std::filesystem::path& log);
 
 }  // namespace mquant::cli
