@@ -73,7 +73,7 @@ function(mquant_test name)
   endif()
   gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_LIST ${target}_TESTS)
   # Lists do not survive the PROPERTIES of gtest_discover_tests; ctest reads this file after it has found the tests.
-  # One thread a test: ctest runs several.  libtorch's own once-only allocations are no leaks of ours.  A test is skipped
+  # One thread a test: ctest runs several.  libtorch's own once-only allocations are not our leaks.  A test is skipped
   # only with a reason: where SetUpTestSuite fails, googletest skips the tests of the suite without one.
   set(properties ${CMAKE_CURRENT_BINARY_DIR}/${target}_properties.cmake)
   string(CONCAT environment "OMP_NUM_THREADS=1;UBSAN_OPTIONS=print_stacktrace=1;"

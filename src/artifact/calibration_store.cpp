@@ -160,10 +160,11 @@ void CalibrationStore::expect_new(const fs::path& directory) {
   if (is_calibration(directory))
     fail(ErrorKind::usage, "'", directory.string(),
          "' holds a calibration already; continue it by --resume, or give another directory");
-  if (fs::symlink_status(directory).type() == fs::file_type::not_found) return expect_writable(directory);
   expect_no_dead_link(directory);
-  if (!fs::is_directory(directory))
+  if (fs::exists(directory) && !fs::is_directory(directory))
     fail(ErrorKind::usage, "'", directory.string(), "' is not a directory; give a new one");
+  expect_writable(directory);
+  if (!fs::exists(directory)) return;
   const fs::path journal = directory / kJournal;
   if (fs::exists(journal) && !is_empty_file(fs::directory_entry(journal)))
     fail(ErrorKind::input, "'", directory.string(), "' has a ", kJournal, " and no ", kRun,

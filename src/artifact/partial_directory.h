@@ -6,7 +6,7 @@
 namespace mquant {
 
 /// A directory that is not there yet must be one that can be made, another one that can be written into.
-/// @throws Error{usage} if a file stands in its way; Error{resources} if there is no permission
+/// @throws Error{usage} if a file stands in its way; Error{resources} without permission
 void expect_writable(const std::filesystem::path& directory);
 
 /// What a PartialDirectory of `target` needs, told before the work that fills it: a directory around it that can be

@@ -36,7 +36,7 @@ at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
   return rows == LogitRows::last ? x.narrow(0, x.size(0) - 1, 1) : x;
 }
 
-/// Of a calibration or an artifact: what is wrong with it is no mistake of the command line.
+/// Of a calibration or an artifact: what is wrong with it is bad input, not a mistake of the command line.
 Recipe parse_stored_recipe(const std::string& json, const std::string& origin) {
   try {
     return parse_recipe(json, origin);
@@ -76,6 +76,7 @@ LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor execut
     const CalibrationStore store = CalibrationStore::open(path);
     const WorkInputs read;
     const std::filesystem::path& source = store.identity().model;
+    expect_all_there(store.identity().source, source);
     describe(source, stated_template(store.identity()));
     expect_unchanged(store.identity().source,
                      opened_files(source, read.files(), read.values(source / "config.json")), source);

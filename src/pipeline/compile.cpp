@@ -13,7 +13,6 @@
 #include <span>
 
 #include "artifact/run_identity.h"
-#include "artifact/sidecars.h"
 #include "io/pytorch_bin.h"
 #include "model/ends.h"
 #include "mquant/artifact.h"
@@ -182,12 +181,7 @@ SourceModel open_calibrated(const RunIdentity& identity, const std::filesystem::
     fail(ErrorKind::input, "the model of this calibration, '", identity.model.string(),
          "', is not there; say where it is with --model DIR");
   const std::filesystem::path directory = moved.empty() ? identity.model : moved;
-  for (const auto& [name, digest] :
-       identity.source.opened)  // else the model would be told to be of another kind
-    if (std::filesystem::is_directory(directory) && !is_weights(name) &&
-        !std::filesystem::exists(directory / name))
-      fail(ErrorKind::input, "'", directory.string(), "' is not the model of this calibration any more: '",
-           printable(name), "' is gone; put the file back, or calibrate again");
+  expect_all_there(identity.source, directory);
   SourceModel source = open_source(directory, stated_template(identity));
   expect_unchanged(identity.source, files_of(source), source.directory);
   return source;

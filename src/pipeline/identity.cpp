@@ -47,6 +47,14 @@ void check_files(const SourceModel& source, Obstacles& obstacles) {
       obstacles.collect([&] { const MappedFile readable(file); });
 }
 
+void expect_all_there(const SourceFiles& before, const fs::path& directory) {
+  if (!fs::is_directory(directory)) return;
+  for (const auto& [name, digest] : before.opened)
+    if (!is_weights(name) && !fs::exists(directory / name))
+      fail(ErrorKind::input, "'", directory.string(), "' is not the model of this calibration any more: '",
+           printable(name), "' is gone; put the file back, or calibrate again");
+}
+
 SourceFiles opened_files(const fs::path& directory, const std::vector<fs::path>& opened,
                          const std::map<std::string, std::string>& looked_up) {
   SourceFiles files;

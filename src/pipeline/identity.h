@@ -25,6 +25,9 @@ SourceFiles files_of(const SourceModel& source);
 /// may not read.
 void check_files(const SourceModel& source, Obstacles& obstacles);
 
+/// For what comes before expect_unchanged: without its tokenizer a model would be told to be of a kind that it is not.
+/// @throws Error{input} if `directory` is there and lacks a file, other than weights, that the calibration opened
+void expect_all_there(const SourceFiles& before, const std::filesystem::path& directory);
 /// Tells what has changed in `directory` since a calibration; `now` may be without weights, then they are not compared.
 /// @throws Error{input} naming the file for a change that decides bytes
 void expect_unchanged(SourceFiles before, const SourceFiles& now, const std::filesystem::path& directory);

@@ -73,8 +73,7 @@ Preflight preflight(const PlanOptions& options) {
   if (!options.output.empty())
     obstacles.collect([&] {
       expect_short_names(options.output);
-      if (!work.resumed) CalibrationStore::expect_new(options.output);
-      expect_writable(options.output);
+      work.resumed ? expect_writable(options.output) : CalibrationStore::expect_new(options.output);
     });
   if (obstacles.none()) check_disk(options, work, obstacles);
   // A usage error is mended at once: no need to wait for a scan.  A calibration that is resumed has passed it, and digests

@@ -30,7 +30,7 @@ struct GptqFactor {
 };
 
 /// A column whose diagonal is 0 had no input in calibration: it is taken as independent of all others, which rounds it
-/// to nearest, since inputs to come may have a value there.  A singular H is no error: the damping is raised tenfold, at
+/// to nearest, since inputs to come may have a value there.  A singular H is not an error: the damping is raised tenfold, at
 /// most twice, with a warning.  If that does not help, the factor is not usable and gptq rounds to nearest.
 ///
 /// @param H         2 sum x x^T, [in, in], symmetric; consumed

@@ -198,14 +198,6 @@ TEST(Preflight, AClassThatIsLeftOutMustNotBeInTheSamples) {
                  HasSubstr("has a picture, but calibration.classes, text,sink, leaves out visual"));
 }
 
-TEST(Preflight, WithoutTheClassOfSinksThereAreNone) {
-  const TempDir directory;
-  calibrate_into(directory / "calibration", qwen2_vl(),
-                 {.recipe = "w8a8", .overrides = {"calibration.classes=text,visual"}});
-  const SinkRule sinks = CalibrationStore::sinks_of(directory / "calibration");
-  EXPECT_FALSE(sinks.first_token || sinks.first_visual || !sinks.first_of.empty());
-}
-
 TEST(Preflight, AClassThatIsLeftOutHasNoScalesAndItsTowerIsRoundedToNearest) {
   const TempDir directory;
   write_text(directory / "text.jsonl", R"({"messages": [{"role": "user", "content": "Name a fruit."}]})"

@@ -96,6 +96,18 @@ TEST(FindSinks, FindsAMassiveFirstToken) {
   EXPECT_TRUE((found_in(directory / "model") == SinkRule{.first_token = true}));
 }
 
+TEST(FindSinks, FindsNoneWhereTheRecipeLeavesTheirClassOut) {
+  const TempDir directory;
+  write_outlier_model(data_path("goldens/qwen2_vl"), directory / "model", {.massive_first_token = true});
+  const auto rule = [&](const std::string& classes) {
+    calibrate_into(directory / classes, {directory / "model", qwen2_vl().samples},
+                   {.recipe = "w8a8", .overrides = {"calibration.classes=" + classes}});
+    return CalibrationStore::sinks_of(directory / classes);
+  };
+  EXPECT_TRUE((rule("all") == SinkRule{.first_token = true}));
+  EXPECT_TRUE(rule("text,visual") == SinkRule{});
+}
+
 TEST(FindSinks, FindsAnIdThatIsMassive) {
   const SourceModel golden = open_source(qwen2_vl().model);
   const Features f = golden.processor->features(read_samples(qwen2_vl().samples, 1)[0], WithAnswer::no);

@@ -9,6 +9,7 @@
 #include "pipeline/head_tie.h"
 #include "tests/pipeline/edited_source.h"
 #include "tests/pipeline/runs.h"
+#include "tests/support/captured.h"
 #include "tests/support/files.h"
 
 namespace mquant::test {
@@ -18,14 +19,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
-
-/// What `work` writes to stderr.
-template <class Work>
-std::string stderr_of(Work&& work) {
-  testing::internal::CaptureStderr();
-  work();
-  return testing::internal::GetCapturedStderr();
-}
 
 TEST(SourceChecks, TheHeadIsNamedWhateverElseIsMissing) {
   Edited edited;

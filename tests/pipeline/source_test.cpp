@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 
 #include "artifact/sidecars.h"
+#include "eval/loaded_model.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
 #include "pipeline/identity.h"
@@ -122,6 +124,23 @@ TEST_F(ChangedSource, IsNotExported) {
   EXPECT_THAT(export_after(shard, weights), HasSubstr(shard));
   EXPECT_THAT(export_after("config.json", with("config.json", "\"rms_norm_eps\": ", "\"rms_norm_eps\": 1")),
               HasSubstr("'rms_norm_eps' was"));
+}
+
+TEST_F(ChangedSource, AFileThatIsGoneIsNamedByExportAndEval) {
+  const auto message = [](const std::function<void()>& work) -> std::string {
+    try {
+      work();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::input) << error.what();
+      return error.what();
+    }
+    return "no error";
+  };
+  fs::rename(model() / "tokenizer.json", *directory_ / "away");
+  const auto is_named = HasSubstr("is not the model of this calibration any more: 'tokenizer.json' is gone");
+  EXPECT_THAT(message([] { export_into(*directory_ / "artifact", calibration()); }), is_named);
+  EXPECT_THAT(message([] { LoadedModel::open(calibration()); }), is_named);
+  fs::rename(*directory_ / "away", model() / "tokenizer.json");
 }
 
 TEST_F(ChangedSource, IsExportedWhereNoNumberDependsOnIt) {

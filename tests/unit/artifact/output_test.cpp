@@ -104,10 +104,18 @@ TEST(ArtifactOutput, WhatTheRenameWouldRefuseIsToldBeforeTheWork) {
   EXPECT_THAT(error(temp / "out"), HasSubstr("is not left over from mquant"));
   test::write_text(temp / "file", "");
   EXPECT_THAT(error(temp / "file" / "out"), HasSubstr("is not a directory"));
-  if (const fs::path mount = empty_mount_point(); !mount.empty()) {
-    EXPECT_THAT(error(mount), HasSubstr("is a mount point"));
-  }
   EXPECT_EQ(std::distance(fs::directory_iterator(temp.path()), {}), 2) << "a check left something behind";
+}
+
+TEST(ArtifactOutput, AMountPointIsToldBeforeTheWork) {
+  const fs::path mount = empty_mount_point();
+  if (mount.empty()) GTEST_SKIP() << "this machine has no empty mount point";
+  try {
+    expect_output(mount, false);
+    ADD_FAILURE() << mount;
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("is a mount point"));
+  }
 }
 
 TEST(ArtifactOutput, ALinkThatLeadsNowhereIsToldForArtifactsAndCalibrations) {

@@ -6,21 +6,15 @@
 
 #include "mquant/error.h"
 #include "support/console.h"
+#include "tests/support/captured.h"
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
 
 namespace mquant {
 namespace {
 
+using test::stderr_of;
 using testing::HasSubstr;
-
-/// What `work` writes to stderr, which is a file then and no terminal.
-template <class Work>
-std::string stderr_of(Work&& work) {
-  testing::internal::CaptureStderr();
-  work();
-  return testing::internal::GetCapturedStderr();
-}
 
 class Log : public testing::Test {
  protected:

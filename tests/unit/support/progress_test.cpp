@@ -10,6 +10,7 @@
 #include <string>
 
 #include "mquant/log.h"
+#include "tests/support/captured.h"
 
 namespace mquant {
 namespace {
@@ -26,12 +27,10 @@ class ProgressOutput : public testing::Test {
   }
 
   static std::string of_three_steps() {
-    testing::internal::CaptureStderr();
-    {
+    return test::stderr_of([] {
       Progress progress("calibrate", 3);
       for (const char* note : {"vision.0", "decoder.0", "decoder.1"}) progress.advance(1, note);
-    }
-    return testing::internal::GetCapturedStderr();
+    });
   }
 };
 
