@@ -6,7 +6,7 @@
 #include "mquant/bench.h"
 #include "mquant/error.h"
 #include "support/strings.h"
-#include "table.h"
+#include "support/table.h"
 
 namespace mquant::cli {
 namespace {

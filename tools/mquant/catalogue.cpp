@@ -9,7 +9,7 @@
 #include "mquant/pass_table.h"
 #include "mquant/recipe.h"
 #include "support/strings.h"
-#include "table.h"
+#include "support/table.h"
 
 namespace mquant::cli {
 namespace {

@@ -4,7 +4,7 @@
 #include "arguments.h"
 #include "command.h"
 #include "mquant/error.h"
-#include "table.h"
+#include "support/table.h"
 
 namespace mquant::cli {
 namespace {

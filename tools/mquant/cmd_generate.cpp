@@ -5,7 +5,7 @@
 #include "command.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
-#include "table.h"
+#include "support/table.h"
 
 namespace mquant::cli {
 namespace {

@@ -8,7 +8,7 @@
 #include "mquant/family.h"
 #include "mquant/log.h"
 #include "support/strings.h"
-#include "table.h"
+#include "support/table.h"
 
 namespace mquant::cli {
 namespace {

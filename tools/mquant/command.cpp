@@ -7,7 +7,7 @@
 #include "arguments.h"
 #include "mquant/error.h"
 #include "support/atomic_file.h"
-#include "table.h"
+#include "support/table.h"
 
 namespace mquant::cli {
 

@@ -4,7 +4,7 @@
 #include "command.h"
 #include "mquant/error.h"
 #include "support/strings.h"
-#include "table.h"
+#include "support/table.h"
 
 namespace mquant::cli {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace mquant::cli {
+namespace mquant {
 
 class Table {
  public:
@@ -40,4 +40,4 @@ std::string scientific(double number);
 /// "1 sample", "3 samples".
 std::string counted(std::int64_t number, const std::string& noun);
 
-}  // namespace mquant::cli
+}  // namespace mquant

@@ -1,11 +1,11 @@
-#include "table.h"
+#include "support/table.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
 
-namespace mquant::cli {
+namespace mquant {
 namespace {
 
 /// Code points of UTF-8 text: bytes that do not continue one.
@@ -98,4 +98,4 @@ std::string counted(std::int64_t number, const std::string& noun) {
   return grouped(number) + " " + noun + (number == 1 ? "" : "s");
 }
 
-}  // namespace mquant::cli
+}  // namespace mquant

@@ -1,11 +1,11 @@
-#include "table.h"
+#include "support/table.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <limits>
 
-namespace mquant::cli {
+namespace mquant {
 namespace {
 
 using enum Table::Align;
@@ -67,4 +67,4 @@ TEST(Numbers, ThatAreNotFiniteAreADash) {
 }
 
 }  // namespace
-}  // namespace mquant::cli
+}  // namespace mquant
