@@ -14,7 +14,7 @@ packages=(
   g++ cmake ninja-build ccache mold git ca-certificates unzip python3 python3-jinja2 python3-pip
   libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libeigen3-dev libgtest-dev libgmock-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev libminizip-dev
-  libonig-dev libutf8proc-dev libssl-dev libvalijson-dev libsentencepiece-dev
+  libonig-dev libpugixml-dev libutf8proc-dev libssl-dev libvalijson-dev libsentencepiece-dev
 )
 if [[ ${1:-} == --lint ]]; then packages+=(clang-format-19 clang-tidy-19 libomp-19-dev); fi
 if [[ ${1:-} == --fuzz ]]; then packages+=(clang-19 libclang-rt-19-dev libomp-19-dev); fi

@@ -30,4 +30,5 @@ generate docs/families.md families --markdown
 generate docs/passes.md passes --markdown
 generate docs/recipes.md recipes --markdown
 generate configs/recipe.schema.json schema
+generate configs/zoo.schema.json zoo-schema
 exit $status

@@ -84,15 +84,19 @@ struct Plan {
   std::vector<std::string> passes;  // as the recipe orders them
   std::vector<StreamPlan> streams;  // those that quantized linears read
   std::int64_t parameters = 0, source_bytes = 0, artifact_bytes = 0;
+  std::int64_t calibration_bytes = 0;          // on disk, while it runs
   std::int64_t peak_bytes = 0;                 // estimated for calibrate
   double seconds = 0;                          // estimated for calibrate on this machine
   std::int64_t samples = 0;                    // 0 if no data was given
   std::map<std::string, std::int64_t> tokens;  // by class, over the samples
   std::vector<std::string> prompts;            // of the first samples, as rendered
+  /// SHA-256 of what decides the bytes of the result: "recipe", "data" where it is given, "model" where it is asked for.
+  std::map<std::string, std::string> digests;
 };
 struct PlanOptions : CalibrateOptions {  // `data` and `output` may be empty
   std::int64_t limit = 0;                // samples; 0: as the recipe says
   bool deep = false;                     // read every tensor, and refuse a NaN or an infinity
+  bool digest_model = false;             // read every byte of the model for its digest
 };
 /// What calibrate would do with the same options, from headers and samples: nothing is quantized.
 /// Throws what calibrate would before its first block.  Several obstacles are logged as errors, each a line, and

@@ -45,5 +45,7 @@ class Progress {
 /// Ctrl-C and SIGTERM set a flag; long loops call this between steps.  Throws Error{interrupted}.
 void install_interrupt_handler();
 void check_interrupt();
+/// For a loop that ends by itself.
+bool interrupt_requested();
 
 }  // namespace mquant

@@ -80,6 +80,8 @@ struct RecipeInfo {
 };
 /// The recipes in configs/, in order of name: those of $MQUANT_CONFIG_DIR, of the installation, of the source tree.
 std::vector<RecipeInfo> all_recipes();
+/// Their names, without reading them.
+std::vector<std::string> recipe_names();
 
 /// What "schemes" and "calibration" of a recipe may hold, with defaults: for parsing, help and documentation.
 const std::vector<PassOption>& scheme_options();

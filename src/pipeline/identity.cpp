@@ -86,6 +86,23 @@ void expect_unchanged(SourceFiles before, const SourceFiles& now, const fs::path
         cat("'", directory.string(), "': ", change, " since the calibration; it enters none of its numbers"));
 }
 
+std::string digest_of(const std::vector<Sample>& samples) {
+  Sha256 all;
+  for (const Sample& sample : samples) {
+    all.update(sample.digest);
+    // Templates may write a list of texts otherwise than a text.
+    for (const Message& message : sample.messages) all.update(message.is_text ? "text" : "parts");
+  }
+  return all.hex();
+}
+
+std::string digest_of(const SourceFiles& files) {
+  Sha256 all;
+  for (const auto* named : {&files.opened, &files.sidecars})
+    for (const auto& [name, digest] : *named) all.update(cat(name, '\0', digest, '\n'));
+  return all.hex();
+}
+
 RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& options, const Recipe& recipe,
                         const std::vector<Sample>& samples, const std::vector<Features>& features,
                         const SinkRule& sinks) {
@@ -96,14 +113,8 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   identity.source = files_of(source);
   identity.family = source.family->name;
   identity.data_file = options.data.filename().string();
-  Sha256 all;
-  for (const Sample& sample : samples) {
-    identity.sample_digests.push_back(sample.digest);
-    all.update(sample.digest);
-    // Templates may write a list of texts otherwise than a text.
-    for (const Message& message : sample.messages) all.update(message.is_text ? "text" : "parts");
-  }
-  identity.data_digest = all.hex();
+  for (const Sample& sample : samples) identity.sample_digests.push_back(sample.digest);
+  identity.data_digest = digest_of(samples);
   identity.samples = static_cast<std::int64_t>(samples.size());
   identity.tokens = count_tokens(features);
   identity.sinks = sinks;

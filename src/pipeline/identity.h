@@ -32,6 +32,11 @@ void expect_all_there(const SourceFiles& before, const std::filesystem::path& di
 /// @throws Error{input} naming the file for a change that decides bytes
 void expect_unchanged(SourceFiles before, const SourceFiles& now, const std::filesystem::path& directory);
 
+/// SHA-256 over the samples, in order, as prompts show them.
+std::string digest_of(const std::vector<Sample>& samples);
+/// SHA-256 over names and bytes of the files that files_of finds, wherever they lie.
+std::string digest_of(const SourceFiles& files);
+
 /// Digests of the model's files and of the samples, the recipe as run, counts of tokens.
 RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& options, const Recipe& recipe,
                         const std::vector<Sample>& samples, const std::vector<Features>& features,

@@ -8,8 +8,10 @@
 #include "mquant/compile.h"
 #include "mquant/pass_table.h"
 #include "pipeline/estimate.h"
+#include "pipeline/identity.h"
 #include "pipeline/preflight.h"
 #include "pipeline/streams.h"
+#include "support/sha256.h"
 #include "support/timer.h"
 
 namespace mquant {
@@ -44,12 +46,16 @@ Plan plan_model(const PlanOptions& options) {
   plan.parameters = sum.parameters;
   plan.source_bytes = sum.source_bytes;
   plan.artifact_bytes = sum.artifact_bytes;
+  plan.calibration_bytes = sum.calibration_bytes;
   plan.peak_bytes = sum.peak_bytes;
   plan.seconds = sum.operations / measured_rate();
   plan.samples = std::ssize(work.samples);
   if (plan.samples > 0) plan.tokens = count_tokens(work.features);
   for (std::size_t i = 0; i < std::min(kShownPrompts, work.samples.size()); ++i)
     plan.prompts.push_back(source.processor->prompt(work.samples[i]));
+  plan.digests["recipe"] = sha256_hex(work.recipe.json);
+  if (!options.data.empty()) plan.digests["data"] = digest_of(work.samples);
+  if (options.digest_model) plan.digests["model"] = digest_of(files_of(source));
   return plan;
 }
 

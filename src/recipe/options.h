@@ -20,6 +20,9 @@ namespace mquant {
 /// choice.
 Json completed(const Json& given, std::span<const PassOption> options, const std::string& where);
 
+/// The JSON schema of an object that `completed` takes.
+OrderedJson options_schema(std::span<const PassOption> options);
+
 /// `text` as the value of an option, by the type of its default: true|false, a number, or the text as it is.
 Json value_of_text(const PassOption& option, const std::string& text, const std::string& where);
 

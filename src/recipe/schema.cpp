@@ -5,12 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "mquant/recipe.h"
+#include "recipe/options.h"
 #include "support/strings.h"
 
 namespace mquant {
 namespace {
 
-using Ordered = nlohmann::ordered_json;
+using Ordered = OrderedJson;
 
 Ordered option_schema(const PassOption& option) {
   const Ordered fallback = Ordered::parse(option.fallback);
@@ -50,11 +51,16 @@ Ordered option_schema(const PassOption& option) {
   return schema;
 }
 
-Ordered options_schema(const std::vector<PassOption>& options) {
-  Ordered schema = {{"type", "object"}, {"additionalProperties", false}, {"properties", Ordered::object()}};
+}  // namespace
+
+OrderedJson options_schema(std::span<const PassOption> options) {
+  OrderedJson schema = {
+      {"type", "object"}, {"additionalProperties", false}, {"properties", OrderedJson::object()}};
   for (const PassOption& option : options) schema["properties"][option.name] = option_schema(option);
   return schema;
 }
+
+namespace {
 
 Ordered pass_schema(const PassInfo& info) {
   Ordered schema = options_schema(info.options);

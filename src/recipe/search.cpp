@@ -54,10 +54,14 @@ fs::path recipe_file(const std::string& name_or_path) {
   const auto files = recipe_files();
   const auto found = files.find(name_or_path);
   if (found != files.end()) return found->second;
-  std::vector<std::string> names;
-  for (const auto& [name, file] : files) names.push_back(name);
-  fail(ErrorKind::usage, "no recipe '", name_or_path, "'", suggestion(name_or_path, names),
+  fail(ErrorKind::usage, "no recipe '", name_or_path, "'", suggestion(name_or_path, recipe_names()),
        "; a recipe file of your own is given by its path, ending in .json");
+}
+
+std::vector<std::string> recipe_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, file] : recipe_files()) names.push_back(name);
+  return names;
 }
 
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& overrides) {

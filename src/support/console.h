@@ -13,7 +13,7 @@ Style style();
 
 bool shows(LogLevel level);
 
-/// Replaces the status line; "" takes it away.  Cut to the width of the terminal.
+/// Replaces the status lines; "" takes them away.  Cut to the width and the height of the terminal.
 void set_status(std::string_view text);
 
 /// Writes one line as it is, whatever the level; for JSON.

@@ -31,6 +31,8 @@ void install_interrupt_handler() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+bool interrupt_requested() { return interrupted; }
+
 void check_interrupt() {
   if (interrupted) fail(ErrorKind::interrupted, "interrupted");
 }

@@ -7,12 +7,14 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "mquant/error.h"
 #include "support/console.h"
@@ -33,7 +35,9 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
   void set_status(std::string_view text) {
     const std::lock_guard lock(mutex_);
     erase_status();
-    status_ = printable(text);
+    status_.clear();
+    if (!text.empty())
+      for (const std::string& line : split(text, '\n')) status_.push_back(printable(line, line.size()));
     draw_status();
   }
 
@@ -72,19 +76,26 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
     draw_status();
   }
 
-  void erase_status() const {
-    if (!status_.empty()) std::fputs("\r\033[K", stderr);
+  void erase_status() {
+    if (drawn_ > 1) std::fprintf(stderr, "\033[%zuA", drawn_ - 1);
+    if (drawn_ > 0) std::fputs("\r\033[J", stderr);
+    drawn_ = 0;
   }
 
-  void draw_status() const {
+  void draw_status() {
     if (status_.empty()) return;
     winsize window{};
-    const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1;
-    std::fprintf(stderr, "\r%.*s", known ? window.ws_col - 1 : 79, status_.c_str());
+    const bool known =
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && window.ws_row > 1;
+    const int columns = known ? window.ws_col - 1 : 79;
+    drawn_ = std::min<std::size_t>(status_.size(), known ? window.ws_row - 1 : 1);
+    for (std::size_t i = 0; i < drawn_; ++i)
+      std::fprintf(stderr, "%s\r%.*s", i == 0 ? "" : "\n", columns, status_[i].c_str());
     std::fflush(stderr);
   }
 
-  std::string status_;
+  std::vector<std::string> status_;
+  std::size_t drawn_ = 0;  // lines of it on the terminal
 };
 
 /// The logger and its console; made on first use, never destroyed, so that destructors may log.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
@@ -78,6 +79,25 @@ std::string human_bytes(std::uint64_t bytes) {
   return printed("%.1f %s", value, kUnits[unit]);
 }
 
+std::optional<std::int64_t> parse_bytes(std::string_view text) {
+  static constexpr std::string_view kUnits = "KMGTP";
+  constexpr double kMost = 9e18;
+  double size = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), size);
+  if (error != std::errc{}) return {};
+  std::string_view unit = text.substr(static_cast<std::size_t>(stop - text.data()));
+  if (unit.starts_with(' ')) unit.remove_prefix(1);
+  const std::size_t power = unit.empty() ? std::string_view::npos : kUnits.find(unit[0]);
+  if (power != std::string_view::npos) {
+    unit.remove_prefix(1);
+    const double step = unit == "B" ? 1000 : 1024;
+    for (std::size_t i = 0; i <= power; ++i) size *= step;
+    if (unit == "iB") unit = {};
+  }
+  const bool known = unit.empty() || unit == "B";
+  return known && size >= 1 && size <= kMost ? std::optional(static_cast<std::int64_t>(size)) : std::nullopt;
+}
+
 std::string human_duration(std::chrono::duration<double> duration) {
   const double seconds = std::max(duration.count(), 0.0);
   if (seconds < 0.9995) return printed("%.0f ms", seconds * 1e3);
@@ -137,6 +157,22 @@ std::string one_line(std::string_view message) {
   std::vector<std::string> words = split(message, ' ');
   for (std::string& word : words) word = printable(word, kLongestWord);
   return printable(join(words, " "), kLongestMessage);
+}
+
+std::string command_line(std::span<const std::string> words) {
+  static const std::string kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%";
+  std::string line;
+  for (const std::string& word : words) {
+    std::string quoted = word;
+    if (word.empty() || word.find_first_not_of(kSafe) != std::string::npos) {
+      for (auto at = quoted.find('\''); at != std::string::npos; at = quoted.find('\'', at + 4)) {
+        quoted.replace(at, 1, "'\\''");
+      }
+      quoted = "'" + quoted + "'";
+    }
+    line += (line.empty() ? "" : " ") + quoted;
+  }
+  return line;
 }
 
 }  // namespace mquant

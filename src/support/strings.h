@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> can
 /// "0 B", "999 B", "1.5 KiB", "16.0 GiB".
 std::string human_bytes(std::uint64_t bytes);
 
+/// The other way: "12GiB", "800 MB", "512M" (a power of 1024), "1000000"; none for what is no size.
+std::optional<std::int64_t> parse_bytes(std::string_view text);
+
 /// "850 ms", "12.3 s", "4 min 05 s", "2 h 07 min".
 std::string human_duration(std::chrono::duration<double> duration);
 
@@ -39,5 +43,8 @@ std::string printable(std::string_view text, std::size_t longest = 200);
 
 /// A whole message on one line of bounded length, whatever names of files it holds: printable, word by word.
 std::string one_line(std::string_view message);
+
+/// A line for a shell; words are quoted where they must be.
+std::string command_line(std::span<const std::string> words);
 
 }  // namespace mquant

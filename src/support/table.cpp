@@ -24,10 +24,14 @@ const std::string& cell(const std::vector<std::string>& row, std::size_t column)
   return column < row.size() ? row[column] : kEmpty;
 }
 
-std::string escaped(std::string text) {
-  for (std::size_t at = text.find('|'); at != std::string::npos; at = text.find('|', at + 2))
-    text.insert(at, "\\");
-  return text;
+/// As Markdown shows it: a bar would end the cell, and what looks like a tag would be one.
+std::string escaped(const std::string& text) {
+  std::string shown;
+  for (const char c : text) {
+    if (c == '|') shown += '\\';
+    shown += c == '<' ? "&lt;" : std::string(1, c);
+  }
+  return shown;
 }
 
 }  // namespace

@@ -83,10 +83,5 @@ TEST(Arguments, IntegersAreWholeAndLargeEnough) {
             "--limit: expected an integer of at most 9223372036854775807, found '99999999999999999999'");
 }
 
-TEST(CommandLine, IsQuotedForAShell) {
-  EXPECT_EQ(command_line({"mquant", "calibrate", "a b", "it's", "", "x=1,y"}),
-            "mquant calibrate 'a b' 'it'\\''s' '' x=1,y");
-}
-
 }  // namespace
 }  // namespace mquant::cli

@@ -132,20 +132,4 @@ void refuse_empty_paths(CLI::App& app) {
           CLI::Validator([check](std::string& text) -> std::string { return check(text); }, "", "path"));
 }
 
-std::string command_line(const Arguments& arguments) {
-  static const std::string kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%";
-  std::string line;
-  for (const std::string& argument : arguments) {
-    std::string quoted = argument;
-    if (argument.empty() || argument.find_first_not_of(kSafe) != std::string::npos) {
-      for (auto at = quoted.find('\''); at != std::string::npos; at = quoted.find('\'', at + 4)) {
-        quoted.replace(at, 1, "'\\''");
-      }
-      quoted = "'" + quoted + "'";
-    }
-    line += (line.empty() ? "" : " ") + quoted;
-  }
-  return line;
-}
-
 }  // namespace mquant::cli

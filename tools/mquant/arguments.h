@@ -33,7 +33,4 @@ void expect_utf8(const Arguments& arguments);
 /// directory.
 void refuse_empty_paths(CLI::App& app);
 
-/// A line for a shell; arguments are quoted where they must be.
-std::string command_line(const Arguments& arguments);
-
 }  // namespace mquant::cli

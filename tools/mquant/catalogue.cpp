@@ -8,6 +8,7 @@
 #include "mquant/family.h"
 #include "mquant/pass_table.h"
 #include "mquant/recipe.h"
+#include "mquant/zoo.h"
 #include "support/strings.h"
 #include "support/table.h"
 
@@ -213,7 +214,7 @@ Catalogue catalogue_of(const std::string& topic) {
   if (topic == "formats") return formats();
   if (topic == "passes") return passes();
   if (topic == "recipes") return recipes();
-  const std::string schema = recipe_schema();
+  const std::string schema = topic == "zoo-schema" ? zoo_schema() : recipe_schema();
   return {schema, "```json\n" + schema + "```\n", schema};
 }
 

@@ -5,6 +5,7 @@
 #include "check_options.h"
 #include "command.h"
 #include "mquant/error.h"
+#include "support/strings.h"
 
 namespace mquant::cli {
 namespace {
@@ -22,7 +23,8 @@ void run_calibrate(Options options) {
     return print(plan_screen(plan, options.recipe), plan_json(plan), options.json);
   }
   const Json report = Json::parse(calibrate(options));
-  const std::string next = command_line({"mquant", "export", options.output, "--output", "ARTIFACT"});
+  const std::string next =
+      command_line(Arguments{"mquant", "export", options.output, "--output", "ARTIFACT"});
   print(cat(calibration_screen(report), "next: ", next, "\n", verdict(report)), report, options.json);
   options.check.expect(report);
 }

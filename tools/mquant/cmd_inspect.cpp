@@ -41,6 +41,7 @@ void add_inspect(CLI::App& app, Command& command) {
       ->capture_default_str();
   cmd->add_flag("--deep", options->deep,
                 "Read every tensor, as calibrate does, and refuse a NaN or an infinity");
+  cmd->add_flag("--digest", options->digest_model, "Read every byte of the model; its digest is in --json");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
     command.files = {

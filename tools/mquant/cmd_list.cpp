@@ -29,10 +29,11 @@ void add_list(CLI::App& app, Command& command) {
   auto options = std::make_shared<Options>();
   CLI::App* cmd = add_command(app, "list", "The families, passes, formats or recipes that there are",
                               {"list families", "list passes", "list recipes --json"}, "0 done, 2 usage");
-  cmd->add_option("TOPIC", options->topic, "families, passes, formats, recipes or schema (of recipe files)")
+  cmd->add_option("TOPIC", options->topic,
+                  "families, passes, formats, recipes, schema (of recipe files) or zoo-schema")
       ->required()
       ->type_name("")
-      ->check(one_of({"families", "passes", "formats", "recipes", "schema"}));
+      ->check(one_of({"families", "passes", "formats", "recipes", "schema", "zoo-schema"}));
   cmd->add_flag("--markdown", options->markdown, "As a page of Markdown, like those in docs/");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {

@@ -24,7 +24,8 @@ using Json = nlohmann::ordered_json;
 struct Command {
   RunSettings run;
   std::function<void()> job;
-  JobFiles files = {};                     // no result may be written over them
+  int exit_code = 0;    // of a job that ends well without an error, and still has something to say
+  JobFiles files = {};  // no result may be written over them
   std::filesystem::path calibration = {};  // what --resume continues after an interruption; "": nothing
 };
 
@@ -38,6 +39,7 @@ void add_forward(CLI::App& app, Command& command);
 void add_verify(CLI::App& app, Command& command);
 void add_bench(CLI::App& app, Command& command);
 void add_list(CLI::App& app, Command& command);
+void add_zoo(CLI::App& app, Command& command);
 
 /// A subcommand whose help ends with `examples` (one a line, without "mquant ") and its exit codes.
 CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& summary,

@@ -33,6 +33,7 @@ constexpr const char* kOverview =
     "  mquant forward   MODEL|ART --data s.jsonl --output T    the tensors of a forward pass\n"
     "  mquant verify    ART                                    does it hold what it promises?\n"
     "  mquant bench     ART                                    speed and memory, against float\n"
+    "  mquant zoo       ZOO.json --output DIR                  many models, many recipes, with checks\n"
     "  mquant list      families|passes|formats|recipes        what there is\n\n"
     "mquant COMMAND --help has options and examples; mquant --help the options of all commands.\n";
 
@@ -128,7 +129,7 @@ class Program {
     app_.set_version_flag("--version", "mquant " MQUANT_VERSION, "The version");
     add_settings(app_, settings_, command_.run);
     for (const auto add : {add_inspect, add_calibrate, add_export, add_quantize, add_eval, add_generate,
-                           add_forward, add_verify, add_bench, add_list}) {
+                           add_forward, add_verify, add_bench, add_zoo, add_list}) {
       add(app_, command_);
     }
     refuse_empty_paths(app_);
@@ -177,7 +178,7 @@ class Program {
       command_.job();
     }
     check_stdout();
-    return 0;
+    return command_.exit_code;
   }
 
   int report(ErrorKind kind, const std::string& message) const {

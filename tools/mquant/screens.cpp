@@ -135,11 +135,13 @@ Json plan_json(const Plan& plan) {
                {"parameters", plan.parameters},
                {"source_bytes", plan.source_bytes},
                {"artifact_bytes", plan.artifact_bytes},
+               {"calibration_bytes", plan.calibration_bytes},
                {"peak_bytes", plan.peak_bytes},
                {"seconds", plan.seconds},
                {"samples", plan.samples},
                {"tokens", plan.tokens},
-               {"prompts", plan.prompts}};
+               {"prompts", plan.prompts},
+               {"digests", plan.digests}};
   for (const StreamPlan& stream : plan.streams)
     json["streams"].push_back({{"stream", stream.stream}, {"treatment", stream.treatment}});
   for (const BlockPlan& block : plan.blocks) {

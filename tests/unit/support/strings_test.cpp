@@ -86,5 +86,10 @@ TEST(OneLine, ShortensWordsAndTheWhole) {
   EXPECT_LT(one_line(words).size(), 4100U);
 }
 
+TEST(CommandLine, IsQuotedForAShell) {
+  EXPECT_EQ(command_line(std::vector<std::string>{"mquant", "calibrate", "a b", "it's", "", "x=1,y"}),
+            "mquant calibrate 'a b' 'it'\\''s' '' x=1,y");
+}
+
 }  // namespace
 }  // namespace mquant

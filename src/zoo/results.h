@@ -1,0 +1,23 @@
+// What a zoo leaves for people and for CI systems.
+#pragma once
+
+#include <string>
+
+#include "mquant/zoo.h"
+
+namespace mquant::zoo {
+
+/// Writes summary.json, junit.xml and summary.md into the output directory.
+void write_results(const ZooReport& report);
+
+/// JUnit's XML as Jenkins, GitLab and GitHub's actions read it: a suite a model, a case a stage; failure: a check that was
+/// not passed; error: a stage that could not do its work; skipped: one that did not run.
+std::string junit_text(const ZooReport& report);
+
+/// A table of the jobs and what is wrong, in Markdown.
+std::string summary_markdown(const ZooReport& report);
+
+/// The last lines of a file, for messages; "" if it cannot be read.
+std::string tail_of(const std::filesystem::path& file, std::size_t lines);
+
+}  // namespace mquant::zoo

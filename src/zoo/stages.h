@@ -1,0 +1,88 @@
+// What the jobs of a zoo consist of: stages, the commands that run them, the files they leave, and the keys by which
+// an earlier result is known to be of the same inputs.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "mquant/zoo.h"
+#include "zoo/zoo_file.h"
+
+namespace mquant::zoo {
+
+/// Where things lie in the output directory.
+class Layout {
+ public:
+  explicit Layout(std::filesystem::path output) : output_(std::move(output)) {}
+  const std::filesystem::path& output() const { return output_; }
+  /// Says that the directory is ours; its lock is held while a zoo runs.
+  std::filesystem::path marker() const { return output_ / "mquant-zoo.json"; }
+  std::filesystem::path folder(const std::string& job) const { return output_ / "jobs" / job; }
+  std::filesystem::path calibration(const std::string& job) const { return folder(job) / "calibration"; }
+  /// The key of the calibration that is there, finished or not.
+  std::filesystem::path calibration_key(const std::string& job) const {
+    return folder(job) / "calibration.key";
+  }
+  std::filesystem::path record(const std::string& job, const std::string& stage) const {
+    return folder(job) / (stage + ".json");
+  }
+  std::filesystem::path result(const std::string& job, const std::string& stage) const {
+    return folder(job) / (stage + ".result.json");
+  }
+  std::filesystem::path log(const std::string& job) const { return output_ / "logs" / (job + ".log"); }
+  std::filesystem::path artifact(const std::string& job, const std::string& format) const {
+    return output_ / "artifacts" / (format == "auto" ? job : job + "." + format);
+  }
+
+ private:
+  std::filesystem::path output_;
+};
+
+struct Stage {
+  enum class Kind { check, calibrate, convert, verify, eval } kind = Kind::check;  // convert: export
+  std::string name, format;
+  const Check* check = nullptr;  // of an eval
+  std::vector<std::string> needs;
+};
+
+inline constexpr const char* kCheckStage = "check";
+inline constexpr const char* kCalibrateStage = "calibrate";
+
+/// In the order in which they run.  They point into `job`.
+std::vector<Stage> stages_of(const JobSpec& job);
+
+/// What the check of a job found out.
+struct Facts {
+  std::string model, data, recipe;                // digests
+  std::map<std::string, std::string> eval_data;  // digests, by name of the check
+  std::int64_t artifact_bytes = 0, calibration_bytes = 0, calibrate_memory = 0;
+  double calibrate_seconds = 0;
+  std::map<std::string, std::int64_t> eval_memory;  // beside the artifact's weights, by name of the check
+};
+
+/// Reads the JSON of one command of a check into `facts`.
+void add_facts(const std::string& json, const Check* check, Facts& facts);
+std::string to_json(const Facts& facts);
+Facts facts_of(const std::string& json);
+
+/// SHA-256 of all that decides the result of a stage; "" for the check.
+/// @param program  digest of the program
+std::string key_of(const JobSpec& job, const Stage& stage, const Facts& facts, const std::string& program);
+
+/// Bytes of memory while a stage runs, as far as can be told.
+std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& facts);
+
+/// Command lines, without the program and without --threads and --progress.
+std::vector<std::vector<std::string>> commands_of(const JobSpec& job, const Stage& stage,
+                                                  const Layout& layout);
+
+/// An evaluation's journal; its name holds the key of the work, so that a bound can change and the answers stay.
+std::filesystem::path journal_of(const JobSpec& job, const Stage& stage, const Facts& facts,
+                                 const std::string& program, const Layout& layout);
+
+/// Of the program that runs and all libraries that it has loaded.
+std::string program_digest();
+
+}  // namespace mquant::zoo

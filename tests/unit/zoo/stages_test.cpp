@@ -1,0 +1,120 @@
+#include "zoo/stages.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace mquant::zoo {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+
+JobSpec job_with(std::vector<std::string> formats) {
+  Check eval;
+  eval.kind = Check::Kind::eval;
+  eval.name = "e";
+  eval.data = "e.jsonl";
+  JobSpec job;
+  job.name = "a.w4a8";
+  job.model = "models/a";
+  job.recipe = "w4a8";
+  job.values.data = "c.jsonl";
+  job.formats = std::move(formats);
+  job.checks = {Check{}, eval};
+  return job;
+}
+
+Facts facts() {
+  return {.model = "m", .data = "d", .recipe = "r", .eval_data = {{"e", "x"}}, .artifact_bytes = 10,
+          .calibration_bytes = 20, .calibrate_memory = 1000, .calibrate_seconds = 1.5, .eval_memory = {{"e", 77}}};
+}
+
+std::vector<std::string> keys(const JobSpec& job, const Facts& known, const std::string& program = "p") {
+  std::vector<std::string> keys;
+  for (const Stage& stage : stages_of(job)) keys.push_back(key_of(job, stage, known, program));
+  return keys;
+}
+
+/// Which stages of a job would run again: check (which has no key), calibrate, export, verify, eval.
+std::string changed(const JobSpec& job, const Facts& known, const std::string& program = "p") {
+  const std::vector<std::string> before = keys(job_with({"auto"}), facts()), now = keys(job, known, program);
+  std::string names;
+  for (std::size_t i = 0; i < now.size(); ++i)
+    if (before[i] != now[i]) names += std::string(names.empty() ? "" : " ") + stages_of(job)[i].name;
+  return names;
+}
+
+TEST(Stages, HaveNamesByFormatAndCheck) {
+  const JobSpec job = job_with({"auto", "mquant"});
+  std::vector<std::string> names;
+  for (const Stage& stage : stages_of(job)) names.push_back(stage.name);
+  EXPECT_THAT(names, ElementsAre("check", "calibrate", "export", "verify", "eval-e", "export.mquant", "verify.mquant",
+                                 "eval-e.mquant"));
+}
+
+TEST(Stages, RunAgainWhereWhatDecidesThemHasChanged) {
+  const std::string all = "calibrate export verify eval-e";
+  JobSpec job = job_with({"auto"});
+  EXPECT_EQ(changed(job, facts()), "");
+  EXPECT_EQ(changed(job, facts(), "another program"), all);
+  for (const auto member : {&Facts::model, &Facts::data, &Facts::recipe}) {
+    Facts other = facts();
+    other.*member = "other";
+    EXPECT_EQ(changed(job, other), all);
+  }
+  job.values.seed = 1;
+  EXPECT_EQ(changed(job, facts()), all);
+  Facts other = facts();
+  other.eval_data["e"] = "other";
+  EXPECT_EQ(changed(job_with({"auto"}), other), "eval-e");
+  job = job_with({"auto"});
+  job.checks[1].min_exact = 3;
+  EXPECT_EQ(changed(job, facts()), "eval-e");
+}
+
+TEST(Stages, DoNotRunAgainWhereThingsHaveMoved) {
+  JobSpec job = job_with({"auto"});
+  job.model = "elsewhere/a";
+  job.values.data = "elsewhere/c.jsonl";
+  job.checks[1].data = "elsewhere/e.jsonl";
+  job.values.threads = 7;
+  job.memory = 5;
+  EXPECT_EQ(changed(job, facts()), "");
+}
+
+TEST(Stages, AnotherBoundKeepsTheJournalOfTheAnswers) {
+  const JobSpec job = job_with({"auto"});
+  JobSpec bounded = job, longer = job;
+  bounded.checks[1].min_exact = 50;
+  longer.checks[1].max_new_tokens = 100;
+  const Layout layout("out");
+  const auto journal = [&](const JobSpec& of) {
+    return journal_of(of, stages_of(of)[4], facts(), "p", layout);
+  };
+  EXPECT_EQ(journal(job), journal(bounded));
+  EXPECT_NE(journal(job), journal(longer));
+}
+
+TEST(Stages, TakeTheMemoryOfTheirEstimatesUnlessItIsStated) {
+  JobSpec job = job_with({"auto"});
+  const std::vector<Stage> stages = stages_of(job);
+  const std::int64_t program = memory_of(job, stages[2], facts());
+  EXPECT_EQ(memory_of(job, stages[1], facts()), program + 1000);
+  EXPECT_EQ(memory_of(job, stages[4], facts()), program + 10 + 77);
+  job.memory = 5;
+  EXPECT_EQ(memory_of(job, stages[1], facts()), 5);
+}
+
+TEST(Stages, FactsAreTheSameAfterARecord) {
+  EXPECT_EQ(to_json(facts_of(to_json(facts()))), to_json(facts()));
+}
+
+TEST(Stages, TheProgramsDigestIsThatOfItsBytes) {
+  EXPECT_EQ(program_digest(), program_digest());
+  EXPECT_EQ(program_digest().size(), 64u);
+}
+
+}  // namespace
+}  // namespace mquant::zoo
