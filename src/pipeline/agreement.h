@@ -1,24 +1,14 @@
 // What two models say to one prompt, compared token by token.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 
-#include "mquant/compile.h"
 #include "mquant/sample.h"
 #include "mquant/tensor.h"
+#include "pipeline/logit_sums.h"
 
 namespace mquant {
-
-/// Sums over the tokens of one sample or of several.
-struct LogitSums {
-  std::array<AgreementRow, kTokenClasses> agreement;  ///< sums, not means; no tokens without a reference
-  double negative_log_likelihood = 0, reference_negative_log_likelihood = 0;  ///< of the answers' tokens
-  std::int64_t answer_tokens = 0;
-
-  void add(const LogitSums& other);
-};
 
 /// Adds logits of a sample [n, vocabulary]: KL(reference || model) in nats and equal argmax by the class of the token,
 /// and -log p of the answer: row t - 1 predicts token t.

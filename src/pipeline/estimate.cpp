@@ -15,18 +15,10 @@ namespace {
 
 constexpr std::int64_t kAssumedTokens = 128 * 1024;  // when no data is given: 128 samples of 1024 tokens
 
-std::int64_t all_parameters(const BlockSpec& spec) {
-  std::int64_t n = 0;
-  for (const LinearSpec& linear : spec.linears) n += linear.out * linear.in + (linear.bias ? linear.out : 0);
-  for (const NormSpec& norm : spec.norms) n += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
-  for (const ParamSpec& param : spec.params) n += checked_product(param.shape);
-  return n;
-}
-
 /// @param unpacked  grows by what the codes take more in a calibration, which has a byte for each
 BlockPlan plan_block(const BlockSpec& spec, const QuantScheme& scheme, std::int64_t float_size,
                      const HeadTie& tie, std::int64_t& unpacked) {
-  BlockPlan plan{.name = spec.name, .scheme = scheme.name(), .parameters = all_parameters(spec)};
+  BlockPlan plan{.name = spec.name, .scheme = scheme.name(), .parameters = parameters_of(spec)};
   std::int64_t floats = plan.parameters, codes = 0;
   const auto coded = [&](std::int64_t rows, std::int64_t columns) {
     floats -= rows * columns;
@@ -68,7 +60,7 @@ std::int64_t peak_bytes(const BlockSpec& spec, bool quantized, bool compensated,
                         const Load& load) {
   const std::int64_t widest = widest_input(spec);
   const std::int64_t kept = checked && spec.name == "head" ? 4 : 0;
-  const std::int64_t weights = all_parameters(spec) * (8 + 4 + (quantized ? 1 : 0) + kept);
+  const std::int64_t weights = parameters_of(spec) * (8 + 4 + (quantized ? 1 : 0) + kept);
   const std::int64_t hessian = compensated ? 3 * widest * widest * 4 : 0;
   const std::int64_t standing = std::min<std::int64_t>(load.rows(spec) * widest * 4, std::int64_t{4} << 30);
   return weights + hessian + 2 * standing;
@@ -91,6 +83,14 @@ double operations(const BlockSpec& spec, bool compensated, const Load& load) {
 }
 
 }  // namespace
+
+std::int64_t parameters_of(const BlockSpec& spec) {
+  std::int64_t n = 0;
+  for (const LinearSpec& linear : spec.linears) n += linear.out * linear.in + (linear.bias ? linear.out : 0);
+  for (const NormSpec& norm : spec.norms) n += norm.width * ((norm.weight ? 1 : 0) + (norm.bias ? 1 : 0));
+  for (const ParamSpec& param : spec.params) n += checked_product(param.shape);
+  return n;
+}
 
 Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::vector<Features>& features) {
   Load load{kAssumedTokens, 4 * kAssumedTokens};

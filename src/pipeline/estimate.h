@@ -18,6 +18,9 @@ struct Estimate {
   double operations = 0;               // floating point
 };
 
+/// Numbers that a block holds: weights, biases, norms, parameters.
+std::int64_t parameters_of(const BlockSpec& spec);
+
 /// @param features  of the samples; none: 128 samples of 1024 tokens are assumed
 Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::vector<Features>& features);
 

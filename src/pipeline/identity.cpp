@@ -10,6 +10,7 @@
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "mquant/version.h"
+#include "pipeline/for_all.h"
 #include "support/mapped_file.h"
 #include "support/sha256.h"
 
@@ -86,7 +87,7 @@ void expect_unchanged(SourceFiles before, const SourceFiles& now, const fs::path
         cat("'", directory.string(), "': ", change, " since the calibration; it enters none of its numbers"));
 }
 
-std::string digest_of(const std::vector<Sample>& samples) {
+std::string data_digest(std::span<const Sample> samples) {
   Sha256 all;
   for (const Sample& sample : samples) {
     all.update(sample.digest);
@@ -96,10 +97,18 @@ std::string digest_of(const std::vector<Sample>& samples) {
   return all.hex();
 }
 
-std::string digest_of(const SourceFiles& files) {
+std::string checkpoint_digest(const SourceModel& source) {
+  std::vector<fs::path> files = files_in_use(source);
+  for (const std::string& name : sidecars_of(source.checkpoint).copied)
+    if (const fs::path file = source.directory / name; std::ranges::find(files, file) == files.end())
+      files.push_back(file);
+  std::vector<std::string> digests(files.size());
+  for_all(files.size(), [&](std::size_t i) { digests[i] = sha256_file(files[i]); });
+  std::map<std::string, std::string> by_name;
+  for (std::size_t i = 0; i < files.size(); ++i)
+    by_name[files[i].lexically_relative(source.directory).string()] = digests[i];
   Sha256 all;
-  for (const auto* named : {&files.opened, &files.sidecars})
-    for (const auto& [name, digest] : *named) all.update(cat(name, '\0', digest, '\n'));
+  for (const auto& [name, digest] : by_name) all.update(cat(name, '\0', digest, '\n'));
   return all.hex();
 }
 
@@ -114,7 +123,7 @@ RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& optio
   identity.family = source.family->name;
   identity.data_file = options.data.filename().string();
   for (const Sample& sample : samples) identity.sample_digests.push_back(sample.digest);
-  identity.data_digest = digest_of(samples);
+  identity.data_digest = data_digest(samples);
   identity.samples = static_cast<std::int64_t>(samples.size());
   identity.tokens = count_tokens(features);
   identity.sinks = sinks;

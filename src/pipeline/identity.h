@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,10 +33,10 @@ void expect_all_there(const SourceFiles& before, const std::filesystem::path& di
 /// @throws Error{input} naming the file for a change that decides bytes
 void expect_unchanged(SourceFiles before, const SourceFiles& now, const std::filesystem::path& directory);
 
-/// SHA-256 over the samples, in order, as prompts show them.
-std::string digest_of(const std::vector<Sample>& samples);
-/// SHA-256 over names and bytes of the files that files_of finds, wherever they lie.
-std::string digest_of(const SourceFiles& files);
+/// SHA-256 over the digests of the samples, in order, and over the form in which each message was given.
+std::string data_digest(std::span<const Sample> samples);
+/// SHA-256 over names and digests of the files that files_of finds, wherever they lie.  Cost: each is read once.
+std::string checkpoint_digest(const SourceModel& source);
 
 /// Digests of the model's files and of the samples, the recipe as run, counts of tokens.
 RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& options, const Recipe& recipe,

@@ -54,8 +54,8 @@ Plan plan_model(const PlanOptions& options) {
   for (std::size_t i = 0; i < std::min(kShownPrompts, work.samples.size()); ++i)
     plan.prompts.push_back(source.processor->prompt(work.samples[i]));
   plan.digests["recipe"] = sha256_hex(work.recipe.json);
-  if (!options.data.empty()) plan.digests["data"] = digest_of(work.samples);
-  if (options.digest_model) plan.digests["model"] = digest_of(files_of(source));
+  if (!options.data.empty()) plan.digests["data"] = data_digest(work.samples);
+  if (options.digest_model) plan.digests["model"] = checkpoint_digest(source);
   return plan;
 }
 
