@@ -10,20 +10,10 @@
 #include <exception>
 #include <optional>
 
-#include "artifact/check_linear.h"
-#include "artifact/manifest.h"
-#include "artifact/run_identity.h"
-#include "mquant/artifact.h"
-#include "mquant/config.h"
 #include "mquant/error.h"
-#include "mquant/recipe.h"
 #include "nn/stored.h"
 #include "passes/facts.h"
-#include "pipeline/identity.h"
 #include "pipeline/source.h"
-#include "pipeline/source_checks.h"
-#include "pipeline/streams.h"
-#include "support/work_inputs.h"
 
 namespace mquant {
 namespace {
@@ -36,90 +26,31 @@ at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
   return rows == LogitRows::last ? x.narrow(0, x.size(0) - 1, 1) : x;
 }
 
-/// Of a calibration or an artifact: what is wrong with it is bad input, not a mistake of the command line.
-Recipe parse_stored_recipe(const std::string& json, const std::string& origin) {
-  try {
-    return parse_recipe(json, origin);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::usage) throw;
-    throw Error(ErrorKind::input, error.what());
-  }
-}
-
-/// The template is the artifact's own; the date is stated in its manifest.
-ChatTemplate template_of_artifact(const std::filesystem::path& path) {
-  const Config manifest = Config::open(path / kManifestFile);
-  return {.text = {}, .origin = {}, .date = manifest.string_or("calibration.template_date", "")};
-}
-
 }  // namespace
 
 LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor executor,
                               const ChatTemplate& stated) {
+  return load(OpenedModel::open(path, stated), executor);
+}
+
+LoadedModel LoadedModel::load(OpenedModel opened, Executor executor) {
   LoadedModel model;
-  model.path_ = path.string();
+  model.order_tokens = opened.facts.order_tokens;
   const FloatTensors floats = executor == Executor::fast ? FloatTensors::compact : FloatTensors::widened;
-  const auto settle = [&](const std::string& recipe_json, std::uint64_t seed) {
-    const Recipe recipe = parse_stored_recipe(recipe_json, "recipe of " + path.string());
-    model.order_tokens = recipe.find("order-tokens") != nullptr;
-    model.quantized_ = true;
-    model.seed_ = seed;
-    model.rotated_ = rotated_streams(recipe, *model.spec_);
-  };
-  const auto describe = [&](const std::filesystem::path& directory, const ChatTemplate& chat_template) {
-    const Config config = Config::open(directory / "config.json");
-    const Family& family = find_family(config);
-    model.spec_ = std::make_unique<const ModelSpec>(family.describe(config));
-    model.processor_ = family.make_processor(directory, config, chat_template);
-  };
-  if (CalibrationStore::is_calibration(path)) {
-    const CalibrationStore store = CalibrationStore::open(path);
-    const WorkInputs read;
-    const std::filesystem::path& source = store.identity().model;
-    expect_all_there(store.identity().source, source);
-    describe(source, stated_template(store.identity()));
-    expect_unchanged(store.identity().source,
-                     opened_files(source, read.files(), read.values(source / "config.json")), source);
-    if (stated.is_stated()) describe(source, stated.over(stated_template(store.identity())));
-    settle(store.identity().recipe, store.identity().seed);
-    model.sinks_ = store.identity().sinks;
-    model.calibration_digests_ = store.identity().sample_digests;
-    model.load(executor, [&](const BlockSpec& spec) {
-      StoredBlock block = store.read(spec.name);
-      check_block(block, spec);
-      return from_stored(std::move(block), spec, floats);
-    });
-  } else if (Artifact::is_artifact(path)) {
-    describe(path, stated.over(template_of_artifact(path)));
-    const Artifact artifact = Artifact::open(path, *model.spec_);
-    settle(artifact.manifest().raw("calibration.recipe"),
-           static_cast<std::uint64_t>(artifact.manifest().integer("calibration.seed")));
-    model.sinks_ = artifact.sinks();
-    model.calibration_digests_ = artifact.sample_digests();
-    model.load(executor,
-               [&](const BlockSpec& spec) { return from_stored(artifact.read(spec.name), spec, floats); });
-  } else {
-    SourceModel source = open_source(path, stated);
-    Obstacles obstacles;
-    check_headers(source, obstacles);
-    obstacles.raise();
-    model.spec_ = std::make_unique<const ModelSpec>(std::move(source.model));
-    model.processor_ = std::move(source.processor);
-    model.load(executor, [&](const BlockSpec& spec) {
-      return load_block(source.checkpoint, *model.spec_, spec, at::kFloat);
-    });
-  }
+  model.read_blocks(*opened.facts.spec, executor,
+                    [&](const BlockSpec& spec) { return opened.read(spec, floats); });
+  model.facts_ = std::move(opened.facts);
   return model;
 }
 
 std::vector<Features> LoadedModel::features(const std::vector<Sample>& samples,
                                             WithAnswer with_answer) const {
-  return all_features(*processor_, *spec_, samples, with_answer, sinks_);
+  return all_features(processor(), spec(), samples, with_answer, sinks());
 }
 
 at::Tensor LoadedModel::in_checkpoint_basis(const at::Tensor& x, Space space) const {
-  if (!rotated_.contains(space)) return x;
-  return times_inverse(x, rotation_of(*spec_, spec_->blocks.front(), space, seed_));
+  if (!facts_.rotated.contains(space)) return x;
+  return times_inverse(x, rotation_of(spec(), spec().blocks.front(), space, facts_.seed));
 }
 
 std::vector<KvCache> LoadedModel::make_caches(std::int64_t capacity) const {
@@ -136,18 +67,20 @@ std::vector<const Block*> LoadedModel::blocks() const {
   return blocks;
 }
 
-void LoadedModel::load(Executor executor, const std::function<Block(const BlockSpec&)>& read) {
-  const auto count = static_cast<std::int64_t>(spec_->blocks.size());
-  std::vector<std::optional<Block>> plain(spec_->blocks.size());
-  std::vector<std::optional<PreparedBlock>> fast(spec_->blocks.size());
-  std::vector<std::exception_ptr> errors(spec_->blocks.size());
+void LoadedModel::read_blocks(const ModelSpec& described, Executor executor,
+                              const std::function<Block(const BlockSpec&)>& read) {
+  const std::vector<BlockSpec>& specs = described.blocks;
+  const auto count = static_cast<std::int64_t>(specs.size());
+  std::vector<std::optional<Block>> plain(specs.size());
+  std::vector<std::optional<PreparedBlock>> fast(specs.size());
+  std::vector<std::exception_ptr> errors(specs.size());
   std::atomic<std::size_t> next{0};  // blocks differ too much in size for equal shares
   at::parallel_for(0, std::min<std::int64_t>(count, at::get_num_threads()), 1,
                    [&](std::int64_t, std::int64_t) {
                      const c10::InferenceMode no_gradients;
-                     for (std::size_t i = next++; i < spec_->blocks.size(); i = next++) {
+                     for (std::size_t i = next++; i < specs.size(); i = next++) {
                        try {
-                         const BlockSpec& spec = spec_->blocks[i];
+                         const BlockSpec& spec = specs[i];
                          if (executor == Executor::plain)
                            plain[i] = read(spec);
                          else
@@ -182,10 +115,9 @@ void LoadedModel::use_kv_cache(KvCacheType type) {
     scaled += block->kv_scales ? 1 : 0;
   }
   if (scaled != 0 && scaled != caches)
-    fail(ErrorKind::input, path_, ": ", scaled, " of ", caches, " blocks have scales of a key-value cache");
-  if (type == KvCacheType::int8 && scaled == 0)
-    fail(ErrorKind::usage, path_, " has no scales of an int8 key-value cache; quantize with the pass ",
-         "calibrate-kv (recipe w4a8-kv8), or use a float cache");
+    fail(ErrorKind::input, facts_.path.string(), ": ", scaled, " of ", caches,
+         " blocks have scales of a key-value cache");
+  if (type == KvCacheType::int8 && scaled == 0) refuse_int8_cache(facts_.path);
   int8_cache_ = type != KvCacheType::float32 && scaled != 0;
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/opened_model.h"
 #include "mquant/block.h"
 #include "mquant/compile.h"
 #include "mquant/config.h"
@@ -35,13 +36,15 @@ class LoadedModel {
   /// @param stated  a chat template in place of its own, or of the one that a calibration was made with
   static LoadedModel open(const std::filesystem::path& path, Executor executor = Executor::fast,
                           const ChatTemplate& stated = {});
+  /// Reads the weights of what was opened.
+  static LoadedModel load(OpenedModel opened, Executor executor);
 
-  const ModelSpec& spec() const { return *spec_; }
-  const Processor& processor() const { return *processor_; }
-  bool is_quantized() const { return quantized_; }
-  const SinkRule& sinks() const { return sinks_; }
+  const ModelSpec& spec() const { return *facts_.spec; }
+  const Processor& processor() const { return *facts_.processor; }
+  bool is_quantized() const { return facts_.quantized; }
+  const SinkRule& sinks() const { return facts_.sinks; }
   /// Digests of the samples that its scales were found on; empty for a checkpoint.
-  const std::vector<std::string>& calibration_digests() const { return calibration_digests_; }
+  const std::vector<std::string>& calibration_digests() const { return facts_.calibration_digests; }
   std::vector<Features> features(const std::vector<Sample>& samples, WithAnswer with_answer) const;
 
   /// Reorder tokens (AIFS)?  By default as the recipe had it; the results do not depend on it.
@@ -80,24 +83,19 @@ class LoadedModel {
   at::Tensor in_checkpoint_basis(const at::Tensor& x, Space space) const;
 
  private:
-  std::unique_ptr<const ModelSpec> spec_;  // the blocks point into it
+  ModelFacts facts_;  // the blocks point into its spec
   /// Reads all blocks, a thread each at a time, and packs them for the fast executor.
-  void load(Executor executor, const std::function<Block(const BlockSpec&)>& read);
+  void read_blocks(const ModelSpec& described, Executor executor,
+                   const std::function<Block(const BlockSpec&)>& read);
   at::Tensor run_plain(const Sequence& sequence, LogitRows rows, const AfterBlock& after) const;
 
   std::vector<Block> plain_;  // one of the two is empty
   std::vector<PreparedBlock> fast_;
-  std::unique_ptr<Processor> processor_;
-  std::vector<std::string> calibration_digests_;
   KvCache make_cache(const Block& block, std::int64_t capacity) const;
   /// Of either executor; those of the fast one hold what it did not pack.
   std::vector<const Block*> blocks() const;
 
-  std::string path_;
-  bool quantized_ = false, int8_cache_ = false;
-  SinkRule sinks_;
-  std::uint64_t seed_ = 0;
-  std::set<Space> rotated_;
+  bool int8_cache_ = false;
 };
 
 /// One text token behind what `before` describes, for a decode step.
