@@ -122,6 +122,15 @@ struct KvCacheReport {
   std::int64_t bytes_per_token = 0;
 };
 
+/// What an evaluation must reach.  A class of tokens that has a bound of its own is not bound by `max_kl`.
+struct EvalBounds {
+  std::optional<double> min_exact;         // % of the samples with answers, [0, 100]
+  std::optional<double> max_perplexity;    // above 0
+  std::optional<double> max_kl;            // nats, above 0: of each class but sink that the samples have
+  std::map<TokenClass, double> max_kl_of;  // the same of one class, which the samples must have
+  bool any() const { return min_exact || max_perplexity || max_kl || !max_kl_of.empty(); }
+};
+
 struct EvalOptions {
   std::filesystem::path model, data;  // a checkpoint, a calibration or an artifact
   Executor executor = Executor::fast;
@@ -129,9 +138,17 @@ struct EvalOptions {
   std::int64_t limit = 0, max_new_tokens = 24;
   KvCacheType kv_cache = KvCacheType::automatic;
   RunSettings run;
+  EvalBounds bounds;
+  std::filesystem::path journal = {};  // results are kept there, and not found again; "": nowhere
 };
 struct EvalRow {
   std::int64_t samples = 0, exact = 0;
+};
+/// One bound and what was found: "min_exact", "max_perplexity", "max_kl.text", ...
+struct BoundResult {
+  std::string bound;
+  double limit = 0, found = 0;
+  bool met = false;  // never by NaN
 };
 struct EvalReport {
   EvalRow all;
@@ -146,8 +163,26 @@ struct EvalReport {
     std::string id, kind, expected, found;
   };
   std::vector<Answer> answers;
+  std::vector<BoundResult> bounds;  // those of the options, in the order of EvalBounds
 };
+/// @throws Error{usage} for bounds out of range and a journal of something else, Error{input} for bounds that the samples
+/// cannot tell, before the first sample.  Interrupted: Error{interrupted}; the journal continues.
 EvalReport evaluate(const EvalOptions& options);
+/// @throws Error{verification} that names every bound that is missed
+void expect_bounds(const EvalReport& report);
+
+/// What evaluate would do with the same options, from headers and samples.
+struct EvalPlan {
+  std::int64_t samples = 0, answers = 0;       // answers: samples that have one
+  std::map<std::string, std::int64_t> tokens;  // by class, answers included
+  std::int64_t longest = 0;                    // tokens of the longest sample, its answer included
+  std::string digest;                          // of the samples: RunIdentity::data_digest
+  std::int64_t weight_bytes = 0;               // of memory; the reference's are not in it
+  std::int64_t peak_bytes = 0;                 // estimated, of memory, the reference's weights included
+};
+/// No weight is loaded, nothing is evaluated or written.  Throws what evaluate would before its first sample, except for
+/// what only values of weights or the journal tell.
+EvalPlan plan_evaluation(const EvalOptions& options);
 
 struct GenerateOptions {
   std::filesystem::path model;

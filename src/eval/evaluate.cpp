@@ -1,30 +1,31 @@
 // Exact match, perplexity of the answers, and agreement with a reference model by token class.
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/headeronly/version.h>
 
 #include <cmath>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <set>
 
+#include "eval/bounds.h"
 #include "eval/greedy.h"
+#include "eval/journal.h"
 #include "eval/loaded_model.h"
+#include "eval/prepare.h"
 #include "mquant/compile.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
+#include "mquant/version.h"
 #include "pipeline/agreement.h"
+#include "pipeline/identity.h"
 #include "pipeline/source.h"
+#include "support/sha256.h"
 #include "support/timer.h"
 
 namespace mquant {
 namespace {
-
-/// What one sample adds to the report.
-struct SampleResult {
-  std::string found;
-  bool exact = false;
-  LogitSums sums;
-};
 
 /// Of every token, [T, vocabulary].
 at::Tensor all_logits(const LoadedModel& model, const Features& features) {
@@ -32,56 +33,106 @@ at::Tensor all_logits(const LoadedModel& model, const Features& features) {
   return model.logits(features, none, 0, LogitRows::all);
 }
 
+std::string sha256_or_none(const std::string& text) { return text.empty() ? "none" : sha256_hex(text); }
+
+std::string kv_cache_name(KvCacheType type) {
+  switch (type) {
+    case KvCacheType::automatic: return "auto";
+    case KvCacheType::float32: return "float";
+    case KvCacheType::int8: return "int8";
+  }
+  return {};
+}
+
+/// What decides the results of a sample, but for the sample.  Executors give the same bits.
+EvalIdentity identity_of(const EvalOptions& options, const EvalWork& work) {
+  const ChatTemplate stated = read_chat_template(options.run.chat_template, options.run.template_date);
+  return {{"mquant", std::string(version())},
+          {"libtorch", TORCH_VERSION},
+          {"model", work.model.digest()},
+          {"reference", work.reference ? work.reference->digest() : "none"},
+          {"max_new_tokens", cat(options.max_new_tokens)},
+          {"kv_cache", kv_cache_name(options.kv_cache)},
+          {"chat_template", sha256_or_none(stated.text)},
+          {"template_date", stated.date.empty() ? "none" : stated.date}};
+}
+
+std::unique_ptr<EvalJournal> open_journal(const EvalOptions& options, const EvalWork& work) {
+  if (options.journal.empty()) return nullptr;
+  std::vector<std::string> digests;
+  for (const Sample& sample : work.samples) digests.push_back(data_digest({&sample, 1}));
+  return std::make_unique<EvalJournal>(options.journal, identity_of(options, work), work.samples,
+                                       std::move(digests));
+}
+
 class Evaluation {
  public:
-  explicit Evaluation(const EvalOptions& options) : options_(options), model_(open(options.model)) {
+  Evaluation(const EvalOptions& options, EvalWork work)
+      : options_(options),
+        journal_(open_journal(options, work)),  // refused before the weights are read
+        model_(LoadedModel::load(std::move(work.model), options.executor)),
+        samples_(std::move(work.samples)),
+        prompts_(std::move(work.prompts)),
+        whole_(std::move(work.whole)) {
     model_.use_kv_cache(options.kv_cache);
-    if (options.reference) reference_.emplace(open(*options.reference));
-    samples_ = read_samples(options.data, options.limit);
-    if (samples_.empty()) fail(ErrorKind::input, options.data.string(), ": no samples");
+    if (work.reference) reference_.emplace(LoadedModel::load(std::move(*work.reference), options.executor));
   }
 
   EvalReport run() {
     const Stopwatch watch;
-    const std::vector<Features> prompts = model_.features(samples_, WithAnswer::no);
-    const std::vector<Features> whole = model_.features(samples_, WithAnswer::yes);
     std::vector<SampleResult> results(samples_.size());
-    Progress progress("evaluate", static_cast<std::int64_t>(samples_.size()));
-    std::vector<std::exception_ptr> errors(samples_.size());
-    std::mutex mutex;
-    at::parallel_for(
-        0, static_cast<std::int64_t>(samples_.size()), 1, [&](std::int64_t begin, std::int64_t end) {
-          const c10::InferenceMode no_gradients;
-          for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-            try {
-              check_interrupt();
-              results[i] = evaluate_one(samples_[i], prompts[i], whole[i]);
-            } catch (...) {
-              errors[i] = std::current_exception();
-              return;
-            }
-            const std::lock_guard lock(mutex);
-            progress.advance();
-          }
-        });
-    for (const std::exception_ptr& error : errors)
-      if (error) std::rethrow_exception(error);
+    std::map<std::size_t, SampleResult> done;
+    if (journal_) done = journal_->done();
+    std::vector<std::size_t> left;
+    for (std::size_t i = 0; i < samples_.size(); ++i) {
+      if (const auto found = done.find(i); found != done.end())
+        results[i] = found->second;
+      else
+        left.push_back(i);
+    }
+    Progress progress("evaluate", std::ssize(samples_));
+    progress.advance(std::ssize(done));
+    evaluate_all(left, results, progress);
     EvalReport report = sum(results);
+    report.bounds = judge(options_.bounds, report);
     report.seconds = watch.seconds();
     return report;
   }
 
  private:
-  LoadedModel open(const std::filesystem::path& model) const {
-    return LoadedModel::open(model, options_.executor,
-                             read_chat_template(options_.run.chat_template, options_.run.template_date));
+  void evaluate_all(const std::vector<std::size_t>& left, std::vector<SampleResult>& results,
+                    Progress& progress) {
+    std::vector<std::exception_ptr> errors(left.size());
+    std::mutex mutex;
+    // A loop of one is none to libtorch, and its operations would use all threads and sum in another order than for the
+    // same sample among others: a second, empty turn keeps them on one.
+    const std::int64_t turns = left.size() == 1 && journal_ ? 2 : std::ssize(left);
+    at::parallel_for(0, turns, 1, [&](std::int64_t begin, std::int64_t end) {
+      const c10::InferenceMode no_gradients;
+      for (auto turn = static_cast<std::size_t>(begin); turn < static_cast<std::size_t>(end); ++turn) {
+        if (turn >= left.size()) return;
+        const std::size_t i = left[turn];
+        try {
+          check_interrupt();
+          results[i] = evaluate_one(samples_[i], prompts_[i], whole_[i]);
+          const std::lock_guard lock(mutex);
+          if (journal_) journal_->append(i, results[i]);
+          progress.advance();
+        } catch (...) {
+          errors[turn] = std::current_exception();
+          return;
+        }
+      }
+    });
+    for (const std::exception_ptr& error : errors)
+      if (error) std::rethrow_exception(error);
   }
 
   SampleResult evaluate_one(const Sample& sample, const Features& prompt, const Features& whole) const {
     SampleResult result;
     const GreedyOptions greedy_options{.max_new_tokens = options_.max_new_tokens};
     result.found = model_.processor().decode(greedy(model_, prompt, greedy_options));
-    result.exact = sample.answer && result.found == *sample.answer;
+    result.exact = sample.answer == result.found;
     if (!sample.answer && !reference_) return result;
     std::vector<std::int64_t> tokens(whole.input_ids.size());
     std::iota(tokens.begin(), tokens.end(), 0);
@@ -120,9 +171,11 @@ class Evaluation {
   }
 
   const EvalOptions& options_;
+  std::unique_ptr<EvalJournal> journal_;
   LoadedModel model_;
   std::optional<LoadedModel> reference_;
   std::vector<Sample> samples_;
+  std::vector<Features> prompts_, whole_;
 };
 
 }  // namespace
@@ -130,7 +183,7 @@ class Evaluation {
 EvalReport evaluate(const EvalOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
-  EvalReport report = Evaluation(options).run();
+  EvalReport report = Evaluation(options, prepare(options, Keep::all)).run();
   if (report.shared_with_calibration > 0)
     warn(cat(report.shared_with_calibration, " of ", report.answers.size(), " samples of ",
              options.data.string(), " were calibration samples of this model: its scores are flattered"));
