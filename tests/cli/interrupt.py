@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Stops a calibration by Ctrl-C and by SIGKILL, goes on with it, and expects the bytes of a run that was not stopped.
+"""Stops a calibration and an evaluation by Ctrl-C and by SIGKILL, continues, and expects the bytes of a run that was not
+stopped.
 
     interrupt.py --program build/dev/bin/mquant
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 
 DATA = Path(__file__).resolve().parent.parent / "data/digits-vl"
 SAMPLES = 12
+EVALUATED = 80
 EVENT_KEYS = {"event", "phase", "done", "total", "elapsed_s", "eta_s", "note"}
 
 
@@ -28,6 +30,11 @@ def expect(condition, message):
 def calibrate(program, output, *more):
     return [program, "calibrate", str(DATA / "model"), "--data", str(DATA / "calib.jsonl"), "--output", str(output),
             "--set", f"calibration.samples={SAMPLES}", "--progress", "json", *more]
+
+
+def evaluate(program, journal, result):
+    return [program, "eval", str(DATA / "model"), "--data", str(DATA / "eval.jsonl"), "--reference", str(DATA / "model"),
+            "--limit", str(EVALUATED), "--journal", str(journal), f"--json={result}", "--progress", "json"]
 
 
 def events(lines):
@@ -43,15 +50,15 @@ def events(lines):
     return found
 
 
-def stop(command, number):
-    """Runs `command`, sends the signal at its first progress event; (exit code, lines of stderr)."""
+def stop(command, number, phase="calibrate"):
+    """Runs `command`, sends the signal at the first progress event of `phase`; (exit code, lines of stderr)."""
     environment = dict(os.environ, OMP_NUM_THREADS="1")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                           env=environment) as process:
         lines = []
         for line in process.stderr:
             lines.append(line.rstrip("\n"))
-            if '"event": "progress"' in line and '"phase": "calibrate"' in line:
+            if '"event": "progress"' in line and f'"phase": "{phase}"' in line:
                 process.send_signal(number)
                 break
         lines += process.stderr.read().splitlines()
@@ -69,6 +76,40 @@ def expect_same(a, b):
     expect(names and names == sorted(p.relative_to(b) for p in b.rglob("*") if p.is_file()), f"{a} and {b}: other files")
     for name in names:
         expect(filecmp.cmp(a / name, b / name, shallow=False), f"{name} differs between {a.name} and {b.name}")
+
+
+def report_of(path):
+    """The lines of the JSON but for the one of the time."""
+    return [line for line in path.read_text().splitlines() if not line.startswith('  "seconds"')]
+
+
+def stop_evaluations(program, tmp):
+    def command_of(name):
+        return evaluate(program, tmp / f"{name}.jsonl", tmp / f"{name}.json")
+
+    finish(command_of("whole"))
+    whole = (tmp / "whole.jsonl").read_bytes()
+    expect(whole.count(b"\n") == EVALUATED + 1, "a journal of another number of lines")
+
+    code, lines = stop(command_of("interrupted"), signal.SIGINT, "evaluate")
+    expect(code == 130, f"exit code {code} after Ctrl-C; is the run too short to stop?\n" + "\n".join(lines))
+    message = json.loads(lines[-1])["message"]
+    advised = shlex.split(message.partition("continue with: ")[2])
+    expect(advised == command_of("interrupted"), f"another command is advised: {message}")
+
+    code, lines = stop(command_of("killed"), signal.SIGKILL, "evaluate")
+    expect(code == -signal.SIGKILL, f"exit code {code} after a kill")
+    for name in ("interrupted", "killed"):
+        kept = (tmp / f"{name}.jsonl").read_bytes()
+        kept = kept[:kept.rfind(b"\n") + 1]
+        lines = kept.count(b"\n")
+        expect(2 <= lines <= EVALUATED, f"{lines} lines in the journal of {name}")
+        finish([*command_of(name), "--threads", "3"])
+        journal = (tmp / f"{name}.jsonl").read_bytes()
+        expect(journal.startswith(kept), f"{name}: samples were evaluated again")
+        expect(sorted(journal.splitlines()) == sorted(whole.splitlines()),
+               f"{name}: the journal is not that of a run that was not stopped")
+        expect(report_of(tmp / f"{name}.json") == report_of(tmp / "whole.json"), f"{name}: another report")
 
 
 def main():
@@ -98,6 +139,7 @@ def main():
             finish([program, "export", str(tmp / name), "--output", str(tmp / (name + "-artifact"))])
         expect_same(tmp / "whole-artifact", tmp / "interrupted-artifact")
         expect_same(tmp / "whole-artifact", tmp / "killed-artifact")
+        stop_evaluations(program, tmp)
     print("interrupt: same bytes after Ctrl-C and after a kill")
 
 

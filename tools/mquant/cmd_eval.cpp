@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "arguments.h"
+#include "bound_options.h"
 #include "command.h"
 
 namespace mquant::cli {
@@ -9,12 +10,20 @@ namespace {
 
 struct Options : EvalOptions {
   std::string reference_model, json;
+  bool dry_run = false;
+  BoundOptions given_bounds;
 };
 
 void run_eval(Options options) {
   if (!options.reference_model.empty()) options.reference = options.reference_model;
+  options.bounds = options.given_bounds.bounds();
+  if (options.dry_run) {
+    const EvalPlan plan = plan_evaluation(options);
+    return print(eval_plan_screen(plan), eval_plan_json(plan), options.json);
+  }
   const EvalReport report = evaluate(options);
   print(eval_screen(report), eval_json(report), options.json);
+  expect_bounds(report);
 }
 
 }  // namespace
@@ -25,8 +34,12 @@ void add_eval(CLI::App& app, Command& command) {
       add_command(app, "eval", "Exact match, perplexity, and agreement with a reference",
                   {"eval qwen-w4a8 --data eval.jsonl",
                    "eval qwen-w4a8 --data eval.jsonl --reference Qwen2-VL-7B-Instruct",
-                   "eval Qwen2-VL-7B-Instruct --data eval.jsonl --limit 100 --json float.json"},
-                  "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 130 interrupted");
+                   "eval qwen-w4a8 --data eval.jsonl --reference Qwen2-VL-7B-Instruct --min-exact 80 "
+                   "--max-kl 0.1",
+                   "eval Qwen2-VL-7B-Instruct --data eval.jsonl --limit 100 --json float.json",
+                   "eval Qwen2-VL-72B-Instruct --data eval.jsonl --journal float.jsonl"},
+                  "0 done, 2 usage, 3 bad input, 4 unsupported, 5 disk or memory, 6 a bound is missed,\n"
+                  "            130 interrupted: the same command with --journal continues");
   cmd->add_option("MODEL", options->model, "Directory of a model, a calibration or an artifact")
       ->required()
       ->type_name("DIR");
@@ -46,10 +59,18 @@ void add_eval(CLI::App& app, Command& command) {
   add_chat_template_option(*cmd, command.run);
   add_executor_option(*cmd, options->executor);
   add_kv_cache_option(*cmd, options->kv_cache);
+  options->given_bounds.add_options(*cmd);
+  cmd->add_option("--journal", options->journal,
+                  "Keep each sample's result in FILE; the same command continues where it was stopped")
+      ->type_name("FILE");
+  cmd->add_flag("--dry-run", options->dry_run,
+                "Check the samples, count tokens and memory; evaluate and write nothing");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
     command.files = {.used = {options->model, options->data, options->reference_model},
-                     .json = options->json};
+                     .json = options->json,
+                     .journal = options->journal};
+    if (!options->dry_run) command.journal = options->journal;
     command.job = [options, &command] {
       options->run = command.run;
       run_eval(*options);

@@ -27,6 +27,7 @@ struct Command {
   int exit_code = 0;    // of a job that ends well without an error, and still has something to say
   JobFiles files = {};  // no result may be written over them
   std::filesystem::path calibration = {};  // what --resume continues after an interruption; "": nothing
+  std::filesystem::path journal = {};      // what the same command continues; "": nothing
 };
 
 void add_inspect(CLI::App& app, Command& command);
@@ -76,6 +77,8 @@ std::string calibration_screen(const Json& report);
 
 std::string eval_screen(const EvalReport& report);
 Json eval_json(const EvalReport& report);
+std::string eval_plan_screen(const EvalPlan& plan);
+Json eval_plan_json(const EvalPlan& plan);
 
 std::string bench_screen(const BenchReport& report);
 Json bench_json(const BenchReport& report);

@@ -1,4 +1,5 @@
 // What an evaluation looks like on a terminal, and as JSON.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "command.h"
@@ -15,6 +16,18 @@ std::string share(const EvalRow& row) {
   return row.samples == 0
              ? "-"
              : fixed(100.0 * static_cast<double>(row.exact) / static_cast<double>(row.samples), 1);
+}
+
+/// Bounds as the command line names them.
+std::string bounds_table(const std::vector<BoundResult>& bounds) {
+  Table table({{"bound"}, {"limit", right}, {"found", right}, {""}});
+  for (const BoundResult& result : bounds) {
+    std::string name = result.bound;
+    std::ranges::replace(name, '_', ' ');
+    std::ranges::replace(name, '.', ' ');
+    table.row({name, cat(result.limit), fixed(result.found, 4), result.met ? "met" : "MISSED"});
+  }
+  return table.text();
 }
 
 Json row_json(const EvalRow& row) { return {{"samples", row.samples}, {"exact", row.exact}}; }
@@ -38,6 +51,7 @@ std::string eval_screen(const EvalReport& report) {
     }
     screen += "\n" + agreement.text();
   }
+  if (!report.bounds.empty()) screen += "\n" + bounds_table(report.bounds);
   return screen + "\n" + human_duration(std::chrono::duration<double>(report.seconds)) + "\n";
 }
 
@@ -54,7 +68,26 @@ Json eval_json(const EvalReport& report) {
   for (const auto& [id, kind, expected, found] : report.answers) {
     json["answers"].push_back({{"id", id}, {"kind", kind}, {"expected", expected}, {"found", found}});
   }
+  for (const auto& [bound, limit, found, met] : report.bounds) {
+    json["bounds"].push_back({{"bound", bound}, {"limit", limit}, {"found", found}, {"met", met}});
+  }
   return json;
+}
+
+std::string eval_plan_screen(const EvalPlan& plan) {
+  std::vector<std::string> counts;
+  for (const auto& [token_class, count] : plan.tokens) counts.push_back(grouped(count) + " " + token_class);
+  const auto size = [](std::int64_t bytes) { return human_bytes(static_cast<std::uint64_t>(bytes)); };
+  return cat(counted(plan.samples, "sample"), ", ", grouped(plan.answers), " with an answer\n",
+             "tokens: ", join(counts, ", "), "; ", grouped(plan.longest), " in the longest sample\n",
+             "digest of the samples: ", plan.digest, "\n", "memory: about ", size(plan.peak_bytes),
+             ", of which the weights of the model take ", size(plan.weight_bytes), "\n");
+}
+
+Json eval_plan_json(const EvalPlan& plan) {
+  return {{"samples", plan.samples},      {"answers", plan.answers}, {"tokens", plan.tokens},
+          {"longest", plan.longest},      {"digest", plan.digest},   {"weight_bytes", plan.weight_bytes},
+          {"peak_bytes", plan.peak_bytes}};
 }
 
 }  // namespace mquant::cli

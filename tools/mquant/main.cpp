@@ -107,6 +107,8 @@ std::string hint(ErrorKind kind, const CLI::App& app, const Command& command, Ar
            "debug";
   }
   const bool can_go_on = kind == ErrorKind::interrupted || kind == ErrorKind::resources;
+  if (std::error_code absent; can_go_on && std::filesystem::exists(command.journal, absent))
+    return cat("evaluated samples are kept; continue with: ", command_line(arguments));
   if (!can_go_on || !CalibrationStore::is_calibration(command.calibration)) return "";
   if (std::ranges::find(arguments, "--resume") == arguments.end()) arguments.push_back("--resume");
   return cat("finished blocks are kept; continue with: ", command_line(arguments));

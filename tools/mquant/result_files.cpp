@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using Paths = std::vector<fs::path>;
 
-enum class ResultKind { json, tensors, log };
+enum class ResultKind { json, tensors, journal, log };
 
 /// A file that the command line names to be written.
 struct Result {
@@ -79,7 +79,8 @@ bool is_text(std::string_view begin) {
 bool begins(ResultKind kind, std::string_view begin) {
   constexpr std::size_t kLengthOfHeader = 8;  // what safetensors begin with
   switch (kind) {
-    case ResultKind::json: return is_text(begin) && begin.starts_with('{');
+    case ResultKind::json:
+    case ResultKind::journal: return is_text(begin) && begin.starts_with('{');
     case ResultKind::tensors: return begin.size() > kLengthOfHeader && begin[kLengthOfHeader] == '{';
     case ResultKind::log: return is_text(begin);
   }
@@ -130,17 +131,34 @@ void expect_result_file(const Result& result, const Paths& used) {
   expect_creatable(partial_of(result.path));
 }
 
+/// A file that is appended to, or made.
+void expect_journal(const Result& result, const Paths& used) {
+  expect_no_directory(result);
+  std::error_code absent;
+  const fs::file_status status = fs::status(result.path, absent);
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    fail(ErrorKind::usage, result.option, ": '", result.path.string(),
+         "' is there and is not a regular file; give another file");
+  expect_apart(result, result.path, used);
+  expect_replaceable(result);
+  expect_creatable(result.path);
+}
+
 }  // namespace
 
 void expect_result_files(const JobFiles& files, const fs::path& log) {
   const bool has_json = !files.json.empty() && files.json != "-";
-  if (!has_json && files.output.empty() && log.empty()) return;
+  if (!has_json && files.output.empty() && files.journal.empty() && log.empty()) return;
   Paths used = files.used;
   add_model_of_calibration(used);
   if (!files.recipe.empty()) used.push_back(recipe_file(files.recipe));
   if (!files.output.empty()) {
     expect_result_file({"--output", files.output, ResultKind::tensors}, used);
     used.push_back(files.output);
+  }
+  if (!files.journal.empty()) {
+    expect_journal({"--journal", files.journal, ResultKind::journal}, used);
+    used.push_back(files.journal);
   }
   if (has_json) {
     expect_result_file({"--json", files.json, ResultKind::json}, used);

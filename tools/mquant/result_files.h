@@ -9,10 +9,11 @@ namespace mquant::cli {
 
 struct JobFiles {
   std::vector<std::filesystem::path> used =
-      {};                             // files and directories that the job reads or writes; "": none
-  std::string json = {};              // of --json: "-" or a file; "": none
-  std::string recipe = {};            // name or file; "": none
-  std::filesystem::path output = {};  // of --output, where that is a file; "": none
+      {};                              // files and directories that the job reads or writes; "": none
+  std::string json = {};               // of --json: "-" or a file; "": none
+  std::string recipe = {};             // name or file; "": none
+  std::filesystem::path output = {};   // of --output, where that is a file; "": none
+  std::filesystem::path journal = {};  // of --journal; "": none
 };
 
 /// Looks at the files for results and at the log, which is appended to and may be a device.  A model that a calibration

@@ -51,6 +51,7 @@ COMMANDS = {
     "recipe": "inspect m --recipe r.json",
     "set": "inspect m --set",  # the change is the value
     "generate": "generate m --image p.png --prompt hi --max-new-tokens 1",
+    "eval": "eval m --data d.jsonl --limit 1 --max-new-tokens 1 --journal j.jsonl",
     "forward": "forward m --data d.jsonl --output o",
     "verify": "verify a",
     "run": "generate a --image p.png --prompt hi --max-new-tokens 1",
