@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly torch_version=2.13.0
 packages=(
-  g++ cmake ninja-build ccache mold git ca-certificates unzip python3 python3-jinja2 python3-pip
+  g++ cmake ninja-build ccache mold git ca-certificates unzip python3 python3-jinja2 python3-pip python3-venv rsync
   libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libeigen3-dev libgtest-dev libgmock-dev
   libjpeg62-turbo-dev libpng-dev libwebp-dev libgif-dev libminizip-dev
   libonig-dev libpugixml-dev libutf8proc-dev libssl-dev libvalijson-dev libsentencepiece-dev
