@@ -82,7 +82,7 @@ class GitHub:
         code, output = 0, ""
         for step in self.steps:
             condition = step.get("if")
-            expect(condition in (None, "always()"), f"a condition that this test does not know: {condition}")
+            expect("uses" in step or condition in (None, "always()"), f"this test does not know `if: {condition}`")
             lines, skipped = split(step.get("run", "").splitlines())
             expect(not lines or not skipped, f"step '{step.get('name')}': it is run in part")
             if lines and (not code or condition):
