@@ -16,17 +16,17 @@ namespace mquant {
 struct ZooOptions {
   std::filesystem::path file, output;
   std::filesystem::path program = "/proc/self/exe";  // every stage is a process of it
-  int threads = 0;                 // cores of all jobs together; 0: all
-  std::uint64_t seed = 0;          // of jobs that state none
-  std::int64_t jobs = 1;           // at most so many side by side
-  std::int64_t memory = 0;         // bytes of all jobs together; 0: nine tenths of what is free
-  bool resume = false;             // `output` may hold results; stages whose inputs are the same are kept
-  bool keep_going = false;         // problems of one job do not keep the others from running
-  std::vector<std::string> only;   // patterns (fnmatch) of job names; none: all
+  int threads = 0;                                   // cores of all jobs together; 0: all
+  std::uint64_t seed = 0;                            // of jobs that state none
+  std::int64_t jobs = 1;                             // at most so many side by side
+  std::int64_t memory = 0;        // bytes of all jobs together; 0: nine tenths of what is free
+  bool resume = false;            // `output` may hold results; stages whose inputs are the same are kept
+  bool keep_going = false;        // problems of one job do not keep the others from running
+  std::vector<std::string> only;  // patterns (fnmatch) of job names; none: all
 };
 
 enum class StageState {
-  waiting,      ///< not begun
+  waiting,  ///< not begun
   running,
   passed,
   kept,         ///< passed in an earlier run; inputs, recipe and program are the same
@@ -46,8 +46,8 @@ struct StageProgress {
 };
 
 struct ZooStage {
-  std::string name;                               // "calibrate", "export", "eval-digits.mquant"
-  std::vector<std::string> needs;                 // stages that must have passed
+  std::string name;                                // "calibrate", "export", "eval-digits.mquant"
+  std::vector<std::string> needs;                  // stages that must have passed
   std::vector<std::vector<std::string>> commands;  // run one after the other
   StageState state = StageState::waiting;
   int exit_code = 0, signal = 0;          // of the process that ended last; signal 0: none
@@ -59,6 +59,7 @@ struct ZooStage {
   // Estimates.
   std::int64_t memory_bytes = 0, disk_bytes = 0;
   double expected_seconds = 0;  // 0: not known
+  std::int64_t threads = 0;     // as the zoo file says; 0: shared out
 };
 
 struct ZooJob {
@@ -103,7 +104,8 @@ class ZooView {
   virtual void advanced(const ZooReport& report) = 0;
 };
 
-/// Reads the zoo file and runs the checks of every job; writes nothing.
+/// Reads the zoo file and runs the checks of every job; writes nothing.  What need not run is StageState::kept; with
+/// `keep_going` a job's problem is an error of its check.
 /// @throws Error{usage} for a file, or patterns, that name no job.  All else is a problem of the report.
 ZooReport plan_zoo(const ZooOptions& options, ZooView& view);
 

@@ -16,10 +16,12 @@
 namespace mquant::zoo {
 namespace {
 
-constexpr std::size_t kLongestLine = std::size_t{1} << 20;  // of a JSON text on one line; more is cut in pieces
+constexpr std::size_t kLongestLine = std::size_t{1}
+                                     << 20;  // of a JSON text on one line; more is cut in pieces
 
 /// Between fork and exec: nothing here may allocate.
-[[noreturn]] void run(const char* program, char* const* words, pid_t parent, const std::array<int, 2>& write_ends) {
+[[noreturn]] void run(const char* program, char* const* words, pid_t parent,
+                      const std::array<int, 2>& write_ends) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);  // it was gone before it could be said
   setpgid(0, 0);

@@ -51,7 +51,6 @@ void set_counts(pugi::xml_node node, const Counts& counts) {
   set(node, "tests", std::to_string(counts.tests));
   set(node, "failures", std::to_string(counts.failures));
   set(node, "errors", std::to_string(counts.errors));
-  set(node, "skipped", std::to_string(counts.skipped));
   set(node, "time", time_text(counts.seconds));
 }
 
@@ -111,6 +110,7 @@ std::string junit_text(const ZooReport& report) {
     pugi::xml_node suite = suites.append_child("testsuite");
     set(suite, "name", model);
     set_counts(suite, counts);
+    set(suite, "skipped", std::to_string(counts.skipped));
     set(suite, "timestamp", time);
     for (const ZooJob& job : report.jobs)
       if (job.model == model)

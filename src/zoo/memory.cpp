@@ -61,7 +61,8 @@ std::int64_t available_memory(const fs::path& root) {
                       path = line.substr(std::min(line.size(), second + 2));
     const fs::path top = root / "sys/fs/cgroup";
     if (controllers.empty())
-      least = std::min(least, left_in_groups((top / path).lexically_normal(), top, "memory.max", "memory.current"));
+      least = std::min(least,
+                       left_in_groups((top / path).lexically_normal(), top, "memory.max", "memory.current"));
     else if (controllers == "memory")
       least = std::min(least, left_in_groups((top / "memory" / path).lexically_normal(), top / "memory",
                                              "memory.limit_in_bytes", "memory.usage_in_bytes"));

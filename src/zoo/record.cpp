@@ -20,7 +20,8 @@ std::optional<double> number_at(const Json& json, const char* pointer) {
 }
 
 void read_evaluation(const Json& json, std::map<std::string, double>& figures) {
-  const std::optional<double> exact = number_at(json, "/all/exact"), samples = number_at(json, "/all/samples");
+  const std::optional<double> exact = number_at(json, "/all/exact"),
+                              samples = number_at(json, "/all/samples");
   if (exact && samples && *samples > 0) figures["exact"] = 100 * *exact / *samples;
   if (samples) figures["samples"] = *samples;
   if (const auto perplexity = number_at(json, "/perplexity")) figures["perplexity"] = *perplexity;
@@ -32,15 +33,10 @@ void read_evaluation(const Json& json, std::map<std::string, double>& figures) {
 }  // namespace
 
 void write_record(const fs::path& file, const Record& record) {
-  OrderedJson json = {{"key", record.key},
-                      {"state", state_word(record.state)},
-                      {"exit_code", record.exit_code},
-                      {"signal", record.signal},
-                      {"seconds", record.seconds},
-                      {"peak_bytes", record.peak_bytes},
-                      {"error", record.error},
-                      {"figures", record.figures},
-                      {"made", record.made}};
+  OrderedJson json = {
+      {"key", record.key},       {"result", state_word(record.state)}, {"exit_code", record.exit_code},
+      {"signal", record.signal}, {"seconds", record.seconds},          {"peak_bytes", record.peak_bytes},
+      {"error", record.error},   {"figures", record.figures},          {"made", record.made}};
   if (!record.facts.empty()) json["facts"] = OrderedJson::parse(record.facts);
   write_file_atomically(file, json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
@@ -52,7 +48,7 @@ std::optional<Record> read_record(const fs::path& file) {
     const Json json = read_json_object(file);
     Record record;
     json.at("key").get_to(record.key);
-    record.state = state_of_word(json.at("state").get<std::string>());
+    record.state = state_of_word(json.at("result").get<std::string>());
     json.at("exit_code").get_to(record.exit_code);
     json.at("signal").get_to(record.signal);
     json.at("seconds").get_to(record.seconds);

@@ -22,6 +22,7 @@ using Json = nlohmann::ordered_json;
 using enum Table::Align;
 
 constexpr std::size_t kShownLines = 15;  // of a log
+constexpr std::array kResults = {"summary.json", "junit.xml", "summary.md"};
 
 std::string duration(double seconds) { return human_duration(std::chrono::duration<double>(seconds)); }
 
@@ -72,8 +73,13 @@ Table job_table(const ZooReport& report) {
 }
 
 Table evaluation_table(const ZooReport& report) {
-  Table table({{"job"}, {"check"}, {"exact, %", right}, {"perplexity", right}, {"KL text", right},
-               {"KL visual", right}, {"result"}});
+  Table table({{"job"},
+               {"check"},
+               {"exact, %", right},
+               {"perplexity", right},
+               {"KL text", right},
+               {"KL visual", right},
+               {"result"}});
   for (const ZooJob& job : report.jobs)
     for (const ZooStage& stage : job.stages)
       if (stage.name.starts_with("eval-") && !stage.figures.empty())
@@ -88,7 +94,8 @@ std::string total_line(const ZooReport& report) {
   for (const ZooJob& job : report.jobs) ++counts[result_of(job)];
   std::vector<std::string> parts;
   for (const auto& [result, count] : counts) parts.push_back(cat(count, " ", result));
-  return cat(counted(std::ssize(report.jobs), "job"), ": ", join(parts, ", "), "; ", duration(report.seconds));
+  return cat(counted(std::ssize(report.jobs), "job"), ": ", join(parts, ", "), "; ",
+             duration(report.seconds));
 }
 
 /// Between fences that the text does not hold.
@@ -111,6 +118,7 @@ Json stage_json(const ZooStage& stage) {
                {"memory_bytes", stage.memory_bytes},
                {"disk_bytes", stage.disk_bytes},
                {"expected_seconds", stage.expected_seconds},
+               {"threads", stage.threads},
                {"commands", Json::array()}};
   for (const auto& command : stage.commands) {
     Json words = Json::array({"mquant"});
@@ -123,16 +131,11 @@ Json stage_json(const ZooStage& stage) {
 }  // namespace
 
 std::string zoo_summary(const ZooReport& report) {
-  Json json = {{"mquant", std::string(version())},
-               {"zoo", report.file.string()},
-               {"output", report.output.string()},
-               {"passed", report.passed()},
-               {"interrupted", report.interrupted},
-               {"seconds", report.seconds},
-               {"memory_bytes", report.memory_bytes},
-               {"disk_bytes", report.disk_bytes},
-               {"problems", Json::array()},
-               {"jobs", Json::array()}};
+  Json json = {{"mquant", std::string(version())},    {"zoo", report.file.string()},
+               {"output", report.output.string()},    {"passed", report.passed()},
+               {"interrupted", report.interrupted},   {"seconds", report.seconds},
+               {"memory_bytes", report.memory_bytes}, {"disk_bytes", report.disk_bytes},
+               {"problems", Json::array()},           {"jobs", Json::array()}};
   for (const ZooProblem& problem : report.problems)
     json["problems"].push_back(
         {{"job", problem.job}, {"exit_code", static_cast<int>(problem.kind)}, {"message", problem.message}});
@@ -172,21 +175,27 @@ std::string zoo::tail_of(const fs::path& file, std::size_t lines) {
 }
 
 std::string zoo::summary_markdown(const ZooReport& report) {
-  std::string text = cat("## mquant zoo: ", report.passed() ? "passed" : report.interrupted ? "interrupted" : "failed",
+  std::string text = cat("## mquant zoo: ",
+                         report.passed()      ? "passed"
+                         : report.interrupted ? "interrupted"
+                                              : "failed",
                          "\n\n", total_line(report), "\n\n", job_table(report).markdown());
   if (const Table evaluations = evaluation_table(report); !evaluations.empty())
     text += "\n" + evaluations.markdown();
   for (const ZooJob& job : report.jobs)
     if (const std::string trouble = trouble_of(job); !trouble.empty())
-      text += cat("\n<details><summary>", job.name, ": log</summary>\n\n", fenced(tail_of(job.log, kShownLines)),
-                  "\n</details>\n");
+      text += cat("\n<details><summary>", job.name, ": log</summary>\n\n",
+                  fenced(tail_of(job.log, kShownLines)), "\n</details>\n");
   return text;
 }
 
+void zoo::remove_results(const fs::path& output) {
+  for (const char* name : kResults) fs::remove(output / name);
+}
+
 void zoo::write_results(const ZooReport& report) {
-  write_file_atomically(report.output / "summary.json", zoo_summary(report));
-  write_file_atomically(report.output / "junit.xml", junit_text(report));
-  write_file_atomically(report.output / "summary.md", summary_markdown(report));
+  const std::array texts = {zoo_summary(report), junit_text(report), summary_markdown(report)};
+  for (std::size_t i = 0; i < texts.size(); ++i) write_file_atomically(report.output / kResults[i], texts[i]);
 }
 
 }  // namespace mquant

@@ -1,17 +1,13 @@
 // The jobs of `mquant zoo` as library calls.
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <optional>
 
 #include "mquant/error.h"
 #include "mquant/zoo.h"
 #include "support/atomic_file.h"
 #include "support/timer.h"
 #include "support/writable.h"
+#include "zoo/file_lock.h"
 #include "zoo/results.h"
 #include "zoo/zoo_work.h"
 
@@ -20,11 +16,17 @@ namespace mquant {
 namespace fs = std::filesystem;
 namespace {
 
+using zoo::FileLock;
 using zoo::Layout;
 using zoo::ZooWork;
 
+/// Hidden entries do not count: version control and engines have such.
 bool is_empty_or_absent(const fs::path& directory) {
-  return !fs::exists(directory) || (fs::is_directory(directory) && fs::is_empty(directory));
+  if (!fs::exists(directory)) return true;
+  return fs::is_directory(directory) &&
+         std::ranges::all_of(fs::directory_iterator(directory), [](const fs::directory_entry& entry) {
+           return entry.path().filename().string().starts_with('.');
+         });
 }
 
 /// What can be told before anything is made.
@@ -46,29 +48,14 @@ void expect_output_directory(const ZooOptions& options, const Layout& layout, bo
   expect_writable_directory(options.output);
 }
 
-/// The output directory while it is written: one zoo at a time, or stages side by side.
-class Occupied {
- public:
-  enum class By { zoo, stage };
-
-  Occupied(const Layout& layout, By who) {
-    for (const char* folder : {"jobs", "logs", "artifacts"}) fs::create_directories(layout.output() / folder);
-    const fs::path marker = layout.marker();
-    file_ = open(marker.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (file_ < 0)
-      fail(ErrorKind::resources, "cannot write '", marker.string(), "': ", std::strerror(errno));
-    if (flock(file_, (who == By::zoo ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
-      close(file_);
-      fail(ErrorKind::usage, "'", layout.output().string(), "' is being written by another mquant zoo");
-    }
-  }
-  ~Occupied() { close(file_); }
-  Occupied(const Occupied&) = delete;
-  Occupied& operator=(const Occupied&) = delete;
-
- private:
-  int file_ = -1;
-};
+/// The output directory while it is written: by one zoo at a time, or by stages side by side.
+FileLock occupy(const Layout& layout, FileLock::Kind kind) {
+  fs::create_directories(layout.output());
+  FileLock lock = FileLock::now(
+      layout.marker(), kind, cat("'", layout.output().string(), "' is being written by another mquant zoo"));
+  for (const char* folder : {"jobs", "logs", "artifacts"}) fs::create_directories(layout.output() / folder);
+  return lock;
+}
 
 ZooReport finished(ZooWork& work, const Stopwatch& watch) {
   work.report().seconds = watch.seconds();
@@ -80,7 +67,9 @@ ZooReport finished(ZooWork& work, const Stopwatch& watch) {
 ZooReport plan_zoo(const ZooOptions& options, ZooView& view) {
   const Stopwatch watch;
   ZooWork work(options, view);
-  if (work.report().problems.empty()) work.check();
+  if (!work.report().problems.empty()) return finished(work, watch);
+  work.check();
+  if (options.keep_going) work.leave_out();
   return finished(work, watch);
 }
 
@@ -89,12 +78,13 @@ ZooReport run_zoo(const ZooOptions& options, ZooView& view) {
   ZooWork work(options, view);
   expect_output_directory(options, work.layout(), options.resume);
   if (!work.report().problems.empty()) return finished(work, watch);
-  std::optional<Occupied> occupied;
-  if (!is_empty_or_absent(options.output)) occupied.emplace(work.layout(), Occupied::By::zoo);
+  std::optional<FileLock> occupied;
+  if (!is_empty_or_absent(options.output)) occupied.emplace(occupy(work.layout(), FileLock::Kind::exclusive));
   work.check();
   if (options.keep_going) work.leave_out();
   if (work.report().interrupted || !work.report().problems.empty()) return finished(work, watch);
-  if (!occupied) occupied.emplace(work.layout(), Occupied::By::zoo);
+  if (!occupied) occupied.emplace(occupy(work.layout(), FileLock::Kind::exclusive));
+  zoo::remove_results(options.output);
   work.write_checks();
   work.run("");
   work.report().seconds = watch.seconds();
@@ -111,11 +101,11 @@ ZooReport run_zoo_stage(const ZooOptions& options, const std::string& stage, Zoo
     work.check();
     work.leave_out();
     if (work.report().interrupted || !work.report().problems.empty()) return finished(work, watch);
-    const Occupied occupied(work.layout(), Occupied::By::stage);
+    const FileLock occupied = occupy(work.layout(), FileLock::Kind::shared);
     work.write_checks();
     return finished(work, watch);
   }
-  const Occupied occupied(work.layout(), Occupied::By::stage);
+  const FileLock occupied = occupy(work.layout(), FileLock::Kind::shared);
   work.read_records();
   if (stage == "report") {
     zoo::write_results(work.report());

@@ -51,9 +51,8 @@ ZooStage* Scheduler::next_stage(std::size_t index) {
   block_stages(job);
   const auto found = std::ranges::find_if(job.stages, [&](const ZooStage& stage) {
     return stage.state == StageState::waiting && work_.wanted(index, stage) &&
-           std::ranges::all_of(stage.needs, [&](const std::string& need) {
-             return is_done(stage_named(job, need).state);
-           });
+           std::ranges::all_of(
+               stage.needs, [&](const std::string& need) { return is_done(stage_named(job, need).state); });
   });
   return found == job.stages.end() ? nullptr : &*found;
 }
@@ -90,8 +89,8 @@ int Scheduler::threads_for(std::size_t job) {
 void Scheduler::start(std::size_t job, ZooStage& stage) {
   const int threads = threads_for(job);
   std::unique_ptr<std::ostream> log = work_.begin(job, stage);
-  auto run = std::make_unique<StageRun>(
-      stage, *log, StageRunOptions{limits_.program, threads, work_.timeout(job)});
+  auto run =
+      std::make_unique<StageRun>(stage, *log, StageRunOptions{limits_.program, threads, work_.timeout(job)});
   running_.push_back({job, &stage, std::move(log), std::move(run)});
   view_.changed(report_, report_.jobs[job], stage);
 }

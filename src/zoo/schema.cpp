@@ -24,17 +24,16 @@ OrderedJson bound_schema(const char* description) {
 }
 
 OrderedJson checks_schema() {
-  const OrderedJson kl = {
-      {"oneOf",
-       {bound_schema("of every token class"),
-        {{"type", "object"},
-         {"additionalProperties", false},
-         {"minProperties", 1},
-         {"properties",
-          {{"text", bound_schema("of text tokens")},
-           {"visual", bound_schema("of visual tokens")},
-           {"sink", bound_schema("of attention sinks")}}}}}},
-      {"description", "KL of the source against the artifact, in nats, at most"}};
+  const OrderedJson kl = {{"oneOf",
+                           {bound_schema("of every token class"),
+                            {{"type", "object"},
+                             {"additionalProperties", false},
+                             {"minProperties", 1},
+                             {"properties",
+                              {{"text", bound_schema("of text tokens")},
+                               {"visual", bound_schema("of visual tokens")},
+                               {"sink", bound_schema("of attention sinks")}}}}}},
+                          {"description", "KL of the source against the artifact, in nats, at most"}};
   const OrderedJson verify = {{"type", "object"},
                               {"additionalProperties", false},
                               {"required", {"check"}},
@@ -48,11 +47,20 @@ OrderedJson checks_schema() {
         {"name", text_schema("names the stage; default: the data file without its ending")},
         {"data", text_schema("samples with answers, one JSON object a line")},
         {"limit",
-         {{"type", "integer"}, {"minimum", 0}, {"default", 0}, {"description", "the first n samples; 0: all"}}},
+         {{"type", "integer"},
+          {"minimum", 0},
+          {"default", 0},
+          {"description", "the first n samples; 0: all"}}},
         {"max_new_tokens",
-         {{"type", "integer"}, {"minimum", 1}, {"default", 24}, {"description", "tokens of an answer at most"}}},
+         {{"type", "integer"},
+          {"minimum", 1},
+          {"default", 24},
+          {"description", "tokens of an answer at most"}}},
         {"min_exact",
-         {{"type", "number"}, {"minimum", 0}, {"maximum", 100}, {"description", "exact match in percent, at least"}}},
+         {{"type", "number"},
+          {"minimum", 0},
+          {"maximum", 100},
+          {"description", "exact match in percent, at least"}}},
         {"max_perplexity", bound_schema("perplexity of the answers, at most")},
         {"max_kl", kl}}}};
   return {{"type", "array"},
@@ -80,8 +88,9 @@ std::string zoo_schema() {
                      {"set", texts_schema("changes, such as round.damping=0.05 or drop=suppress")}});
   recipe["required"] = {"recipe"};
   OrderedJson model = zoo::settings_schema(
-      Place::chooses_recipes, {{"path", text_schema("a directory of a model, or a pattern of several")},
-                               {"name", text_schema("names jobs and artifacts; default: the directory's name")}});
+      Place::chooses_recipes,
+      {{"path", text_schema("a directory of a model, or a pattern of several")},
+       {"name", text_schema("names jobs and artifacts; default: the directory's name")}});
   model["required"] = {"path"};
   const OrderedJson schema = {
       {"$schema", "http://json-schema.org/draft-07/schema#"},

@@ -73,18 +73,14 @@ constexpr std::array kEvalKeys = {
     CheckKey{"data", [](const Json& v, const std::string& where, Check& c) { c.data = text_of(v, where); }},
     CheckKey{"limit",
              [](const Json& v, const std::string& where, Check& c) { c.limit = integer_of(v, 0, where); }},
-    CheckKey{"max_new_tokens",
-             [](const Json& v, const std::string& where, Check& c) {
-               c.max_new_tokens = integer_of(v, 1, where);
-             }},
+    CheckKey{"max_new_tokens", [](const Json& v, const std::string& where,
+                                  Check& c) { c.max_new_tokens = integer_of(v, 1, where); }},
     CheckKey{"min_exact",
              [](const Json& v, const std::string& where, Check& c) {
                c.min_exact = number_of(v, {.at_least = 0, .at_most = 100}, where);
              }},
-    CheckKey{"max_perplexity",
-             [](const Json& v, const std::string& where, Check& c) {
-               c.max_perplexity = number_of(v, {.above = 0}, where);
-             }},
+    CheckKey{"max_perplexity", [](const Json& v, const std::string& where,
+                                  Check& c) { c.max_perplexity = number_of(v, {.above = 0}, where); }},
     CheckKey{"max_kl",
              [](const Json& v, const std::string& where, Check& c) { c.max_kl = kl_bounds(v, where); }},
 };
@@ -120,8 +116,7 @@ Check check_of(const Json& given, const std::string& where) {
 }
 
 std::vector<Check> checks_of(const Json& value, const std::string& where) {
-  if (!value.is_array())
-    fail(ErrorKind::usage, where, ": expected a list [...], found ", describe(value));
+  if (!value.is_array()) fail(ErrorKind::usage, where, ": expected a list [...], found ", describe(value));
   std::vector<Check> checks;
   for (std::size_t i = 0; i < value.size(); ++i)
     checks.push_back(check_of(value[i], cat(where, "[", i, "]")));

@@ -55,14 +55,16 @@ void StageRun::start() {
   std::vector<std::string> words = {"mquant"};
   const std::vector<std::string>& command = stage_.commands[command_];
   words.insert(words.end(), command.begin(), command.end());
-  words.insert(words.end(), {"--threads", std::to_string(options_.threads), "--progress", "json", "--log-level", "info"});
+  words.insert(words.end(),
+               {"--threads", std::to_string(options_.threads), "--progress", "json", "--log-level", "info"});
   log_line("$ " + command_line(words));
   printed_.emplace_back();
   child_.emplace(options_.program, words);
 }
 
 void StageRun::log_line(const std::string& line) {
-  log_ << now() << " " << stage_.name << ": " << line << std::endl;  // what was said before a crash is what matters
+  log_ << now() << " " << stage_.name << ": " << line
+       << std::endl;  // what was said before a crash is what matters
 }
 
 void StageRun::read(ChildProcess::Stream stream) {
@@ -124,8 +126,9 @@ bool StageRun::ended(const Exit& exit) {
   stage_.progress = {};
   const bool well = exit.code == 0 && exit.signal == 0;
   if (const std::string& screen = printed_.back(); !screen.empty() && screen[0] != '{') log_ << screen;
-  log_line(well ? cat("done in ", human_duration(std::chrono::duration<double>(exit.seconds)))
-                : exit.signal != 0 ? cat("ended by ", strsignal(exit.signal)) : cat("exit code ", exit.code));
+  log_line(well               ? cat("done in ", human_duration(std::chrono::duration<double>(exit.seconds)))
+           : exit.signal != 0 ? cat("ended by ", strsignal(exit.signal))
+                              : cat("exit code ", exit.code));
   if (well) ++command_;
   const bool last = command_ == stage_.commands.size();
   if (well && !last && !interrupted_ && !timed_out_) {
@@ -149,7 +152,8 @@ std::string StageRun::why(const Exit& exit) const {
     return cat("took longer than ", human_duration(options_.timeout), ", the 'timeout' of the zoo file");
   if (exit.signal == SIGKILL) return "killed (SIGKILL): by the system, when memory ran out, or by somebody";
   if (exit.signal != 0)
-    return cat("crashed: ", strsignal(exit.signal), last_words_.empty() ? "" : cat("; ", printable(last_words_)));
+    return cat("crashed: ", strsignal(exit.signal),
+               last_words_.empty() ? "" : cat("; ", printable(last_words_)));
   if (!errors_.empty()) return join(errors_, "; ");
   return last_words_.empty() ? cat("ended with exit code ", exit.code) : printable(last_words_);
 }

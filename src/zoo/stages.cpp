@@ -44,8 +44,8 @@ Words recipe_options(const JobSpec& job) {
 std::string text_of(double number) { return nlohmann::json(number).dump(); }
 
 Words eval_options(const JobSpec& job, const Check& check) {
-  Words words = {"--data",  check.data.string(),
-                 "--limit", std::to_string(check.limit),
+  Words words = {"--data",           check.data.string(),
+                 "--limit",          std::to_string(check.limit),
                  "--max-new-tokens", std::to_string(check.max_new_tokens)};
   if (check.needs_reference()) add(words, {"--reference", job.model.string()});
   if (check.min_exact) add(words, {"--min-exact", text_of(*check.min_exact)});
@@ -171,7 +171,8 @@ std::string key_of(const JobSpec& job, const Stage& stage, const Facts& facts, c
     case Stage::Kind::convert: return artifact;
     case Stage::Kind::verify: return digest_of({"verify", artifact});
     case Stage::Kind::eval: {
-      Words bounds = eval_options(job, *stage.check);  // paths in it are no matter: what they hold is in the other key
+      Words bounds =
+          eval_options(job, *stage.check);  // paths in it are no matter: what they hold is in the other key
       std::erase(bounds, stage.check->data.string());
       std::erase(bounds, job.model.string());
       std::erase(bounds, job.values.chat_template);
@@ -183,8 +184,7 @@ std::string key_of(const JobSpec& job, const Stage& stage, const Facts& facts, c
 
 fs::path journal_of(const JobSpec& job, const Stage& stage, const Facts& facts, const std::string& program,
                     const Layout& layout) {
-  const std::string artifact =
-      digest_of({"export", key_of_calibration(job, facts, program), stage.format});
+  const std::string artifact = digest_of({"export", key_of_calibration(job, facts, program), stage.format});
   constexpr std::size_t kDigits = 16;
   return layout.folder(job.name) /
          cat(stage.name, ".", key_of_answers(job, stage, facts, artifact).substr(0, kDigits), ".journal");
@@ -197,8 +197,7 @@ std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& fact
     case Stage::Kind::calibrate: return kProgramBytes + facts.calibrate_memory;
     case Stage::Kind::eval: {
       const auto found = facts.eval_memory.find(stage.check->name);
-      return kProgramBytes + facts.artifact_bytes +
-             (found == facts.eval_memory.end() ? 0 : found->second);
+      return kProgramBytes + facts.artifact_bytes + (found == facts.eval_memory.end() ? 0 : found->second);
     }
     default: return kProgramBytes;  // files go through in pieces
   }
@@ -211,14 +210,19 @@ std::vector<Words> commands_of(const JobSpec& job, const Stage& stage, const Lay
   switch (stage.kind) {
     case Stage::Kind::check: return check_commands(job);
     case Stage::Kind::calibrate:
-      words = {"calibrate", job.model.string(), "--data", job.values.data,
-               "--output", layout.calibration(job.name).string(), "--resume", result};
+      words = {"calibrate", job.model.string(),
+               "--data",    job.values.data,
+               "--output",  layout.calibration(job.name).string(),
+               "--resume",  result};
       add(words, recipe_options(job));
       if (job.values.verify_each) words.emplace_back("--verify-each");
       break;
     case Stage::Kind::convert:
-      words = {"export",   layout.calibration(job.name).string(), "--output", artifact,    "--model",
-               job.model.string(), "--format", stage.format, "--overwrite", result};
+      words = {"export",      layout.calibration(job.name).string(),
+               "--output",    artifact,
+               "--model",     job.model.string(),
+               "--format",    stage.format,
+               "--overwrite", result};
       break;
     case Stage::Kind::verify: words = {"verify", artifact, result}; break;
     case Stage::Kind::eval:
@@ -240,7 +244,8 @@ std::string program_digest() {
     if (rights.find('x') != std::string::npos && fs::exists(path)) libraries.insert(path);
   }
   libraries.erase(fs::read_symlink("/proc/self/exe").string());
-  std::vector<std::string> digests = {sha256_file("/proc/self/exe")};  // also where a build has replaced the file
+  std::vector<std::string> digests = {
+      sha256_file("/proc/self/exe")};  // also where a build has replaced the file
   for (const std::string& library : libraries) digests.push_back(sha256_file(library));
   std::ranges::sort(digests);  // where they are installed is no matter
   return digest_of(digests);

@@ -55,7 +55,7 @@ std::vector<Stage> stages_of(const JobSpec& job);
 
 /// What the check of a job found out.
 struct Facts {
-  std::string model, data, recipe;                // digests
+  std::string model, data, recipe;               // digests
   std::map<std::string, std::string> eval_data;  // digests, by name of the check
   std::int64_t artifact_bytes = 0, calibration_bytes = 0, calibrate_memory = 0;
   double calibrate_seconds = 0;

@@ -12,13 +12,13 @@ namespace {
 using enum StageState;
 
 constexpr std::array<std::pair<StageState, std::string_view>, 8> kWords = {{{waiting, "waiting"},
-                                                                             {running, "running"},
-                                                                             {passed, "passed"},
-                                                                             {kept, "kept"},
-                                                                             {failed, "failed"},
-                                                                             {error, "error"},
-                                                                             {interrupted, "interrupted"},
-                                                                             {blocked, "blocked"}}};
+                                                                            {running, "running"},
+                                                                            {passed, "passed"},
+                                                                            {kept, "kept"},
+                                                                            {failed, "failed"},
+                                                                            {error, "error"},
+                                                                            {interrupted, "interrupted"},
+                                                                            {blocked, "blocked"}}};
 
 /// The gravest first.
 constexpr std::array kOrder = {error, failed, interrupted, running, waiting, passed, kept};
@@ -33,7 +33,8 @@ std::string_view state_name(StageState state) {
 bool is_done(StageState state) { return state == passed || state == kept; }
 
 std::string zoo::state_word(StageState state) {
-  return std::string(std::ranges::find(kWords, state, &std::pair<StageState, std::string_view>::first)->second);
+  return std::string(
+      std::ranges::find(kWords, state, &std::pair<StageState, std::string_view>::first)->second);
 }
 
 StageState zoo::state_of_word(const std::string& word) {

@@ -60,8 +60,7 @@ std::string literal(const fs::path& path) {
 
 /// Directories in `folder` that match, sorted.
 std::vector<fs::path> directories_like(const fs::path& folder, const std::string& pattern) {
-  const std::string whole =
-      fs::path(pattern).is_absolute() ? pattern : cat(literal(folder), "/", pattern);
+  const std::string whole = fs::path(pattern).is_absolute() ? pattern : cat(literal(folder), "/", pattern);
   glob_t found{};
   std::vector<fs::path> directories;
   if (glob(whole.c_str(), GLOB_NOSORT, nullptr, &found) == 0)
@@ -86,9 +85,8 @@ class Reader {
     const Json document = read_json_object(file_);
     collect([&] { check_keys(document); });
     read_settings(document, "defaults", defaults_);
-    each(document, "recipes", Json::value_t::object, [&](const Json& entry, const std::string& name) {
-      read_recipe(entry, name);
-    });
+    each(document, "recipes", Json::value_t::object,
+         [&](const Json& entry, const std::string& name) { read_recipe(entry, name); });
     each(document, "models", Json::value_t::array,
          [&](const Json& entry, const std::string& where) { read_model(entry, where); });
     each(document, "jobs", Json::value_t::object, [&](const Json& entry, const std::string& name) {
@@ -214,7 +212,8 @@ class Reader {
     const Json of_model = merged(defaults_, model.settings);
     const std::string where = cat(origin(), "model '", model.name, "'");
     if (!of_model.contains(kRecipes))
-      fail(ErrorKind::usage, where, R"(: no recipe; expected "recipes": ["w4a8", ...] in it or in 'defaults')");
+      fail(ErrorKind::usage, where,
+           R"(: no recipe; expected "recipes": ["w4a8", ...] in it or in 'defaults')");
     for (const std::string& name : texts_of(of_model[kRecipes], where))
       collect([&] { add_job(model, find_recipe(name, where), jobs); }, cat(model.name, ".", file_name(name)));
   }
@@ -250,9 +249,9 @@ class Reader {
                              cat(origin(), "'jobs': no job is like '", printable(pattern.pattern), "'")});
     for (const NamedRecipe& recipe : recipes_)
       if (file_name(recipe.name).empty())
-        problems_.push_back({"", ErrorKind::usage,
-                             cat(origin(), "'recipes': '", printable(recipe.name),
-                                 "' is not a name that files can have")});
+        problems_.push_back(
+            {"", ErrorKind::usage,
+             cat(origin(), "'recipes': '", printable(recipe.name), "' is not a name that files can have")});
   }
 
   void expect_distinct(const std::vector<JobSpec>& jobs) {
@@ -260,7 +259,8 @@ class Reader {
     for (const JobSpec& job : jobs) {
       users[job.name].push_back(cat("model '", printable(job.model.string()), "'"));
       for (const std::string& format : job.formats)
-        if (format != "auto") users[cat(job.name, ".", format)].push_back(cat("format '", format, "' of '", job.name, "'"));
+        if (format != "auto")
+          users[cat(job.name, ".", format)].push_back(cat("format '", format, "' of '", job.name, "'"));
     }
     for (const auto& [name, who] : users)
       if (who.size() > 1)

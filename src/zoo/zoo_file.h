@@ -39,7 +39,7 @@ struct JobSpec {
   std::filesystem::path model;
   std::string recipe;  // name or path
   std::vector<std::string> overrides;
-  Values values;  // paths are resolved
+  Values values;            // paths are resolved
   std::int64_t memory = 0;  // bytes that are stated in place of estimates; 0: none
   std::vector<std::string> formats;
   std::vector<Check> checks;

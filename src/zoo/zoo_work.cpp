@@ -15,6 +15,7 @@
 #include "support/paths.h"
 #include "support/sha256.h"
 #include "support/strings.h"
+#include "zoo/file_lock.h"
 #include "zoo/memory.h"
 #include "zoo/record.h"
 
@@ -92,6 +93,7 @@ void ZooWork::select(std::vector<JobSpec> specs) {
       ZooStage& of_report = reported.stages.emplace_back();
       of_report.name = stage.name;
       of_report.needs = stage.needs;
+      of_report.threads = job.spec.values.threads;
       of_report.commands = commands_of(job.spec, stage, layout_);
     }
   }
@@ -133,7 +135,8 @@ bool ZooWork::share_digests() {
     Job& job = jobs_[i];
     ZooStage& stage = shown(report_.jobs[i], kCheckStage);
     const auto found = known.find(job.spec.model);
-    if (job.facts.model.empty() && found != known.end() && !found->second.empty()) job.facts.model = found->second;
+    if (job.facts.model.empty() && found != known.end() && !found->second.empty())
+      job.facts.model = found->second;
     const bool lacks = job.facts.model.empty();
     if (stage.state == StageState::passed && lacks && found == known.end()) stage.state = StageState::waiting;
     if (stage.state != StageState::waiting) continue;
@@ -165,8 +168,7 @@ std::unique_ptr<std::ostream> ZooWork::begin(std::size_t index, ZooStage& stage)
   if (what.kind == Stage::Kind::calibrate) prepare_calibration(job);
   if (what.kind == Stage::Kind::eval) prepare_evaluation(job, what, stage);
   auto log = std::make_unique<std::ofstream>(layout_.log(job.spec.name), std::ios::app);
-  if (!*log)
-    fail(ErrorKind::resources, "cannot write the log '", layout_.log(job.spec.name).string(), "'");
+  if (!*log) fail(ErrorKind::resources, "cannot write the log '", layout_.log(job.spec.name).string(), "'");
   return log;
 }
 
@@ -345,7 +347,8 @@ void ZooWork::read_records() {
     for (ZooStage& stage : report_.jobs[i].stages) {
       const std::optional<Record> record = read_record(layout_.record(jobs_[i].spec.name, stage.name));
       if (!record) continue;
-      if (!record->facts.empty()) jobs_[i].facts = facts_of(record->facts);  // of the check, which is the first stage
+      if (!record->facts.empty())
+        jobs_[i].facts = facts_of(record->facts);  // of the check, which is the first stage
       if (record->key == key_of(jobs_[i].spec, stage_of(i, stage), jobs_[i].facts, program_))
         restore(*record, stage);
     }
@@ -369,14 +372,15 @@ void ZooWork::expect_runnable(const std::string& name) {
   const auto repeated = std::ranges::unique(known);
   known.erase(repeated.begin(), repeated.end());
   if (!found)
-    fail(ErrorKind::usage, "--stage '", name, "': no job has it", did_you_mean(name, known), " (stages: ",
-         join(known, ", "), ", report)");
+    fail(ErrorKind::usage, "--stage '", name, "': no job has it", did_you_mean(name, known),
+         " (stages: ", join(known, ", "), ", report)");
 }
 
 void ZooWork::run(const std::string& only_stage) {
   phase_ = Phase::run;
   only_stage_ = only_stage;
-  for (std::size_t i = 0; i < jobs_.size(); ++i) drop_calibration(i);  // of a run that was killed before it could
+  for (std::size_t i = 0; i < jobs_.size(); ++i)
+    drop_calibration(i);  // of a run that was killed before it could
   run_scheduler();
 }
 
@@ -392,14 +396,17 @@ void ZooWork::write_checks() {
   }
 }
 
-/// When every export that is wanted is there.
+/// When every export that is wanted is there.  Records are asked, since other processes may run other exports.
 void ZooWork::drop_calibration(std::size_t index) {
   const Job& job = jobs_[index];
   const fs::path directory = layout_.calibration(job.spec.name);
+  if (job.spec.values.keep_calibration || job.left_out || !CalibrationStore::is_calibration(directory))
+    return;
+  const FileLock alone(layout_.folder(job.spec.name) / "lock");
   const bool exported = std::ranges::all_of(job.stages, [&](const Stage& stage) {
-    return stage.kind != Stage::Kind::convert || is_done(shown(report_.jobs[index], stage.name).state);
+    return stage.kind != Stage::Kind::convert || is_kept(index, stage);
   });
-  if (!exported || job.spec.values.keep_calibration || !CalibrationStore::is_calibration(directory)) return;
+  if (!exported || !CalibrationStore::is_calibration(directory)) return;
   CalibrationStore::remove(directory);
   fs::remove(layout_.calibration_key(job.spec.name));
 }

@@ -18,7 +18,7 @@ struct Job {
   JobSpec spec;
   std::vector<Stage> stages;
   Facts facts;
-  bool left_out = false;  // by a problem of its own
+  bool left_out = false;                       // by a problem of its own
   std::ostringstream* check_stream = nullptr;  // while the check runs
   std::string check_log;                       // until there is a directory for it
 };

@@ -43,16 +43,16 @@ std::string plan_text(const ZooReport& report) {
       text += cat("  about ", human_bytes(static_cast<std::uint64_t>(memory)), " of memory, calibrate ",
                   human_duration(std::chrono::duration<double>(seconds)), "\n");
   }
-  return text + cat("disk: about ", human_bytes(static_cast<std::uint64_t>(report.disk_bytes)), "; memory: ",
-                    human_bytes(static_cast<std::uint64_t>(report.memory_bytes)), " to share out\n");
+  return text + cat("disk: about ", human_bytes(static_cast<std::uint64_t>(report.disk_bytes)),
+                    "; memory: ", human_bytes(static_cast<std::uint64_t>(report.memory_bytes)),
+                    " to share out\n");
 }
 
 bool is_passed(const ZooReport& report, const std::string& stage) {
   if (stage.empty() || stage == "report") return report.passed();
   return std::ranges::all_of(report.jobs, [&](const ZooJob& job) {
-    return std::ranges::all_of(job.stages, [&](const ZooStage& of_job) {
-      return of_job.name != stage || is_done(of_job.state);
-    });
+    return std::ranges::all_of(
+        job.stages, [&](const ZooStage& of_job) { return of_job.name != stage || is_done(of_job.state); });
   });
 }
 
@@ -69,7 +69,8 @@ void run_zoo_command(const Options& options, Command& command) {
   const ZooReport report = run(options, screen);
   screen.end();
   if (report.interrupted)
-    fail(ErrorKind::interrupted, "interrupted; what is finished is kept: the same command with --resume continues");
+    fail(ErrorKind::interrupted,
+         "interrupted; what is finished is kept: the same command with --resume continues");
   const Json json = Json::parse(zoo_summary(report));
   tell_problems(report);
   if (const int code = report.problem_code(); code != 0) {
@@ -91,7 +92,8 @@ void add_zoo(CLI::App& app, Command& command) {
       {"zoo zoo.json --output out --dry-run", "zoo zoo.json --output out --jobs 4",
        "zoo zoo.json --output out --jobs 4 --resume --only 'qwen*'"},
       "0 all passed, 1 a job failed its run or its checks, 2 to 5 the gravest of the problems that\n"
-      "            were found before the work, which then does not begin, 130 interrupted: --resume continues");
+      "            were found before the work, which then does not begin, 130 interrupted: --resume "
+      "continues");
   cmd->add_option("ZOO", options->file, "Zoo file: models, recipes, checks (docs/zoo.md)")
       ->required()
       ->type_name("FILE");

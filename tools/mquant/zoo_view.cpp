@@ -40,7 +40,8 @@ const ZooStage* shown_stage(const ZooJob& job) {
 
 std::string result_text(const ZooJob& job) {
   const StageState state = job.state();
-  const bool begun = std::ranges::any_of(job.stages, [](const ZooStage& stage) { return is_done(stage.state); });
+  const bool begun =
+      std::ranges::any_of(job.stages, [](const ZooStage& stage) { return is_done(stage.state); });
   if (state == StageState::kept) return "unchanged";
   if (state == StageState::running) return "";
   if (state == StageState::waiting) return begun ? "" : "waiting";
@@ -57,9 +58,8 @@ std::string live_table(const ZooReport& report) {
       continue;
     }
     const ZooStage* const stage = shown_stage(job);
-    table.row({job.name, stage == nullptr ? "" : stage->name,
-               running ? progress_text(stage->progress) : "", running ? eta_text(*stage) : "",
-               result_text(job)});
+    table.row({job.name, stage == nullptr ? "" : stage->name, running ? progress_text(stage->progress) : "",
+               running ? eta_text(*stage) : "", result_text(job)});
   }
   std::string text = table.text();
   if (left_out > 0) text += cat("and ", counted(static_cast<std::int64_t>(left_out), "more job"), "\n");

@@ -12,9 +12,13 @@ using test::write_text;
 
 /// A machine with 8,000 kB free.
 struct Machine : test::TempDir {
-  Machine() { write_text(path() / "proc/meminfo", "MemTotal: 16000 kB\nMemFree: 100 kB\nMemAvailable:  8000 kB\n"); }
+  Machine() {
+    write_text(path() / "proc/meminfo", "MemTotal: 16000 kB\nMemFree: 100 kB\nMemAvailable:  8000 kB\n");
+  }
   void group(const std::string& lines) { write_text(path() / "proc/self/cgroup", lines); }
-  void file(const std::string& name, const std::string& text) { write_text(path() / "sys/fs/cgroup" / name, text); }
+  void file(const std::string& name, const std::string& text) {
+    write_text(path() / "sys/fs/cgroup" / name, text);
+  }
 };
 
 TEST(AvailableMemory, IsThatOfTheMachineWithoutGroups) {

@@ -112,8 +112,8 @@ TEST_F(ZooRun, AJobGoesThroughItsStagesInOrder) {
   options_.only = {"a.*"};
   const ZooReport report = run();
   EXPECT_TRUE(report.passed());
-  EXPECT_THAT(calls(), ElementsAre("inspect a", "eval a", "calibrate a.w4a8", "export a.w4a8", "verify a.w4a8",
-                                   "eval a.w4a8"));
+  EXPECT_THAT(calls(), ElementsAre("inspect a", "eval a", "calibrate a.w4a8", "export a.w4a8",
+                                   "verify a.w4a8", "eval a.w4a8"));
   EXPECT_EQ(stage(report, "a.w4a8", "eval-e").figures.at("exact"), 75);
   EXPECT_EQ(stage(report, "a.w4a8", "eval-e").figures.at("kl.text"), 0.25);
   EXPECT_EQ(stage(report, "a.w4a8", "export").figures.at("artifact_bytes"), 10);
@@ -135,8 +135,9 @@ TEST_F(ZooRun, TheSummarySatisfiesItsSchema) {
 TEST_F(ZooRun, AFailureACrashOrAKillStopsNothingElse) {
   behave("calibrate-a.w4a8", "echo terminate called >&2; kill -SEGV $$");
   behave("export-b.w4a8", "kill -9 $$");
-  behave("verify-c.w4a8",
-         R"(printf '%s\n' '{"event": "log", "level": "error", "message": "1 problem\nhint: look"}' >&2; exit 6)");
+  behave(
+      "verify-c.w4a8",
+      R"(printf '%s\n' '{"event": "log", "level": "error", "message": "1 problem\nhint: look"}' >&2; exit 6)");
   const ZooReport report = run();
   EXPECT_FALSE(report.passed());
   EXPECT_EQ(stage(report, "a.w4a8", "calibrate").state, StageState::error);
@@ -249,7 +250,8 @@ TEST_F(ZooRun, ARecordThatIsBrokenCountsAsNone) {
 }
 
 TEST_F(ZooRun, TheModelIsDigestedOnceForAllItsJobs) {
-  write_zoo(R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8", "w8a8", "w4a8-kv8"]}})");
+  write_zoo(
+      R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8", "w8a8", "w4a8-kv8"]}})");
   EXPECT_TRUE(run().passed());
   const std::string words = test::read_text(dir_ / "words");
   EXPECT_EQ(words.find("--digest"), words.rfind("--digest"));

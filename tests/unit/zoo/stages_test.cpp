@@ -27,8 +27,15 @@ JobSpec job_with(std::vector<std::string> formats) {
 }
 
 Facts facts() {
-  return {.model = "m", .data = "d", .recipe = "r", .eval_data = {{"e", "x"}}, .artifact_bytes = 10,
-          .calibration_bytes = 20, .calibrate_memory = 1000, .calibrate_seconds = 1.5, .eval_memory = {{"e", 77}}};
+  return {.model = "m",
+          .data = "d",
+          .recipe = "r",
+          .eval_data = {{"e", "x"}},
+          .artifact_bytes = 10,
+          .calibration_bytes = 20,
+          .calibrate_memory = 1000,
+          .calibrate_seconds = 1.5,
+          .eval_memory = {{"e", 77}}};
 }
 
 std::vector<std::string> keys(const JobSpec& job, const Facts& known, const std::string& program = "p") {
@@ -50,8 +57,8 @@ TEST(Stages, HaveNamesByFormatAndCheck) {
   const JobSpec job = job_with({"auto", "mquant"});
   std::vector<std::string> names;
   for (const Stage& stage : stages_of(job)) names.push_back(stage.name);
-  EXPECT_THAT(names, ElementsAre("check", "calibrate", "export", "verify", "eval-e", "export.mquant", "verify.mquant",
-                                 "eval-e.mquant"));
+  EXPECT_THAT(names, ElementsAre("check", "calibrate", "export", "verify", "eval-e", "export.mquant",
+                                 "verify.mquant", "eval-e.mquant"));
 }
 
 TEST(Stages, RunAgainWhereWhatDecidesThemHasChanged) {

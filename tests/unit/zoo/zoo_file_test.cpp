@@ -93,7 +93,8 @@ TEST_F(ZooFile, LaterSettingsReplaceEarlierOnes) {
 }
 
 TEST_F(ZooFile, PathsAreThoseOfItsDirectoryAndTheSeedIsThatOfTheCommandLine) {
-  const auto jobs = read(R"({"models": ["models/a"], "defaults": {"data": "x/../c.jsonl", "recipes": ["r/own.json"],
+  const auto jobs =
+      read(R"({"models": ["models/a"], "defaults": {"data": "x/../c.jsonl", "recipes": ["r/own.json"],
       "checks": [{"check": "eval", "data": "e.jsonl"}]}})");
   ASSERT_EQ(jobs.size(), 1u) << testing::PrintToString(messages());
   EXPECT_EQ(jobs[0].values.data, (dir_ / "c.jsonl").string());
@@ -105,7 +106,8 @@ TEST_F(ZooFile, PathsAreThoseOfItsDirectoryAndTheSeedIsThatOfTheCommandLine) {
 }
 
 TEST_F(ZooFile, ChecksHaveTheirBounds) {
-  const auto jobs = read(R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8"], "checks": [
+  const auto jobs =
+      read(R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8"], "checks": [
       {"check": "verify"},
       {"check": "eval", "data": "e", "min_exact": 80, "max_perplexity": 1.5, "max_kl": 0.1, "limit": 3},
       {"check": "eval", "name": "two", "data": "e", "max_kl": {"text": 0.25}}]}})");
@@ -123,7 +125,8 @@ TEST_F(ZooFile, ChecksHaveTheirBounds) {
 
 TEST_F(ZooFile, APatternInTheNameOfItsDirectoryIsNone) {
   test::write_text(dir_ / "z[1]*/models/m/config.json", "{}");
-  test::write_text(dir_ / "z[1]*/zoo.json", R"({"models": ["models/*"], "defaults": {"data": "c", "recipes": ["w4a8"]}})");
+  test::write_text(dir_ / "z[1]*/zoo.json",
+                   R"({"models": ["models/*"], "defaults": {"data": "c", "recipes": ["w4a8"]}})");
   const auto jobs = read_zoo(dir_ / "z[1]*/zoo.json", 0, problems_);
   ASSERT_EQ(jobs.size(), 1u) << testing::PrintToString(messages());
   EXPECT_EQ(jobs[0].model, dir_ / "z[1]*/models/m");
@@ -143,12 +146,15 @@ TEST_F(ZooFile, WhatIsWrongIsSaidInOneLine) {
       {R"({"models": [{"name": "x"}]})", R"('models'[0]: expected a directory, or {"path": DIRECTORY, ...})"},
       {R"({"models": {"path": "a"}})", "'models': expected a list [...], found an object"},
       {R"({"defaults": {"data": 7}, "models": []})", "'defaults': 'data': expected a text, found 7"},
-      {R"({"defaults": {"threads": -1}, "models": []})", "'threads': expected an integer of at least 0, found -1"},
+      {R"({"defaults": {"threads": -1}, "models": []})",
+       "'threads': expected an integer of at least 0, found -1"},
       {R"({"defaults": {"formats": []}, "models": []})", "'formats': expected a list of texts"},
       {R"({"defaults": {"checks": [{"check": "verfy"}]}, "models": []})",
-       "'checks'[0]: expected {\"check\": \"verify\"} or {\"check\": \"eval\", \"data\": FILE, ...}, found the check "
+       "'checks'[0]: expected {\"check\": \"verify\"} or {\"check\": \"eval\", \"data\": FILE, ...}, found "
+       "the check "
        "'verfy'; did you mean 'verify'?"},
-      {R"({"defaults": {"checks": [{"check": "eval"}]}, "models": []})", "expected 'data', a file of samples"},
+      {R"({"defaults": {"checks": [{"check": "eval"}]}, "models": []})",
+       "expected 'data', a file of samples"},
       {R"({"defaults": {"checks": [{"check": "verify", "data": "x"}]}, "models": []})", "no key 'data'"},
       {R"({"defaults": {"checks": [{"check": "eval", "data": "x", "min_exact": 101}]}, "models": []})",
        "'min_exact': expected a number at least 0 and at most 100, found 101"},
@@ -173,16 +179,20 @@ TEST_F(ZooFile, WhatDoesNotFitTogetherIsSaidInOneLine) {
   EXPECT_THAT(problem(R"({"models": ["nothing/*"], )" + rest), HasSubstr("no directory is like 'nothing/*'"));
   EXPECT_THAT(problem(R"({"models": [{"path": "models/*", "name": "x"}], )" + rest),
               HasSubstr("one 'name' for the 2 directories"));
-  EXPECT_THAT(problem(R"({"models": ["models/a"], "defaults": {"data": "c"}})"), HasSubstr("model 'a': no recipe"));
+  EXPECT_THAT(problem(R"({"models": ["models/a"], "defaults": {"data": "c"}})"),
+              HasSubstr("model 'a': no recipe"));
   EXPECT_THAT(problem(R"({"models": ["models/a"], "defaults": {"recipes": ["w4a8"]}})"),
               HasSubstr("job 'a.w4a8': no samples to calibrate with"));
   EXPECT_THAT(problem(R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a9"]}})"),
               HasSubstr("model 'a': no recipe 'w4a9'; did you mean 'w4a8'?"));
-  EXPECT_THAT(problem(R"({"models": ["models/a", "models/*"], )" + rest), HasSubstr("would both be 'a.w4a8'"));
+  EXPECT_THAT(problem(R"({"models": ["models/a", "models/*"], )" + rest),
+              HasSubstr("would both be 'a.w4a8'"));
   EXPECT_THAT(problem(R"({"models": ["models/a"], "jobs": {"c.*": {"seed": 1}}, )" + rest),
               HasSubstr("'jobs': no job is like 'c.*'"));
-  EXPECT_THAT(problem(R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8"], "memory": "2 apples"}})"),
-              HasSubstr("'memory': expected a size such as 12GiB or 800MB, found '2 apples'"));
+  EXPECT_THAT(
+      problem(
+          R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8"], "memory": "2 apples"}})"),
+      HasSubstr("'memory': expected a size such as 12GiB or 800MB, found '2 apples'"));
   EXPECT_THAT(problem(R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8"],
                   "checks": [{"check": "eval", "data": "e"}, {"check": "eval", "data": "d/e"}]}})"),
               HasSubstr("two checks have the name 'e'"));
