@@ -11,7 +11,8 @@ class FileLock {
   enum class Kind { exclusive, shared };
 
   /// Waits until nobody else has it.  @throws Error{resources} if the file cannot be made
-  explicit FileLock(const std::filesystem::path& file, Kind kind = Kind::exclusive) : FileLock(file, kind, 0) {}
+  explicit FileLock(const std::filesystem::path& file, Kind kind = Kind::exclusive)
+      : FileLock(file, kind, 0) {}
   /// @throws Error{usage} saying `busy` if somebody else has it; Error{resources} as above
   static FileLock now(const std::filesystem::path& file, Kind kind, const std::string& busy);
   ~FileLock();

@@ -7,6 +7,7 @@
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "support/atomic_file.h"
+#include "zoo/stages.h"
 #include "zoo/states.h"
 
 namespace mquant::zoo {
@@ -56,7 +57,7 @@ std::optional<Record> read_record(const fs::path& file) {
     json.at("error").get_to(record.error);
     json.at("figures").get_to(record.figures);
     json.at("made").get_to(record.made);
-    if (json.contains("facts")) record.facts = json["facts"].dump();
+    if (json.contains("facts")) record.facts = to_json(facts_of(json["facts"].dump()));
     return record;
   } catch (const std::exception& broken) {  // of JSON's types, or an Error
     const std::string why = broken.what();

@@ -114,6 +114,10 @@ std::vector<Stage> stages_of(const JobSpec& job) {
   return stages;
 }
 
+bool same_inputs(const Facts& a, const Facts& b) {
+  return a.model == b.model && a.data == b.data && a.recipe == b.recipe && a.eval_data == b.eval_data;
+}
+
 void add_facts(const std::string& json, const Check* check, Facts& facts) {
   const Json found = parse_json(json, "what mquant prints");
   if (check != nullptr) {
@@ -191,7 +195,6 @@ fs::path journal_of(const JobSpec& job, const Stage& stage, const Facts& facts, 
 }
 
 std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& facts) {
-  if (stage.kind == Stage::Kind::check) return 0;
   if (job.memory > 0) return job.memory;
   switch (stage.kind) {
     case Stage::Kind::calibrate: return kProgramBytes + facts.calibrate_memory;
@@ -199,7 +202,7 @@ std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& fact
       const auto found = facts.eval_memory.find(stage.check->name);
       return kProgramBytes + facts.artifact_bytes + (found == facts.eval_memory.end() ? 0 : found->second);
     }
-    default: return kProgramBytes;  // files go through in pieces
+    default: return kProgramBytes;  // files go through in pieces; of samples a check holds the pixels
   }
 }
 

@@ -18,7 +18,7 @@ class Layout {
   explicit Layout(std::filesystem::path output) : output_(std::move(output)) {}
   const std::filesystem::path& output() const { return output_; }
   /// Says that the directory is ours; its lock is held while a zoo runs.
-  std::filesystem::path marker() const { return output_ / "mquant-zoo.json"; }
+  std::filesystem::path marker() const { return output_ / ".mquant-zoo"; }
   std::filesystem::path folder(const std::string& job) const { return output_ / "jobs" / job; }
   std::filesystem::path calibration(const std::string& job) const { return folder(job) / "calibration"; }
   /// The key of the calibration that is there, finished or not.
@@ -61,6 +61,9 @@ struct Facts {
   double calibrate_seconds = 0;
   std::map<std::string, std::int64_t> eval_memory;  // beside the artifact's weights, by name of the check
 };
+
+/// Whether the same was found: digests, but not what was measured.
+bool same_inputs(const Facts& a, const Facts& b);
 
 /// Reads the JSON of one command of a check into `facts`.
 void add_facts(const std::string& json, const Check* check, Facts& facts);

@@ -95,6 +95,7 @@ void ZooWork::select(std::vector<JobSpec> specs) {
       of_report.needs = stage.needs;
       of_report.threads = job.spec.values.threads;
       of_report.commands = commands_of(job.spec, stage, layout_);
+      of_report.memory_bytes = memory_of(job.spec, stage, job.facts);
     }
   }
 }
@@ -304,6 +305,7 @@ bool ZooWork::is_kept(std::size_t index, const Stage& stage) const {
   if (!record || record->state != StageState::passed ||
       record->key != key_of(job.spec, stage, job.facts, program_))
     return false;
+  if (stage.kind == Stage::Kind::check) return same_inputs(facts_of(record->facts), job.facts);
   const fs::path made = made_by(index, stage);
   return made.empty() || (fs::exists(made) && sha256_file(made) == record->made);
 }
@@ -315,7 +317,7 @@ void ZooWork::find_kept() {
     ZooJob& reported = report_.jobs[i];
     if (shown(reported, kCheckStage).state != StageState::passed) continue;
     for (const Stage& stage : job.stages)
-      if (stage.kind != Stage::Kind::check && is_kept(i, stage)) {
+      if (is_kept(i, stage)) {
         ZooStage& of_report = shown(reported, stage.name);
         restore(*read_record(layout_.record(job.spec.name, stage.name)), of_report);
         of_report.state = StageState::kept;
@@ -334,10 +336,6 @@ void ZooWork::find_kept() {
             return need != kCalibrateStage && !is_done(needed.state);
           }))
         stage.state = StageState::waiting;
-    const auto others = std::span(reported.stages).subspan(1);
-    if (std::ranges::all_of(others, [](const ZooStage& stage) { return stage.state == StageState::kept; })) {
-      shown(reported, kCheckStage).state = StageState::kept;
-    }
   }
 }
 

@@ -249,6 +249,17 @@ TEST_F(ZooRun, ARecordThatIsBrokenCountsAsNone) {
   }
 }
 
+TEST_F(ZooRun, WhatACheckHasFoundIsReadWithCare) {
+  options_.only = {"a.*"};
+  run_zoo_stage(options_, "check", view_);
+  Json record = Json::parse(test::read_text(dir_ / "out/jobs/a.w4a8/check.json"));
+  for (const Json& facts : {Json(), Json(7), Json::object(), Json{{"model", 7}}}) {
+    record["facts"] = facts;
+    test::write_text(dir_ / "out/jobs/a.w4a8/check.json", record.dump());
+    EXPECT_THROW(run_zoo_stage(options_, "calibrate", view_), Error) << facts;
+  }
+}
+
 TEST_F(ZooRun, TheModelIsDigestedOnceForAllItsJobs) {
   write_zoo(
       R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8", "w8a8", "w4a8-kv8"]}})");
