@@ -88,7 +88,7 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
     const bool known =
         ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && window.ws_row > 1;
     const int columns = known ? window.ws_col - 1 : 79;
-    drawn_ = std::min<std::size_t>(status_.size(), known ? window.ws_row - 1 : 1);
+    drawn_ = std::min<std::size_t>(status_.size(), known ? window.ws_row - 1 : 23);
     for (std::size_t i = 0; i < drawn_; ++i)
       std::fprintf(stderr, "%s\r%.*s", i == 0 ? "" : "\n", columns, status_[i].c_str());
     std::fflush(stderr);

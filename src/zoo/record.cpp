@@ -25,7 +25,9 @@ void read_evaluation(const Json& json, std::map<std::string, double>& figures) {
                               samples = number_at(json, "/all/samples");
   if (exact && samples && *samples > 0) figures["exact"] = 100 * *exact / *samples;
   if (samples) figures["samples"] = *samples;
-  if (const auto perplexity = number_at(json, "/perplexity")) figures["perplexity"] = *perplexity;
+  const bool answers = number_at(json, "/answer_tokens").value_or(0) > 0;
+  if (const auto perplexity = number_at(json, "/perplexity"); perplexity && answers)
+    figures["perplexity"] = *perplexity;
   if (!json.contains("agreement") || !json["agreement"].is_object()) return;
   for (const auto& [token_class, row] : json["agreement"].items())
     if (const auto kl = number_at(row, "/kl")) figures["kl." + token_class] = *kl;

@@ -112,7 +112,7 @@ void ZooScreen::advanced(const ZooReport& report) {
   }
   for (const ZooJob& job : report.jobs) {
     const ZooStage* const stage = job.first_in(StageState::running);
-    if (stage == nullptr) continue;
+    if (stage == nullptr || stage->progress.total == 0) continue;
     const StageProgress& progress = stage->progress;
     if (style == Style::json) {
       write({{"event", "progress"},

@@ -49,7 +49,7 @@ case $command in
   export) mkdir -p "$output"; echo manifest > "$output/mquant_manifest.json"; echo '{"artifact_bytes": 10, "source_bytes": 20}' > "$result" ;;
   verify) echo '{"ok": true}' > "$result" ;;
   eval) if [ "$3" = --dry-run ]; then echo '{"digest": "e", "peak_bytes": 500, "weight_bytes": 100}'; else
-    echo '{"all": {"samples": 4, "exact": 3}, "perplexity": 1.5, "agreement": {"text": {"kl": 0.25}}, "answers": []}' > "$result"; fi ;;
+    echo '{"all": {"samples": 4, "exact": 3}, "perplexity": 1.5, "answer_tokens": 9, "agreement": {"text": {"kl": 0.25}}, "answers": []}' > "$result"; fi ;;
 esac
 )sh";
 
@@ -115,6 +115,7 @@ TEST_F(ZooRun, AJobGoesThroughItsStagesInOrder) {
   EXPECT_THAT(calls(), ElementsAre("inspect a", "eval a", "calibrate a.w4a8", "export a.w4a8",
                                    "verify a.w4a8", "eval a.w4a8"));
   EXPECT_EQ(stage(report, "a.w4a8", "eval-e").figures.at("exact"), 75);
+  EXPECT_EQ(stage(report, "a.w4a8", "eval-e").figures.at("perplexity"), 1.5);
   EXPECT_EQ(stage(report, "a.w4a8", "eval-e").figures.at("kl.text"), 0.25);
   EXPECT_EQ(stage(report, "a.w4a8", "export").figures.at("artifact_bytes"), 10);
 }
