@@ -1,7 +1,8 @@
 // Bytes, memory and work, from headers and features alone.
 //
-// The estimates are sums over the description.  Memory is the largest block: its weights in float64, a float32 copy,
-// the codes, the Hessian with its factor and a copy, and the registers of all samples.
+// The estimates are sums over the description.  Memory is that of the libraries, the samples' pixels and states, and of the
+// largest block: its weights in float64, a copy while they are rotated, one in float32, the codes, the Hessian with its
+// factor and a copy, and the registers of all samples.
 #include "pipeline/estimate.h"
 
 #include <algorithm>
@@ -13,6 +14,8 @@
 namespace mquant {
 namespace {
 
+constexpr std::int64_t kLibraryBytes = std::int64_t{140} << 20;  // measured on the smallest models
+constexpr std::int64_t kCheckedRows = 128;           // tokens whose logits the self-check compares
 constexpr std::int64_t kAssumedTokens = 128 * 1024;  // when no data is given: 128 samples of 1024 tokens
 
 /// @param unpacked  grows by what the codes take more in a calibration, which has a byte for each
@@ -44,7 +47,7 @@ BlockPlan plan_block(const BlockSpec& spec, const QuantScheme& scheme, std::int6
 
 /// Rows that a block's linears see, and the widths of its registers.
 struct Load {
-  std::int64_t tokens = 0, visual_rows = 0;
+  std::int64_t tokens = 0, visual_rows = 0, pixel_bytes = 0;
   std::int64_t rows(const BlockSpec& spec) const { return spec.on_tokens ? tokens : visual_rows; }
 };
 
@@ -59,11 +62,14 @@ std::int64_t widest_input(const BlockSpec& spec) {
 std::int64_t peak_bytes(const BlockSpec& spec, bool quantized, bool compensated, bool checked,
                         const Load& load) {
   const std::int64_t widest = widest_input(spec);
-  const std::int64_t kept = checked && spec.name == "head" ? 4 : 0;
-  const std::int64_t weights = parameters_of(spec) * (8 + 4 + (quantized ? 1 : 0) + kept);
+  const bool keeps_float = checked && spec.name == "head";
+  const std::int64_t weights =
+      parameters_of(spec) * (8 + 8 + 4 + (quantized ? 1 : 0) + (keeps_float ? 4 : 0));
+  // Of both models, as they are, in float64 and as probabilities.
+  const std::int64_t logits = keeps_float ? 6 * kCheckedRows * spec.linears.back().out * 4 : 0;
   const std::int64_t hessian = compensated ? 3 * widest * widest * 4 : 0;
   const std::int64_t standing = std::min<std::int64_t>(load.rows(spec) * widest * 4, std::int64_t{4} << 30);
-  return weights + hessian + 2 * standing;
+  return weights + logits + hessian + 2 * standing;
 }
 
 double operations(const BlockSpec& spec, bool compensated, const Load& load) {
@@ -98,7 +104,9 @@ Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::ve
   for (const Features& f : features) {
     load.tokens += std::ssize(f.input_ids);
     load.visual_rows += std::ssize(f.patches);
+    load.pixel_bytes += 4 * std::ssize(f.pixels);
   }
+  if (features.empty()) load.pixel_bytes = 4 * load.visual_rows * widest_input(source.model.blocks.front());
   const std::int64_t float_size = byte_size(stored_dtype(source));
   const HeadTie tie = head_tie(source, recipe);
   Estimate sum;
@@ -118,6 +126,7 @@ Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::ve
   }
   const std::int64_t state =
       4 * std::max(load.tokens * source.model.decoder_width, load.visual_rows * source.model.vision_width);
+  sum.peak_bytes += kLibraryBytes + load.pixel_bytes + 2 * state;
   sum.calibration_bytes =
       sum.artifact_bytes + unpacked + 2 * state;  // that of a block is removed when the next one's is there
   return sum;

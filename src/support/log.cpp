@@ -14,6 +14,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "mquant/error.h"
@@ -34,11 +35,11 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   void set_status(std::string_view text) {
     const std::lock_guard lock(mutex_);
-    erase_status();
+    const std::string before = erased();
     status_.clear();
     if (!text.empty())
       for (const std::string& line : split(text, '\n')) status_.push_back(printable(line, line.size()));
-    draw_status();
+    write(before + drawn());
   }
 
   void write_line(std::string_view line) {
@@ -71,31 +72,36 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
   }
 
   void put(std::string_view line) {
-    erase_status();
-    std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
-    draw_status();
+    const std::string before = erased();
+    write(cat(before, line, "\n", drawn()));
   }
 
-  void erase_status() {
-    if (drawn_ > 1) std::fprintf(stderr, "\033[%zuA", drawn_ - 1);
-    if (drawn_ > 0) std::fputs("\r\033[J", stderr);
-    drawn_ = 0;
-  }
-
-  void draw_status() {
-    if (status_.empty()) return;
-    winsize window{};
-    const bool known =
-        ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && window.ws_row > 1;
-    const int columns = known ? window.ws_col - 1 : 79;
-    drawn_ = std::min<std::size_t>(status_.size(), known ? window.ws_row - 1 : 23);
-    for (std::size_t i = 0; i < drawn_; ++i)
-      std::fprintf(stderr, "%s\r%.*s", i == 0 ? "" : "\n", columns, status_[i].c_str());
+  /// All at once, so that a terminal shows no half of it.
+  static void write(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stderr);
     std::fflush(stderr);
   }
 
+  std::string erased() {
+    const std::string up = lines_ > 1 ? cat("\033[", lines_ - 1, "A") : "";
+    return std::exchange(lines_, 0) > 0 ? up + "\r\033[J" : "";
+  }
+
+  std::string drawn() {
+    if (status_.empty()) return "";
+    winsize window{};
+    const bool known =
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && window.ws_row > 1;
+    const std::size_t columns = known ? window.ws_col - 1 : 79, rows = known ? window.ws_row - 1 : 23;
+    lines_ = std::min(status_.size(), rows);
+    std::string text;
+    for (std::size_t i = 0; i < lines_; ++i)
+      text += cat(i == 0 ? "\r" : "\n\r", std::string_view(status_[i]).substr(0, columns));
+    return text;
+  }
+
   std::vector<std::string> status_;
-  std::size_t drawn_ = 0;  // lines of it on the terminal
+  std::size_t lines_ = 0;  // of it, on the terminal
 };
 
 /// The logger and its console; made on first use, never destroyed, so that destructors may log.

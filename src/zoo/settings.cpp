@@ -111,7 +111,11 @@ Check check_of(const Json& given, const std::string& where) {
   check.kind = Check::Kind::eval;
   read_keys(given, kEvalKeys, where, check);
   if (check.data.empty()) fail(ErrorKind::usage, where, ": expected 'data', a file of samples");
-  if (check.name.empty()) check.name = check.data.stem().string();
+  const std::string name = check.name.empty() ? check.data.stem().string() : check.name;
+  check.name = file_name(name);
+  if (check.name.empty())
+    fail(ErrorKind::usage, where, ": '", printable(name),
+         "' is not a name that files can have; give it a 'name'");
   return check;
 }
 
@@ -151,6 +155,15 @@ void Values::bind(OptionBinder& options) {
   options.integer("timeout", timeout, "minutes that a stage may take; 0: any time", {.at_least = 0});
 }
 
+std::string file_name(std::string name) {
+  static constexpr std::string_view kKept =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-";
+  for (char& c : name)
+    if (kKept.find(c) == std::string_view::npos) c = '-';
+  const std::size_t first = name.find_first_not_of(".-");
+  return first == std::string::npos ? "" : name.substr(first);
+}
+
 std::vector<std::string> setting_keys(Place place) {
   std::vector<std::string> keys;
   for (const PassOption& option : value_options()) keys.push_back(option.name);
@@ -163,7 +176,11 @@ std::vector<std::string> texts_of(const Json& value, const std::string& where) {
   if (!value.is_array() || value.empty())
     fail(ErrorKind::usage, where, ": expected a list of texts, found ", describe(value));
   std::vector<std::string> texts;
-  for (const Json& text : value) texts.push_back(text_of(text, where));
+  for (const Json& text : value) {
+    texts.push_back(text_of(text, where));
+    if (std::ranges::count(texts, texts.back()) > 1)
+      fail(ErrorKind::usage, where, ": '", printable(texts.back()), "' is there twice");
+  }
   return texts;
 }
 

@@ -19,6 +19,8 @@ using Words = std::vector<std::string>;
 
 /// libtorch, its threads and the code itself, before any tensor: measured with `inspect` on the smallest model.
 constexpr std::int64_t kProgramBytes = std::int64_t{256} << 20;
+/// What an estimate may be short by: allocators keep more than is asked for.
+constexpr double kMargin = 1.25;
 
 std::string with_format(const std::string& name, const std::string& format) {
   return format == "auto" ? name : name + "." + format;
@@ -197,7 +199,8 @@ fs::path journal_of(const JobSpec& job, const Stage& stage, const Facts& facts, 
 std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& facts) {
   if (job.memory > 0) return job.memory;
   switch (stage.kind) {
-    case Stage::Kind::calibrate: return kProgramBytes + facts.calibrate_memory;
+    case Stage::Kind::calibrate:
+      return kProgramBytes + static_cast<std::int64_t>(kMargin * static_cast<double>(facts.calibrate_memory));
     case Stage::Kind::eval: {
       const auto found = facts.eval_memory.find(stage.check->name);
       return kProgramBytes + facts.artifact_bytes + (found == facts.eval_memory.end() ? 0 : found->second);

@@ -36,16 +36,6 @@ struct JobPattern {
   bool used = false;
 };
 
-/// Names become those of files and of stages: other characters are replaced, two names that become one are told.
-std::string file_name(std::string name) {
-  static constexpr std::string_view kKept =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-";
-  for (char& c : name)
-    if (kKept.find(c) == std::string_view::npos) c = '-';
-  const std::size_t first = name.find_first_not_of(".-");
-  return first == std::string::npos ? "" : name.substr(first);
-}
-
 bool is_pattern(const std::string& path) { return path.find_first_of("*?[") != std::string::npos; }
 
 /// `path` as a pattern that matches nothing else.
@@ -81,8 +71,8 @@ class Reader {
   Reader(const fs::path& file, std::uint64_t seed, std::vector<ZooProblem>& problems)
       : file_(file), folder_(fs::absolute(file).parent_path()), seed_(seed), problems_(problems) {}
 
-  std::vector<JobSpec> jobs() {
-    const Json document = read_json_object(file_);
+  std::vector<JobSpec> jobs_of(const Json& document) {
+    expect_no_zeros(document);
     collect([&] { check_keys(document); });
     read_settings(document, "defaults", defaults_);
     each(document, "recipes", Json::value_t::object,
@@ -113,6 +103,14 @@ class Reader {
     } catch (const Error& error) {
       problems_.push_back({job, error.kind(), error.what()});
     }
+  }
+
+  /// The system would read a text up to such a character.
+  void expect_no_zeros(const Json& value) const {
+    if (value.is_string() && value.get_ref<const std::string&>().find('\0') != std::string::npos)
+      fail(ErrorKind::usage, origin(), describe(value), ": expected a text without zero characters");
+    if (value.is_structured())
+      for (const Json& member : value) expect_no_zeros(member);
   }
 
   void check_keys(const Json& document) const {
@@ -281,7 +279,15 @@ class Reader {
 }  // namespace
 
 std::vector<JobSpec> read_zoo(const fs::path& file, std::uint64_t seed, std::vector<ZooProblem>& problems) {
-  return Reader(file, seed, problems).jobs();
+  return Reader(file, seed, problems).jobs_of(read_json_object(file));
+}
+
+std::vector<JobSpec> parse_zoo(const std::string& text, const fs::path& file, std::uint64_t seed,
+                               std::vector<ZooProblem>& problems) {
+  const Json document = parse_json(text, file.string());
+  if (!document.is_object())
+    fail(ErrorKind::input, file.string(), ": expected an object, found ", describe(document));
+  return Reader(file, seed, problems).jobs_of(document);
 }
 
 }  // namespace mquant::zoo

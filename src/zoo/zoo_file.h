@@ -50,5 +50,8 @@ struct JobSpec {
 /// @param seed  of jobs that state none
 std::vector<JobSpec> read_zoo(const std::filesystem::path& file, std::uint64_t seed,
                               std::vector<ZooProblem>& problems);
+/// The same of a text that would lie in `file`.
+std::vector<JobSpec> parse_zoo(const std::string& text, const std::filesystem::path& file, std::uint64_t seed,
+                               std::vector<ZooProblem>& problems);
 
 }  // namespace mquant::zoo

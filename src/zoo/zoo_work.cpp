@@ -15,6 +15,7 @@
 #include "support/paths.h"
 #include "support/sha256.h"
 #include "support/strings.h"
+#include "support/writable.h"
 #include "zoo/file_lock.h"
 #include "zoo/memory.h"
 #include "zoo/record.h"
@@ -96,6 +97,24 @@ void ZooWork::select(std::vector<JobSpec> specs) {
       of_report.threads = job.spec.values.threads;
       of_report.commands = commands_of(job.spec, stage, layout_);
       of_report.memory_bytes = memory_of(job.spec, stage, job.facts);
+    }
+  }
+  check_names();
+}
+
+/// Names are made of several, and a disk has a limit for each.
+void ZooWork::check_names() {
+  constexpr const char* kLongest =
+      ".0123456789abcdef.journal";  // what is put behind the name of a stage, at most
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    const std::string& name = jobs_[i].spec.name;
+    try {
+      for (const Stage& stage : jobs_[i].stages)
+        expect_short_names(layout_.folder(name) / (stage.name + kLongest));
+      for (const auto& [format, artifact] : report_.jobs[i].artifacts)
+        expect_short_names(artifact.parent_path() / cat(".", artifact.filename().string(), ".partial"));
+    } catch (const Error& error) {
+      add_problem(i, error.kind(), error.what());
     }
   }
 }
@@ -219,6 +238,7 @@ void ZooWork::end_check(std::size_t index, ZooStage& stage, const StageRun& run)
                       stage.exit_code <= static_cast<int>(ErrorKind::resources);
     const ErrorKind kind = told ? static_cast<ErrorKind>(stage.exit_code) : ErrorKind::internal;
     for (const std::string& line : lines) add_problem(index, kind, line);
+    stage.error.clear();  // it is told as problems
     return;
   }
   std::size_t command = 0;
@@ -284,11 +304,11 @@ void ZooWork::leave_out() {
     ZooStage& stage = shown(report_.jobs[i], kCheckStage);
     for (const ZooProblem& problem : report_.problems)
       if (problem.job == report_.jobs[i].name) {
-        if (!jobs_[i].left_out) stage.error.clear();
         jobs_[i].left_out = true;
         stage.state = StageState::error;
         stage.error += (stage.error.empty() ? "" : "; ") + problem.message;
       }
+    if (jobs_[i].left_out) view_.changed(report_, report_.jobs[i], stage);
   }
   std::erase_if(report_.problems, [](const ZooProblem& problem) { return !problem.job.empty(); });
 }

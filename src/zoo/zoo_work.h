@@ -58,6 +58,7 @@ class ZooWork final : public StageWork {
 
   const Stage& stage_of(std::size_t job, const ZooStage& stage) const;
   void select(std::vector<JobSpec> specs);
+  void check_names();
   void run_scheduler();
   void add_problem(std::size_t job, ErrorKind kind, const std::string& message);
   bool share_digests();

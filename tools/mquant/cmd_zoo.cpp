@@ -24,6 +24,8 @@ constexpr int kSomeFailed = 1;
 void tell_problems(const ZooReport& report) {
   for (const ZooProblem& problem : report.problems)
     log_error(problem.job.empty() ? problem.message : cat(problem.job, ": ", problem.message));
+  if (report.problems.size() > 1)
+    log_error(cat(report.problems.size(), " obstacles, as told above: nothing was run"));
 }
 
 /// Everything that the plan knows, in the order of the jobs.

@@ -27,7 +27,8 @@ std::string progress_text(const StageProgress& progress) {
 }
 
 std::string eta_text(const ZooStage& stage) {
-  return stage.progress.eta_seconds ? duration(*stage.progress.eta_seconds) : "";
+  const StageProgress& progress = stage.progress;
+  return progress.eta_seconds && progress.done < progress.total ? duration(*progress.eta_seconds) : "";
 }
 
 /// The stage that a row shows: the one that runs, else the one that tells most.
@@ -40,11 +41,9 @@ const ZooStage* shown_stage(const ZooJob& job) {
 
 std::string result_text(const ZooJob& job) {
   const StageState state = job.state();
-  const bool begun =
-      std::ranges::any_of(job.stages, [](const ZooStage& stage) { return is_done(stage.state); });
   if (state == StageState::kept) return "unchanged";
   if (state == StageState::running) return "";
-  if (state == StageState::waiting) return begun ? "" : "waiting";
+  if (state == StageState::waiting) return "waiting";
   return std::string(state_name(state));
 }
 
@@ -90,7 +89,8 @@ void ZooScreen::changed(const ZooReport& report, const ZooJob& job, const ZooSta
   } else if (!well && !stage.error.empty()) {
     warn(cat(job.name, ": ", stage.name, ": ", stage.error));
   } else if (console::style() == Style::plain) {
-    info(cat(job.name, ": ", stage.name, " ", state_name(stage.state), " in ", duration(stage.seconds)));
+    info(cat(job.name, ": ", stage.name, well ? " passed in " : cat(": ", state_name(stage.state), " after "),
+             duration(stage.seconds)));
   }
   if (console::style() == Style::status_line) console::set_status(live_table(report));
 }

@@ -4,7 +4,7 @@
     code | command | change | what the line on stderr says
 
 The program runs in a fresh directory with a checkpoint `m` (tests/data/goldens/qwen2_vl), samples `d.jsonl` beside their
-`images`, a picture `p.png` and the recipe `r.json`; commands of artifacts have one, `a`, and its calibration, `c`.  The
+`images`, a picture `p.png`, the recipe `r.json` and the zoo file `z.json`; commands of artifacts have one, `a`, and its calibration, `c`.  The
 change is made first; several are separated by `;`:
 
     use FAMILY                 the checkpoint of another golden
@@ -57,6 +57,7 @@ COMMANDS = {
     "run": "generate a --image p.png --prompt hi --max-new-tokens 1",
     "export": "export c --output o",
     "resume": "calibrate m --data d.jsonl --output c --resume",
+    "zoo": "zoo z.json --output o --progress none",
 }
 OF_ARTIFACTS = {"verify", "run", "export", "resume"}
 
@@ -178,6 +179,7 @@ def prepare(folder, command, artifacts):
     shutil.copy(golden / "cases.jsonl", folder / "d.jsonl")
     shutil.copy(GOLDENS / "images/rgb.png", folder / "p.png")
     shutil.copy(ROOT / "configs/w4a8.json", folder / "r.json")
+    (folder / "z.json").write_text(json.dumps({"defaults": {"data": "d.jsonl", "recipes": ["w4a8"]}, "models": ["m"]}))
     if command in OF_ARTIFACTS:
         for name in ("a", "c"):
             shutil.copytree(artifacts / name, folder / name)

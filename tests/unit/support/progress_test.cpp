@@ -90,9 +90,9 @@ TEST_F(ProgressOutput, OnATerminalLogLinesDoNotTearTheStatusLine) {
   });
   if (!text) GTEST_SKIP() << "no pseudo-terminals here";
   EXPECT_THAT(*text, MatchesRegex("\rcalibrate: 0/2"                           // drawn
-                                  "\r\033\\[Kwarning: odd\r\n"                 // erased for the line
+                                  "\r\033\\[Jwarning: odd\r\n"                 // erased for the line
                                   "\rcalibrate: 0/2"                           // drawn again
-                                  "\r\033\\[Kcalibrate: 2/2 in [0-9]+ ms\r\n"  // what stays
+                                  "\r\033\\[Jcalibrate: 2/2 in [0-9]+ ms\r\n"  // what stays
                                   ));
 }
 

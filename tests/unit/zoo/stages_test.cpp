@@ -108,7 +108,7 @@ TEST(Stages, TakeTheMemoryOfTheirEstimatesUnlessItIsStated) {
   JobSpec job = job_with({"auto"});
   const std::vector<Stage> stages = stages_of(job);
   const std::int64_t program = memory_of(job, stages[2], facts());
-  EXPECT_EQ(memory_of(job, stages[1], facts()), program + 1000);
+  EXPECT_EQ(memory_of(job, stages[1], facts()), program + 1250);
   EXPECT_EQ(memory_of(job, stages[4], facts()), program + 10 + 77);
   job.memory = 5;
   EXPECT_EQ(memory_of(job, stages[1], facts()), 5);

@@ -204,6 +204,20 @@ TEST_F(ZooFile, AllProblemsAreTold) {
   EXPECT_EQ(problems_.size(), 4u) << testing::PrintToString(messages());
 }
 
+/// As far as files that are there can tell: its data is not.
+TEST_F(ZooFile, TheExampleOfTheDocumentationIsOne) {
+  const std::string page = test::read_text(std::filesystem::path(MQUANT_CONFIGS) / "../docs/zoo.md");
+  const std::size_t begin = page.find("```json\n") + 8;
+  std::string text = page.substr(begin, page.find("```", begin) - begin);
+  EXPECT_TRUE(schema_accepts(nlohmann::json::parse(text)));
+  test::write_text(dir_ / "models/smolvlm/config.json", "{}");
+  const auto jobs = read(text);
+  EXPECT_THAT(messages(), IsEmpty());
+  ASSERT_EQ(jobs.size(), 7u);
+  EXPECT_EQ(jobs.back().name, "qwen-72b.w4a8");
+  EXPECT_EQ(jobs.back().memory, std::int64_t{60} << 30);
+}
+
 TEST_F(ZooFile, TheSchemaFileIsCurrent) {
   EXPECT_EQ(test::read_text(std::filesystem::path(MQUANT_CONFIGS) / "zoo.schema.json"), zoo_schema())
       << "run scripts/gen_docs.sh";
