@@ -111,6 +111,8 @@ class CalibrationStore {
   /// Removes the files of a calibration, and its directory if nothing else is in it.  A kill on the way leaves a
   /// calibration that can be removed.  Throws Error{usage} while another process writes it.
   static void remove(const std::filesystem::path& directory);
+  /// What a calibration belongs to, finished or not.  Throws Error{input} where that cannot be read.
+  static RunIdentity identity_of(const std::filesystem::path& directory);
   /// The sinks of a calibration, finished or not: found once, when it is created.
   static SinkRule sinks_of(const std::filesystem::path& directory);
 

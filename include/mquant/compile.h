@@ -90,7 +90,8 @@ struct Plan {
   std::int64_t samples = 0;                    // 0 if no data was given
   std::map<std::string, std::int64_t> tokens;  // by class, over the samples
   std::vector<std::string> prompts;            // of the first samples, as rendered
-  /// SHA-256 of what decides the bytes of the result: "recipe", "data" where it is given, "model" where it is asked for.
+  /// SHA-256 of what decides the bytes of the result: "recipe", "data" and "chat_template" where they
+  /// are given, "model" where it is asked for.
   std::map<std::string, std::string> digests;
 };
 struct PlanOptions : CalibrateOptions {  // `data` and `output` may be empty
@@ -157,6 +158,7 @@ struct EvalReport {
   std::int64_t answer_tokens = 0;
   std::map<std::string, AgreementRow> agreement;  // by token class; empty without a reference
   std::int64_t shared_with_calibration = 0;       // samples that the calibration has seen
+  std::string data_digest;                        // SHA-256 over the samples, as in a plan
   double seconds = 0;
   KvCacheReport kv_cache;
   struct Answer {

@@ -20,6 +20,7 @@ struct ZooOptions {
   std::uint64_t seed = 0;                            // of jobs that state none
   std::int64_t jobs = 1;                             // at most so many side by side
   std::int64_t memory = 0;        // bytes of all jobs together; 0: nine tenths of what is free
+  std::string device = "cpu";     // of every stage
   bool resume = false;            // `output` may hold results; stages whose inputs are the same are kept
   bool keep_going = false;        // problems of one job do not keep the others from running
   std::vector<std::string> only;  // patterns (fnmatch) of job names; none: all
@@ -54,6 +55,7 @@ struct ZooStage {
   double seconds = 0;                     // of wall time
   std::int64_t peak_bytes = 0;            // resident, mapped files included
   std::string error;                      // one line; "" if it passed
+  std::vector<std::string> last_lines;    // of the log
   std::map<std::string, double> figures;  // "artifact_bytes", "exact", "perplexity", "kl.text", ...
   StageProgress progress;
   // Estimates.
@@ -103,6 +105,10 @@ class ZooView {
   /// A stage has come further, or time has passed; several times a second.
   virtual void advanced(const ZooReport& report) = 0;
 };
+
+/// Files and directories that the jobs of a zoo file read, itself among them: no result may be written there.
+/// @throws Error{input} for a file that cannot be read
+std::vector<std::filesystem::path> zoo_inputs(const std::filesystem::path& file);
 
 /// Reads the zoo file and runs the checks of every job; writes nothing.  What need not run is StageState::kept; with
 /// `keep_going` a job's problem is an error of its check.

@@ -153,6 +153,8 @@ bool CalibrationStore::is_calibration(const fs::path& directory) {
   return !directory.empty() && fs::is_regular_file(directory / kRun, ignored);
 }
 
+RunIdentity CalibrationStore::identity_of(const fs::path& directory) { return read_identity(directory); }
+
 SinkRule CalibrationStore::sinks_of(const fs::path& directory) { return read_identity(directory).sinks; }
 
 void CalibrationStore::expect_new(const fs::path& directory) {

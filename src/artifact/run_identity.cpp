@@ -180,4 +180,12 @@ std::string difference(const RunIdentity& before, const RunIdentity& now) {
   return before.sample_digests == now.sample_digests ? "" : "the digests of the samples";
 }
 
+std::string digest_of(const SourceFiles& files) {
+  std::map<std::string, std::string> all = files.opened;
+  all.insert(files.sidecars.begin(), files.sidecars.end());
+  Sha256 digest;
+  for (const auto& [name, of_file] : all) digest.update(cat(name, '\0', of_file, '\n'));
+  return digest.hex();
+}
+
 }  // namespace mquant

@@ -19,6 +19,9 @@ ChatTemplate stated_template(const RunIdentity& identity);
 OrderedJson identity_json(const RunIdentity& identity);
 RunIdentity identity_from(const Fields& fields);
 
+/// SHA-256 over names and digests of all files, wherever they lie.
+std::string digest_of(const SourceFiles& files);
+
 /// The first thing that differs and decides bytes, as the end of a sentence: "the recipe: /calibration/samples was 64 and
 /// is 128".  "" if there is none.
 std::string difference(const RunIdentity& before, const RunIdentity& now);

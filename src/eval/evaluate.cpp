@@ -144,6 +144,7 @@ class Evaluation {
   EvalReport sum(const std::vector<SampleResult>& results) const {
     EvalReport report;
     report.kv_cache = model_.kv_cache();
+    report.data_digest = data_digest(samples_);
     const std::set<std::string> seen(model_.calibration_digests().begin(),
                                      model_.calibration_digests().end());
     LogitSums sums;

@@ -104,12 +104,10 @@ std::string checkpoint_digest(const SourceModel& source) {
       files.push_back(file);
   std::vector<std::string> digests(files.size());
   for_all(files.size(), [&](std::size_t i) { digests[i] = sha256_file(files[i]); });
-  std::map<std::string, std::string> by_name;
+  SourceFiles named;
   for (std::size_t i = 0; i < files.size(); ++i)
-    by_name[files[i].lexically_relative(source.directory).string()] = digests[i];
-  Sha256 all;
-  for (const auto& [name, digest] : by_name) all.update(cat(name, '\0', digest, '\n'));
-  return all.hex();
+    named.opened[files[i].lexically_relative(source.directory).string()] = digests[i];
+  return digest_of(named);
 }
 
 RunIdentity identity_of(const SourceModel& source, const CalibrateOptions& options, const Recipe& recipe,

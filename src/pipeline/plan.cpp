@@ -54,6 +54,7 @@ Plan plan_model(const PlanOptions& options) {
   for (std::size_t i = 0; i < std::min(kShownPrompts, work.samples.size()); ++i)
     plan.prompts.push_back(source.processor->prompt(work.samples[i]));
   plan.digests["recipe"] = sha256_hex(work.recipe.json);
+  if (!source.stated.text.empty()) plan.digests["chat_template"] = sha256_hex(source.stated.text);
   if (!options.data.empty()) plan.digests["data"] = data_digest(work.samples);
   if (options.digest_model) plan.digests["model"] = checkpoint_digest(source);
   return plan;

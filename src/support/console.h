@@ -16,6 +16,9 @@ bool shows(LogLevel level);
 /// Replaces the status lines; "" takes them away.  Cut to the width and the height of the terminal.
 void set_status(std::string_view text);
 
+/// Lines of the terminal that the status may take.
+std::size_t rows();
+
 /// Writes one line as it is, whatever the level; for JSON.
 void write_line(std::string_view line);
 

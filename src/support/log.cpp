@@ -29,6 +29,17 @@ bool is_terminal() {
   return isatty(STDERR_FILENO) == 1 && term != nullptr && std::strcmp(term, "dumb") != 0;
 }
 
+/// Columns and rows of the terminal, less one each: what fills it would scroll.
+struct Room {
+  std::size_t columns = 79, rows = 23;
+};
+
+Room room() {
+  winsize window{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && window.ws_row > 1;
+  return known ? Room{window.ws_col - 1U, window.ws_row - 1U} : Room{};
+}
+
 class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   std::atomic<ProgressStyle> progress_style = ProgressStyle::automatic;
@@ -89,10 +100,7 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
 
   std::string drawn() {
     if (status_.empty()) return "";
-    winsize window{};
-    const bool known =
-        ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && window.ws_row > 1;
-    const std::size_t columns = known ? window.ws_col - 1 : 79, rows = known ? window.ws_row - 1 : 23;
+    const auto [columns, rows] = room();
     lines_ = std::min(status_.size(), rows);
     std::string text;
     for (std::size_t i = 0; i < lines_; ++i)
@@ -176,6 +184,7 @@ console::Style console::style() {
 }
 
 bool console::shows(LogLevel level) { return log().logger.load()->should_log(spdlog_level(level)); }
+std::size_t console::rows() { return room().rows; }
 void console::set_status(std::string_view text) { log().console->set_status(text); }
 void console::write_line(std::string_view line) { log().console->write_line(line); }
 

@@ -29,6 +29,7 @@ constexpr std::size_t kLongestLine = std::size_t{1}
   dup2(nothing, STDIN_FILENO);
   dup2(write_ends[ChildProcess::out], STDOUT_FILENO);
   dup2(write_ends[ChildProcess::err], STDERR_FILENO);
+  close_range(STDERR_FILENO + 1, ~0U, 0);  // logs of other jobs; where the system cannot, they stay open
   signal(SIGPIPE, SIG_DFL);
   execv(program, words);
   static constexpr std::string_view kMessage = "mquant: error: cannot start the program\n";

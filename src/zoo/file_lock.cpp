@@ -12,23 +12,23 @@
 
 namespace mquant::zoo {
 
-FileLock::FileLock(const std::filesystem::path& file, Kind kind, int flags)
+FileLock::FileLock(const std::filesystem::path& file, Kind kind, const std::string* busy)
     : file_(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-  if (file_ < 0) fail(ErrorKind::resources, "cannot write '", file.string(), "': ", std::strerror(errno));
-  const int operation = (kind == Kind::exclusive ? LOCK_EX : LOCK_SH) | flags;
-  int result = flock(file_, operation);
-  while (result != 0 && errno == EINTR) result = flock(file_, operation);
-  held_ = result == 0;
+  const int operation = (kind == Kind::exclusive ? LOCK_EX : LOCK_SH) | (busy != nullptr ? LOCK_NB : 0);
+  int result = file_ < 0 ? -1 : flock(file_, operation);
+  while (file_ >= 0 && result != 0 && errno == EINTR) result = flock(file_, operation);
+  if (result == 0) return;
+  const int error_number = errno;
+  if (file_ >= 0) close(std::exchange(file_, -1));
+  if (busy != nullptr && error_number == EWOULDBLOCK) fail(ErrorKind::usage, *busy);
+  fail(ErrorKind::resources, "cannot lock '", file.string(), "': ", std::strerror(error_number));
 }
 
 FileLock FileLock::now(const std::filesystem::path& file, Kind kind, const std::string& busy) {
-  FileLock lock(file, kind, LOCK_NB);
-  if (!lock.held_) fail(ErrorKind::usage, busy);
-  return lock;
+  return {file, kind, &busy};
 }
 
-FileLock::FileLock(FileLock&& other) noexcept
-    : file_(std::exchange(other.file_, -1)), held_(std::exchange(other.held_, false)) {}
+FileLock::FileLock(FileLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
 
 FileLock::~FileLock() {
   if (file_ >= 0) close(file_);

@@ -12,7 +12,7 @@ class FileLock {
 
   /// Waits until nobody else has it.  @throws Error{resources} if the file cannot be made
   explicit FileLock(const std::filesystem::path& file, Kind kind = Kind::exclusive)
-      : FileLock(file, kind, 0) {}
+      : FileLock(file, kind, nullptr) {}
   /// @throws Error{usage} saying `busy` if somebody else has it; Error{resources} as above
   static FileLock now(const std::filesystem::path& file, Kind kind, const std::string& busy);
   ~FileLock();
@@ -20,10 +20,9 @@ class FileLock {
   FileLock& operator=(FileLock&&) = delete;
 
  private:
-  FileLock(const std::filesystem::path& file, Kind kind, int flags);
+  FileLock(const std::filesystem::path& file, Kind kind, const std::string* busy);
 
   int file_ = -1;
-  bool held_ = false;
 };
 
 }  // namespace mquant::zoo

@@ -13,8 +13,6 @@
 namespace mquant::zoo {
 namespace {
 
-constexpr std::size_t kShownLines = 30;  // of a log
-
 struct Counts {
   int tests = 0, failures = 0, errors = 0, skipped = 0;
   double seconds = 0;
@@ -61,11 +59,11 @@ std::string figures_text(const ZooStage& stage) {
   return join(parts, ", ");
 }
 
-void add_trouble(pugi::xml_node node, const char* element, const ZooJob& job, const ZooStage& stage) {
+void add_trouble(pugi::xml_node node, const char* element, const ZooStage& stage) {
   pugi::xml_node trouble = node.append_child(element);
   set(trouble, "message", printable(stage.error.empty() ? state_name(stage.state) : stage.error, 1000));
   set(trouble, "type", stage.signal != 0 ? cat("signal ", stage.signal) : cat("exit code ", stage.exit_code));
-  trouble.text().set(tail_of(job.log, kShownLines).c_str());
+  trouble.text().set(join(stage.last_lines, "\n").c_str());
 }
 
 void add_case(pugi::xml_node suite, const ZooJob& job, const ZooStage& stage) {
@@ -74,9 +72,9 @@ void add_case(pugi::xml_node suite, const ZooJob& job, const ZooStage& stage) {
   set(node, "classname", job.name);
   set(node, "time", time_text(stage.seconds));
   switch (stage.state) {
-    case StageState::failed: return add_trouble(node, "failure", job, stage);
+    case StageState::failed: return add_trouble(node, "failure", stage);
     case StageState::error:
-    case StageState::interrupted: return add_trouble(node, "error", job, stage);
+    case StageState::interrupted: return add_trouble(node, "error", stage);
     case StageState::waiting:
     case StageState::blocked: node.append_child("skipped"); return;
     default: break;

@@ -33,13 +33,29 @@ void read_evaluation(const Json& json, std::map<std::string, double>& figures) {
     if (const auto kl = number_at(row, "/kl")) figures["kl." + token_class] = *kl;
 }
 
+/// What a process can have: other numbers would go on into reports, where they mean something else.
+void expect_possible(const Record& record) {
+  constexpr double kMostSeconds = 1e9;
+  const bool possible = record.exit_code >= 0 && record.exit_code <= 255 && record.signal >= 0 &&
+                        record.signal <= 64 && record.peak_bytes >= 0 && record.seconds >= 0 &&
+                        record.seconds <= kMostSeconds;
+  if (!possible) fail(ErrorKind::input, "numbers that no process has");
+}
+
 }  // namespace
 
 void write_record(const fs::path& file, const Record& record) {
-  OrderedJson json = {
-      {"key", record.key},       {"result", state_word(record.state)}, {"exit_code", record.exit_code},
-      {"signal", record.signal}, {"seconds", record.seconds},          {"peak_bytes", record.peak_bytes},
-      {"error", record.error},   {"figures", record.figures},          {"made", record.made}};
+  OrderedJson json = {{"key", record.key},
+                      {"result", state_word(record.state)},
+                      {"exit_code", record.exit_code},
+                      {"signal", record.signal},
+                      {"seconds", record.seconds},
+                      {"peak_bytes", record.peak_bytes},
+                      {"error", record.error},
+                      {"figures", record.figures},
+                      {"last_lines", record.last_lines},
+                      {"made", record.made},
+                      {"seen", record.seen}};
   if (!record.facts.empty()) json["facts"] = OrderedJson::parse(record.facts);
   write_file_atomically(file, json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
@@ -58,7 +74,10 @@ std::optional<Record> read_record(const fs::path& file) {
     json.at("peak_bytes").get_to(record.peak_bytes);
     json.at("error").get_to(record.error);
     json.at("figures").get_to(record.figures);
+    json.at("last_lines").get_to(record.last_lines);
     json.at("made").get_to(record.made);
+    json.at("seen").get_to(record.seen);
+    expect_possible(record);
     if (json.contains("facts")) record.facts = to_json(facts_of(json["facts"].dump()));
     return record;
   } catch (const std::exception& broken) {  // of JSON's types, or an Error
@@ -78,7 +97,9 @@ Record record_of(const ZooStage& stage) {
           .peak_bytes = stage.peak_bytes,
           .error = stage.error,
           .figures = stage.figures,
+          .last_lines = stage.last_lines,
           .made = {},
+          .seen = {},
           .facts = {}};
 }
 
@@ -90,6 +111,7 @@ void restore(const Record& record, ZooStage& stage) {
   stage.peak_bytes = record.peak_bytes;
   stage.error = record.error;
   stage.figures = record.figures;
+  stage.last_lines = record.last_lines;
 }
 
 std::map<std::string, double> figures_of(const fs::path& result) {

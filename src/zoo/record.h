@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "mquant/zoo.h"
 
@@ -18,8 +19,10 @@ struct Record {
   std::int64_t peak_bytes = 0;
   std::string error;
   std::map<std::string, double> figures;
-  std::string made;   // digest of what the stage made, where that is a file to look at
-  std::string facts;  // JSON text, of a check
+  std::vector<std::string> last_lines;  // of the log
+  std::string made;                     // digest of the files that the stage made; "": none to look at
+  std::string seen;                     // the same of their names, sizes and times, which is told at once
+  std::string facts;                    // JSON text, of a check
 };
 
 void write_record(const std::filesystem::path& file, const Record& record);

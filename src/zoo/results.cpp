@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <deque>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "mquant/version.h"
@@ -21,7 +19,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using enum Table::Align;
 
-constexpr std::size_t kShownLines = 15;  // of a log
 constexpr std::array kResults = {"summary.json", "junit.xml", "summary.md"};
 
 std::string duration(double seconds) { return human_duration(std::chrono::duration<double>(seconds)); }
@@ -46,12 +43,18 @@ std::string sizes_of(const ZooJob& job) {
   return join(sizes, ", ");
 }
 
-/// The first stage that tells why a job did not pass: "eval-digits: exact match is ...".
-std::string trouble_of(const ZooJob& job) {
+/// The first stage that tells why a job did not pass.
+const ZooStage* troubled_stage(const ZooJob& job) {
   for (const StageState state : {StageState::error, StageState::failed, StageState::interrupted})
-    if (const ZooStage* const stage = job.first_in(state))
-      return stage->error.empty() ? stage->name : cat(stage->name, ": ", stage->error);
-  return "";
+    if (const ZooStage* const stage = job.first_in(state)) return stage;
+  return nullptr;
+}
+
+/// "eval-digits: exact match is ..."
+std::string trouble_of(const ZooJob& job) {
+  const ZooStage* const stage = troubled_stage(job);
+  if (stage == nullptr) return "";
+  return stage->error.empty() ? stage->name : cat(stage->name, ": ", stage->error);
 }
 
 std::string result_of(const ZooJob& job) {
@@ -90,10 +93,10 @@ Table evaluation_table(const ZooReport& report) {
 }
 
 std::string total_line(const ZooReport& report) {
-  std::map<std::string, int> counts;
-  for (const ZooJob& job : report.jobs) ++counts[result_of(job)];
   std::vector<std::string> parts;
-  for (const auto& [result, count] : counts) parts.push_back(cat(count, " ", result));
+  for (const char* result : {"passed", "unchanged", "failed", "error", "interrupted", "not run"})
+    if (const auto count = std::ranges::count(report.jobs, result, result_of); count > 0)
+      parts.push_back(cat(count, " ", result));
   return cat(counted(std::ssize(report.jobs), "job"), ": ", join(parts, ", "), "; ",
              duration(report.seconds));
 }
@@ -162,18 +165,6 @@ std::string zoo_screen(const ZooReport& report) {
              total_line(report), "\n");
 }
 
-std::string zoo::tail_of(const fs::path& file, std::size_t lines) {
-  std::ifstream in(file);
-  std::deque<std::string> last;
-  for (std::string line; std::getline(in, line);) {
-    last.push_back(printable(line, 1000));
-    if (last.size() > lines) last.pop_front();
-  }
-  std::string text;
-  for (const std::string& line : last) text += line + "\n";
-  return text;
-}
-
 std::string zoo::summary_markdown(const ZooReport& report) {
   std::string text = cat("## mquant zoo: ",
                          report.passed()      ? "passed"
@@ -183,9 +174,9 @@ std::string zoo::summary_markdown(const ZooReport& report) {
   if (const Table evaluations = evaluation_table(report); !evaluations.empty())
     text += "\n" + evaluations.markdown();
   for (const ZooJob& job : report.jobs)
-    if (const std::string trouble = trouble_of(job); !trouble.empty())
-      text += cat("\n<details><summary>", job.name, ": log</summary>\n\n",
-                  fenced(tail_of(job.log, kShownLines)), "\n</details>\n");
+    if (const ZooStage* const stage = troubled_stage(job); stage != nullptr && !stage->last_lines.empty())
+      text += cat("\n<details><summary>", job.name, ": ", stage->name, "</summary>\n\n",
+                  fenced(join(stage->last_lines, "\n") + "\n"), "\n</details>\n");
   return text;
 }
 

@@ -20,7 +20,4 @@ std::string junit_text(const ZooReport& report);
 /// A table of the jobs and what is wrong, in Markdown.
 std::string summary_markdown(const ZooReport& report);
 
-/// The last lines of a file, for messages; "" if it cannot be read.
-std::string tail_of(const std::filesystem::path& file, std::size_t lines);
-
 }  // namespace mquant::zoo

@@ -67,9 +67,10 @@ ZooReport finished(ZooWork& work, const Stopwatch& watch) {
 ZooReport plan_zoo(const ZooOptions& options, ZooView& view) {
   const Stopwatch watch;
   ZooWork work(options, view);
+  expect_output_directory(options, work.layout(), true);
   if (!work.report().problems.empty()) return finished(work, watch);
   work.check();
-  if (options.keep_going) work.leave_out();
+  options.keep_going ? work.leave_out() : work.show_problems();
   return finished(work, watch);
 }
 
@@ -77,14 +78,19 @@ ZooReport run_zoo(const ZooOptions& options, ZooView& view) {
   const Stopwatch watch;
   ZooWork work(options, view);
   expect_output_directory(options, work.layout(), options.resume);
-  if (!work.report().problems.empty()) return finished(work, watch);
   std::optional<FileLock> occupied;
-  if (!is_empty_or_absent(options.output)) occupied.emplace(occupy(work.layout(), FileLock::Kind::exclusive));
-  work.check();
-  if (options.keep_going) work.leave_out();
-  if (work.report().interrupted || !work.report().problems.empty()) return finished(work, watch);
+  if (!is_empty_or_absent(options.output)) {
+    occupied.emplace(occupy(work.layout(), FileLock::Kind::exclusive));
+    zoo::remove_results(options.output);
+  }
+  if (work.report().problems.empty()) work.check();
+  if (options.keep_going && !work.report().interrupted) work.leave_out();
+  if (work.report().interrupted || !work.report().problems.empty()) {
+    work.show_problems();
+    if (occupied) zoo::write_results(work.report());
+    return finished(work, watch);
+  }
   if (!occupied) occupied.emplace(occupy(work.layout(), FileLock::Kind::exclusive));
-  zoo::remove_results(options.output);
   work.write_checks();
   work.run("");
   work.report().seconds = watch.seconds();
@@ -96,15 +102,15 @@ ZooReport run_zoo_stage(const ZooOptions& options, const std::string& stage, Zoo
   const Stopwatch watch;
   ZooWork work(options, view);
   expect_output_directory(options, work.layout(), true);
-  if (!work.report().problems.empty()) return finished(work, watch);
   if (stage == zoo::kCheckStage) {
-    work.check();
-    work.leave_out();
+    if (work.report().problems.empty()) work.check();
+    if (!work.report().interrupted) work.leave_out();
     if (work.report().interrupted || !work.report().problems.empty()) return finished(work, watch);
     const FileLock occupied = occupy(work.layout(), FileLock::Kind::shared);
     work.write_checks();
     return finished(work, watch);
   }
+  if (!work.report().problems.empty()) return finished(work, watch);
   const FileLock occupied = occupy(work.layout(), FileLock::Kind::shared);
   work.read_records();
   if (stage == "report") {
@@ -114,6 +120,19 @@ ZooReport run_zoo_stage(const ZooOptions& options, const std::string& stage, Zoo
   work.expect_runnable(stage);
   work.run(stage);
   return finished(work, watch);
+}
+
+std::vector<fs::path> zoo_inputs(const fs::path& file) {
+  std::vector<ZooProblem> ignored;  // told when it is run
+  std::vector<fs::path> inputs = {file};
+  for (const zoo::JobSpec& job : zoo::read_zoo(file, 0, ignored)) {
+    inputs.insert(inputs.end(), {job.model, job.values.data});
+    if (!job.values.chat_template.empty()) inputs.emplace_back(job.values.chat_template);
+    if (job.recipe.find('/') != std::string::npos) inputs.emplace_back(job.recipe);
+    for (const zoo::Check& check : job.checks)
+      if (check.kind == zoo::Check::Kind::eval) inputs.push_back(check.data);
+  }
+  return inputs;
 }
 
 }  // namespace mquant

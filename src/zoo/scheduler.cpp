@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "mquant/error.h"
 #include "mquant/log.h"
 #include "zoo/memory.h"
 
@@ -39,7 +40,8 @@ void Scheduler::run() {
       report_.interrupted = true;
       for (Running& running : running_) running.run->interrupt();
     }
-    if (!report_.interrupted) start_stages();
+    while (!report_.interrupted && start_stages()) {
+    }
     if (running_.empty()) return;
     wait();
     view_.advanced(report_);
@@ -64,8 +66,10 @@ bool Scheduler::fits(const ZooStage& stage) const {
   return taken <= limits_.memory && stage.memory_bytes <= available_memory();
 }
 
-void Scheduler::start_stages() {
-  for (std::size_t job = 0; job < report_.jobs.size(); ++job) {
+/// @returns whether to look again: a stage that could not begin has left room for another one
+bool Scheduler::start_stages() {
+  bool again = false;
+  for (std::size_t job = 0; job < report_.jobs.size() && !crowded_; ++job) {
     if (std::ranges::find(running_, job, &Running::job) != running_.end()) continue;
     ZooStage* const stage = next_stage(job);
     if (stage == nullptr) {
@@ -73,8 +77,10 @@ void Scheduler::start_stages() {
     } else if ((open_.contains(job) || open_.size() < limits_.jobs) && fits(*stage)) {
       open_.insert(job);
       start(job, *stage);
+      again = again || stage->state == StageState::error;
     }
   }
+  return again;
 }
 
 /// The cores are shared out among the jobs that can still run side by side: results do not depend on it.
@@ -86,13 +92,43 @@ int Scheduler::threads_for(std::size_t job) {
   return std::max(1, limits_.cores / static_cast<int>(std::min(limits_.jobs, left)));
 }
 
+/// What goes wrong outside a stage's process is that job's alone.
 void Scheduler::start(std::size_t job, ZooStage& stage) {
   const int threads = threads_for(job);
-  std::unique_ptr<std::ostream> log = work_.begin(job, stage);
-  auto run =
-      std::make_unique<StageRun>(stage, *log, StageRunOptions{limits_.program, threads, work_.timeout(job)});
-  running_.push_back({job, &stage, std::move(log), std::move(run)});
+  try {
+    std::unique_ptr<std::ostream> log = work_.begin(job, stage);
+    auto run = std::make_unique<StageRun>(
+        stage, *log, StageRunOptions{limits_.program, limits_.device, threads, work_.timeout(job)});
+    running_.push_back({job, &stage, std::move(log), std::move(run)});
+  } catch (const std::exception& error) {
+    const auto* const known = dynamic_cast<const Error*>(&error);
+    crowded_ = known != nullptr && known->kind() == ErrorKind::resources && !running_.empty();
+    stage.state = crowded_ ? StageState::waiting : StageState::error;
+    stage.error = crowded_ ? "" : error.what();
+    if (crowded_) return;
+  }
   view_.changed(report_, report_.jobs[job], stage);
+}
+
+void Scheduler::end(Running& running) {
+  try {
+    work_.end(running.job, *running.stage, *running.run);
+  } catch (const std::exception& error) {  // a record that cannot be written
+    running.stage->state = StageState::error;
+    running.stage->error = error.what();
+  }
+  crowded_ = false;
+  view_.changed(report_, report_.jobs[running.job], *running.stage);
+}
+
+bool Scheduler::has_ended(Running& running) {
+  try {
+    return running.run->step();
+  } catch (const std::exception& error) {  // no process for its next command
+    running.stage->state = StageState::error;
+    running.stage->error = error.what();
+    return true;
+  }
 }
 
 void Scheduler::wait() {
@@ -113,9 +149,8 @@ void Scheduler::wait() {
       if (descriptors[i].revents != 0) sources[i].running->run->read(sources[i].stream);
   for (auto at = running_.begin(); at != running_.end();) {
     const auto next = std::next(at);
-    if (at->run->step()) {
-      work_.end(at->job, *at->stage, *at->run);
-      view_.changed(report_, report_.jobs[at->job], *at->stage);
+    if (has_ended(*at)) {
+      end(*at);
       running_.erase(at);
     }
     at = next;

@@ -31,6 +31,7 @@ class StageWork {
 
 struct SchedulerLimits {
   std::filesystem::path program;
+  std::string device = "cpu";
   std::size_t jobs = 1;     // side by side
   std::int64_t memory = 0;  // bytes
   int cores = 1;
@@ -51,10 +52,12 @@ class Scheduler {
     std::unique_ptr<StageRun> run;
   };
 
-  void start_stages();
+  bool start_stages();
   ZooStage* next_stage(std::size_t job);
   bool fits(const ZooStage& stage) const;
   void start(std::size_t job, ZooStage& stage);
+  void end(Running& running);
+  bool has_ended(Running& running);
   void wait();
   int threads_for(std::size_t job);
 
@@ -64,6 +67,7 @@ class Scheduler {
   SchedulerLimits limits_;
   std::set<std::size_t> open_;  // jobs that have begun and not ended
   std::list<Running> running_;
+  bool crowded_ = false;  // the system had no process for another stage: until one ends
 };
 
 }  // namespace mquant::zoo

@@ -113,6 +113,7 @@ Check check_of(const Json& given, const std::string& where) {
   if (check.data.empty()) fail(ErrorKind::usage, where, ": expected 'data', a file of samples");
   const std::string name = check.name.empty() ? check.data.stem().string() : check.name;
   check.name = file_name(name);
+  std::ranges::replace(check.name, '.', '-');  // a dot ends the name of a stage, where a format follows
   if (check.name.empty())
     fail(ErrorKind::usage, where, ": '", printable(name),
          "' is not a name that files can have; give it a 'name'");
@@ -148,7 +149,8 @@ void Values::bind(OptionBinder& options) {
   options.text("chat_template", chat_template, "a file with a chat template in place of the model's own");
   options.text("template_date", template_date, "the date that a chat template prints as today's, YYYY-MM-DD");
   options.integer("seed", seed, "of rotations and all else that is drawn", {.at_least = 0});
-  options.integer("threads", threads, "cores of each stage; 0: shared out among the jobs", {.at_least = 0});
+  options.integer("threads", threads, "cores of each stage; 0: shared out among the jobs",
+                  {.at_least = 0, .at_most = 1024});
   options.flag("verify_each", verify_each, "run each block before and after passes that must not change it");
   options.flag("keep_calibration", keep_calibration, "keep the calibration after the last export");
   options.text("memory", memory, "memory of each stage, such as 12GiB, in place of the estimates");
@@ -204,7 +206,7 @@ Json merged(Json earlier, const Json& later) {
 void apply_settings(const Json& settings, const fs::path& folder, const std::string& where, JobSpec& job) {
   const auto at = [&](const char* key) { return cat(where, ": '", key, "'"); };
   const auto in_folder = [&](const std::string& path) {
-    return path.empty() ? path : (folder / path).lexically_normal().string();
+    return path.empty() ? path : (folder / path).string();
   };
   const Json values = completed(values_in(settings), value_options(), where);
   const std::int64_t seed = settings.contains("seed") ? values["seed"].get<std::int64_t>() : job.values.seed;

@@ -17,7 +17,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kGrace{30};  // between being asked to stop and being killed, after a timeout
-constexpr std::string_view kHint = "\nhint: ";
+constexpr std::string_view kHint = "\nhint: ", kPlainHint = "hint: ", kPlainError = "mquant: error: ";
+constexpr std::size_t kKeptLines = 30, kLongestLine = 1000;
 
 std::string now() {
   const std::time_t time = std::time(nullptr);
@@ -45,6 +46,7 @@ StageRun::StageRun(ZooStage& stage, std::ostream& log, StageRunOptions options)
   stage_.state = StageState::running;
   stage_.error.clear();
   stage_.figures.clear();
+  stage_.last_lines.clear();
   stage_.exit_code = stage_.signal = 0;
   stage_.seconds = 0;
   stage_.peak_bytes = 0;
@@ -55,16 +57,22 @@ void StageRun::start() {
   std::vector<std::string> words = {"mquant"};
   const std::vector<std::string>& command = stage_.commands[command_];
   words.insert(words.end(), command.begin(), command.end());
-  words.insert(words.end(),
-               {"--threads", std::to_string(options_.threads), "--progress", "json", "--log-level", "info"});
+  words.insert(words.end(), {"--device", options_.device, "--threads", std::to_string(options_.threads),
+                             "--progress", "json", "--log-level", "info"});
   log_line("$ " + command_line(words));
   printed_.emplace_back();
   child_.emplace(options_.program, words);
 }
 
 void StageRun::log_line(const std::string& line) {
-  log_ << now() << " " << stage_.name << ": " << line
-       << std::endl;  // what was said before a crash is what matters
+  keep_line(line);
+  // What was said before a crash is what matters.
+  log_ << now() << " " << stage_.name << ": " << line << std::endl;
+}
+
+void StageRun::keep_line(const std::string& line) {
+  stage_.last_lines.push_back(printable(line, kLongestLine));
+  if (stage_.last_lines.size() > kKeptLines) stage_.last_lines.erase(stage_.last_lines.begin());
 }
 
 void StageRun::read(ChildProcess::Stream stream) {
@@ -92,7 +100,11 @@ void StageRun::take_message(const std::string& line) {
   if (!event.is_object() || text(event, "event") != "log") {
     if (line.empty()) return;
     log_line(printable(line, line.size()));
-    if (!line.starts_with("stopping after")) last_words_ = line;
+    // Before the command line is read, messages are plain.
+    if (line.starts_with(kPlainError))
+      errors_.push_back(printable(line.substr(kPlainError.size()), kLongestLine));
+    else if (!line.starts_with("stopping after") && !line.starts_with(kPlainHint))
+      last_words_ = line;
     return;
   }
   const std::string message = text(event, "message"), level = text(event, "level");
@@ -125,7 +137,10 @@ bool StageRun::ended(const Exit& exit) {
   stage_.peak_bytes = std::max(stage_.peak_bytes, exit.peak_bytes);
   stage_.progress = {};
   const bool well = exit.code == 0 && exit.signal == 0;
-  if (const std::string& screen = printed_.back(); !screen.empty() && screen[0] != '{') log_ << screen;
+  if (const std::string& screen = printed_.back(); !screen.empty() && screen[0] != '{') {
+    log_ << screen;
+    for (const std::string& line : split(screen.substr(0, screen.size() - 1), '\n')) keep_line(line);
+  }
   log_line(well               ? cat("done in ", human_duration(std::chrono::duration<double>(exit.seconds)))
            : exit.signal != 0 ? cat("ended by ", strsignal(exit.signal))
                               : cat("exit code ", exit.code));

@@ -15,6 +15,7 @@ namespace mquant::zoo {
 
 struct StageRunOptions {
   std::filesystem::path program;
+  std::string device = "cpu";
   int threads = 1;
   std::chrono::duration<double> timeout{0};  // 0: none
 };
@@ -35,6 +36,7 @@ class StageRun {
 
   /// What each command has printed on stdout.
   const std::vector<std::string>& printed() const { return printed_; }
+  bool timed_out() const { return timed_out_; }
   /// Messages that were errors, one obstacle each.
   const std::vector<std::string>& errors() const { return errors_; }
 
@@ -42,6 +44,7 @@ class StageRun {
   void start();
   void take_message(const std::string& line);
   void log_line(const std::string& text);
+  void keep_line(const std::string& line);
   bool ended(const Exit& exit);
   std::string why(const Exit& exit) const;
 

@@ -8,6 +8,7 @@
 
 #include "io/json_text.h"
 #include "mquant/error.h"
+#include "mquant/recipe.h"
 #include "support/sha256.h"
 #include "support/strings.h"
 
@@ -88,14 +89,21 @@ std::string key_of_answers(const JobSpec& job, const Stage& stage, const Facts& 
   const auto data = facts.eval_data.find(stage.check->name);
   return digest_of({artifact, data == facts.eval_data.end() ? "" : data->second,
                     std::to_string(stage.check->limit), std::to_string(stage.check->max_new_tokens),
-                    stage.check->needs_reference() ? "reference" : "",
-                    digest_of_file(job.values.chat_template), job.values.template_date});
+                    stage.check->needs_reference() ? "reference" : "", facts.chat_template,
+                    job.values.template_date});
 }
 
 std::string key_of_calibration(const JobSpec& job, const Facts& facts, const std::string& program) {
   return digest_of({"calibrate", program, facts.model, facts.data, facts.recipe,
                     std::to_string(job.values.seed), job.values.verify_each ? "verify each" : "",
-                    digest_of_file(job.values.chat_template), job.values.template_date});
+                    facts.chat_template, job.values.template_date});
+}
+
+/// Of what a check is told; what it reads is in its facts.
+std::string key_of_check(const JobSpec& job, const std::string& program) {
+  std::vector<std::string> parts = {"check", program, digest_of_file(recipe_file(job.recipe).string())};
+  for (const Words& command : check_commands(job)) add(parts, command);
+  return digest_of(parts);
 }
 
 }  // namespace
@@ -117,7 +125,8 @@ std::vector<Stage> stages_of(const JobSpec& job) {
 }
 
 bool same_inputs(const Facts& a, const Facts& b) {
-  return a.model == b.model && a.data == b.data && a.recipe == b.recipe && a.eval_data == b.eval_data;
+  return a.model == b.model && a.data == b.data && a.recipe == b.recipe &&
+         a.chat_template == b.chat_template && a.eval_data == b.eval_data;
 }
 
 void add_facts(const std::string& json, const Check* check, Facts& facts) {
@@ -133,6 +142,7 @@ void add_facts(const std::string& json, const Check* check, Facts& facts) {
   if (digests.contains("model")) facts.model = digests["model"];
   facts.data = digests.at("data");
   facts.recipe = digests.at("recipe");
+  facts.chat_template = digests.contains("chat_template") ? digests["chat_template"].get<std::string>() : "";
   facts.artifact_bytes = found.at("artifact_bytes");
   facts.calibration_bytes = found.at("calibration_bytes");
   facts.calibrate_memory = found.at("peak_bytes");
@@ -143,6 +153,7 @@ std::string to_json(const Facts& facts) {
   const OrderedJson json = {{"model", facts.model},
                             {"data", facts.data},
                             {"recipe", facts.recipe},
+                            {"chat_template", facts.chat_template},
                             {"eval_data", facts.eval_data},
                             {"artifact_bytes", facts.artifact_bytes},
                             {"calibration_bytes", facts.calibration_bytes},
@@ -158,6 +169,7 @@ Facts facts_of(const std::string& json) {
   found.at("model").get_to(facts.model);
   found.at("data").get_to(facts.data);
   found.at("recipe").get_to(facts.recipe);
+  found.at("chat_template").get_to(facts.chat_template);
   found.at("eval_data").get_to(facts.eval_data);
   found.at("artifact_bytes").get_to(facts.artifact_bytes);
   found.at("calibration_bytes").get_to(facts.calibration_bytes);
@@ -168,7 +180,7 @@ Facts facts_of(const std::string& json) {
 }
 
 std::string key_of(const JobSpec& job, const Stage& stage, const Facts& facts, const std::string& program) {
-  if (stage.kind == Stage::Kind::check) return "";
+  if (stage.kind == Stage::Kind::check) return key_of_check(job, program);
   const std::string calibration = key_of_calibration(job, facts, program);
   const std::string artifact = digest_of({"export", calibration, stage.format});
   switch (stage.kind) {

@@ -18,7 +18,7 @@ class Layout {
   explicit Layout(std::filesystem::path output) : output_(std::move(output)) {}
   const std::filesystem::path& output() const { return output_; }
   /// Says that the directory is ours; its lock is held while a zoo runs.
-  std::filesystem::path marker() const { return output_ / ".mquant-zoo"; }
+  std::filesystem::path marker() const { return output_ / kOutputMarker; }
   std::filesystem::path folder(const std::string& job) const { return output_ / "jobs" / job; }
   std::filesystem::path calibration(const std::string& job) const { return folder(job) / "calibration"; }
   /// The key of the calibration that is there, finished or not.
@@ -55,8 +55,8 @@ std::vector<Stage> stages_of(const JobSpec& job);
 
 /// What the check of a job found out.
 struct Facts {
-  std::string model, data, recipe;               // digests
-  std::map<std::string, std::string> eval_data;  // digests, by name of the check
+  std::string model, data, recipe, chat_template;  // digests
+  std::map<std::string, std::string> eval_data;    // digests, by name of the check
   std::int64_t artifact_bytes = 0, calibration_bytes = 0, calibrate_memory = 0;
   double calibrate_seconds = 0;
   std::map<std::string, std::int64_t> eval_memory;  // beside the artifact's weights, by name of the check
@@ -70,7 +70,8 @@ void add_facts(const std::string& json, const Check* check, Facts& facts);
 std::string to_json(const Facts& facts);
 Facts facts_of(const std::string& json);
 
-/// SHA-256 of all that decides the result of a stage; "" for the check.
+/// SHA-256 of all that decides the result of a stage; of a check, of what it is told: what it reads is in its facts.
+/// @throws Error{usage} for a recipe that is not there
 /// @param program  digest of the program
 std::string key_of(const JobSpec& job, const Stage& stage, const Facts& facts, const std::string& program);
 

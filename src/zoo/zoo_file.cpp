@@ -11,6 +11,7 @@
 #include "mquant/error.h"
 #include "mquant/recipe.h"
 #include "recipe/options.h"
+#include "support/paths.h"
 #include "support/strings.h"
 #include "zoo/settings.h"
 
@@ -48,14 +49,15 @@ std::string literal(const fs::path& path) {
   return pattern;
 }
 
-/// Directories in `folder` that match, sorted.
+/// Directories in `folder` that match, sorted; outputs of a zoo are none.
 std::vector<fs::path> directories_like(const fs::path& folder, const std::string& pattern) {
   const std::string whole = fs::path(pattern).is_absolute() ? pattern : cat(literal(folder), "/", pattern);
   glob_t found{};
   std::vector<fs::path> directories;
   if (glob(whole.c_str(), GLOB_NOSORT, nullptr, &found) == 0)
     for (std::size_t i = 0; i < found.gl_pathc; ++i)
-      if (std::error_code error; fs::is_directory(found.gl_pathv[i], error))
+      if (std::error_code error; fs::is_directory(found.gl_pathv[i], error) &&
+                                 !fs::exists(fs::path(found.gl_pathv[i]) / kOutputMarker, error))
         directories.emplace_back(found.gl_pathv[i]);
   globfree(&found);
   std::ranges::sort(directories);
@@ -97,11 +99,11 @@ class Reader {
  private:
   std::string origin() const { return cat(printable(file_.string()), ": "); }
 
-  void collect(const std::function<void()>& work, const std::string& job = "") {
+  void collect(const std::function<void()>& work) {
     try {
       work();
     } catch (const Error& error) {
-      problems_.push_back({job, error.kind(), error.what()});
+      problems_.push_back({"", error.kind(), error.what()});
     }
   }
 
@@ -166,7 +168,7 @@ class Reader {
       fail(ErrorKind::usage, where, R"(: expected a directory, or {"path": DIRECTORY, ...})");
     const std::string given = model["path"], path = (folder_ / given).string();
     std::vector<fs::path> found = {path};
-    if (is_pattern(given) && !fs::exists(path)) {
+    if (std::error_code error; is_pattern(given) && !fs::exists(path, error)) {
       found = directories_like(folder_, given);
       if (found.empty()) fail(ErrorKind::usage, where, ": no directory is like '", printable(given), "'");
     }
@@ -177,20 +179,19 @@ class Reader {
       fail(ErrorKind::usage, where, ": one 'name' for the ", found.size(), " directories like '",
            printable(given), "'");
     for (const fs::path& directory : found) {
-      const fs::path whole = directory.lexically_normal();
-      const std::string last = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+      const std::string last = without_slash(directory).filename().string();
       if (model.contains("name") && !model["name"].is_string())
         fail(ErrorKind::usage, where, ": 'name': expected a text, found ", describe(model["name"]));
       const std::string name = file_name(model.value("name", last));
       if (name.empty())
         fail(ErrorKind::usage, where, ": '", printable(directory.string()),
              "' has no name that files can have; give it a 'name'");
-      models_.push_back({name, whole, settings});
+      models_.push_back({name, directory, settings});
     }
   }
 
   std::string recipe_path(const std::string& text) const {
-    return is_file_of_recipe(text) ? (folder_ / text).lexically_normal().string() : text;
+    return is_file_of_recipe(text) ? (folder_ / text).string() : text;
   }
 
   /// Of the file, built in, or a file of its own.
@@ -213,7 +214,7 @@ class Reader {
       fail(ErrorKind::usage, where,
            R"(: no recipe; expected "recipes": ["w4a8", ...] in it or in 'defaults')");
     for (const std::string& name : texts_of(of_model[kRecipes], where))
-      collect([&] { add_job(model, find_recipe(name, where), jobs); }, cat(model.name, ".", file_name(name)));
+      collect([&] { add_job(model, find_recipe(name, where), jobs); });
   }
 
   void add_job(const NamedModel& model, const NamedRecipe& recipe, std::vector<JobSpec>& jobs) {
@@ -262,7 +263,7 @@ class Reader {
     }
     for (const auto& [name, who] : users)
       if (who.size() > 1)
-        problems_.push_back({name, ErrorKind::usage,
+        problems_.push_back({"", ErrorKind::usage,
                              cat(origin(), join(who, " and "), " would both be '", name,
                                  "'; give a model or a recipe another name")});
   }

@@ -13,6 +13,9 @@
 
 namespace mquant::zoo {
 
+/// A file that says: this directory is the output of a zoo.
+inline constexpr const char* kOutputMarker = ".mquant-zoo";
+
 /// What an artifact must pass.  kind eval: within the bounds that are there.
 struct Check {
   enum class Kind { verify, eval } kind = Kind::verify;

@@ -1,7 +1,6 @@
 // A zoo file; its directory has no models.
-#include "zoo/zoo_file.h"
-
 #include "tests/fuzz/target.h"
+#include "zoo/zoo_file.h"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace mquant;

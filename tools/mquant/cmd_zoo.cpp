@@ -76,7 +76,7 @@ void run_zoo_command(const Options& options, Command& command) {
   const Json json = Json::parse(zoo_summary(report));
   tell_problems(report);
   if (const int code = report.problem_code(); code != 0) {
-    if (options.json == "-" || options.dry_run) print("", json, options.json);
+    print("", json, options.json);
     command.exit_code = code;
     return;
   }
@@ -126,10 +126,11 @@ void add_zoo(CLI::App& app, Command& command) {
       ->type_name("NAME");
   add_json_option(*cmd, options->json);
   cmd->callback([options, &command] {
-    command.files = {.used = {options->file, options->output}, .json = options->json};
+    command.files = {.used = zoo_inputs(options->file), .json = options->json};
     command.job = [options, &command] {
       options->threads = command.run.threads;
       options->seed = command.run.seed;
+      options->device = command.run.device;
       run_zoo_command(*options, command);
     };
   });

@@ -56,10 +56,15 @@ std::string eval_screen(const EvalReport& report) {
 }
 
 Json eval_json(const EvalReport& report) {
-  Json json = {{"all", row_json(report.all)},     {"by_kind", Json::object()},
-               {"perplexity", report.perplexity}, {"answer_tokens", report.answer_tokens},
-               {"agreement", Json::object()},     {"shared_with_calibration", report.shared_with_calibration},
-               {"seconds", report.seconds},       {"kv_cache", kv_cache_json(report.kv_cache)},
+  Json json = {{"all", row_json(report.all)},
+               {"by_kind", Json::object()},
+               {"perplexity", report.perplexity},
+               {"answer_tokens", report.answer_tokens},
+               {"agreement", Json::object()},
+               {"shared_with_calibration", report.shared_with_calibration},
+               {"digest", report.data_digest},
+               {"seconds", report.seconds},
+               {"kv_cache", kv_cache_json(report.kv_cache)},
                {"answers", Json::array()}};
   for (const auto& [kind, row] : report.by_kind) json["by_kind"][kind] = row_json(row);
   for (const auto& [token_class, row] : report.agreement) {

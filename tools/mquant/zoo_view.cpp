@@ -17,8 +17,6 @@ using Json = nlohmann::ordered_json;
 using Style = console::Style;
 using enum Table::Align;
 
-constexpr std::size_t kMostRows = 30;  // of the table; the rest is counted
-
 std::string duration(double seconds) { return human_duration(std::chrono::duration<double>(seconds)); }
 
 std::string progress_text(const StageProgress& progress) {
@@ -47,21 +45,35 @@ std::string result_text(const ZooJob& job) {
   return std::string(state_name(state));
 }
 
+/// All jobs in the order of the zoo, or, where the terminal is too small, those that run first and then those in trouble.
+std::vector<const ZooJob*> shown_jobs(const ZooReport& report, std::size_t most) {
+  std::vector<const ZooJob*> jobs;
+  for (const ZooJob& job : report.jobs) jobs.push_back(&job);
+  if (jobs.size() <= most) return jobs;
+  std::ranges::stable_sort(jobs, {}, [](const ZooJob* job) {
+    if (job->first_in(StageState::running) != nullptr) return 0;
+    return shown_stage(*job) != nullptr ? 1 : job->state() == StageState::waiting ? 2 : 3;
+  });
+  jobs.resize(std::max<std::size_t>(1, most - 1));  // a line tells how many there are
+  return jobs;
+}
+
 std::string live_table(const ZooReport& report) {
   Table table({{"job"}, {"stage"}, {"progress"}, {"left", right}, {"result"}});
-  std::size_t left_out = 0, rows = 0;
-  for (const ZooJob& job : report.jobs) {
-    const bool running = job.first_in(StageState::running) != nullptr;
-    if (!running && report.jobs.size() > kMostRows && ++rows > kMostRows - 10) {
-      ++left_out;
-      continue;
-    }
-    const ZooStage* const stage = shown_stage(job);
-    table.row({job.name, stage == nullptr ? "" : stage->name, running ? progress_text(stage->progress) : "",
-               running ? eta_text(*stage) : "", result_text(job)});
+  const std::vector<const ZooJob*> jobs = shown_jobs(report, console::rows() - 1);
+  for (const ZooJob* const job : jobs) {
+    const bool running = job->first_in(StageState::running) != nullptr;
+    const ZooStage* const stage = shown_stage(*job);
+    table.row({job->name, stage == nullptr ? "" : stage->name, running ? progress_text(stage->progress) : "",
+               running ? eta_text(*stage) : "", result_text(*job)});
   }
   std::string text = table.text();
-  if (left_out > 0) text += cat("and ", counted(static_cast<std::int64_t>(left_out), "more job"), "\n");
+  if (jobs.size() < report.jobs.size()) {
+    const auto done =
+        std::ranges::count_if(report.jobs, [](const ZooJob& job) { return is_done(job.state()); });
+    text += cat("and ", counted(std::ssize(report.jobs) - std::ssize(jobs), "more job"), "; ", done, " of ",
+                report.jobs.size(), " have passed\n");
+  }
   text.pop_back();
   return text;
 }

@@ -38,8 +38,7 @@ class Results : public testing::Test {
     ZooJob missed{.name = "b.w8a8", .model = "b", .recipe = "w8a8"};
     missed.stages = {stage_of("check", StageState::passed),
                      stage_of("eval-e", StageState::failed, "too low")};
-    bad.log = missed.log = dir_ / "log";
-    test::write_text(bad.log, "first\n\x1b[31mred\x1b[0m ]]> ``` \xff\nlast\n");
+    bad.stages[1].last_lines = {"first", "\\x1b[31mred\\x1b[0m ]]> ``` \\xff", "last"};
     report_.jobs = {good, bad, missed};
   }
 

@@ -11,8 +11,10 @@
 #include <valijson/schema_parser.hpp>
 #include <valijson/validator.hpp>
 
+#include "artifact/run_identity.h"
 #include "mquant/error.h"
 #include "mquant/zoo.h"
+#include "support/sha256.h"
 #include "support/strings.h"
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
@@ -43,9 +45,9 @@ echo "$command $subject" >> "$here/calls"
 echo "$command $*" >> "$here/words"
 [ -f "$here/behaviour/$command-$subject" ] && . "$here/behaviour/$command-$subject"
 case $command in
-  inspect) printf '{"digests": {"model": "%s", "data": "d", "recipe": "%s"}, ' "$(cat "$2/config.json")" r
+  inspect) printf '{"digests": {"model": "%s", "data": "d", "recipe": "%s"}, ' "$(cat "$2/config.json")" "$(cat "$here/recipe")"
     printf '"artifact_bytes": 10, "calibration_bytes": 20, "peak_bytes": %s, "seconds": 2.5}\n' "${peak:-1000}" ;;
-  calibrate) echo '{"seconds": 1}' > "$result" ;;
+  calibrate) mkdir -p "$output"; cp "${ran:-$2}/run.json" "$output/run.json"; echo '{"seconds": 1}' > "$result" ;;
   export) mkdir -p "$output"; echo manifest > "$output/mquant_manifest.json"; echo '{"artifact_bytes": 10, "source_bytes": 20}' > "$result" ;;
   verify) echo '{"ok": true}' > "$result" ;;
   eval) if [ "$3" = --dry-run ]; then echo '{"digest": "e", "peak_bytes": 500, "weight_bytes": 100}'; else
@@ -67,8 +69,8 @@ class ZooRun : public testing::Test {
   ZooRun() {
     test::write_text(dir_ / "mquant", kProgram);
     chmod((dir_ / "mquant").c_str(), 0755);
-    for (const char* model : {"a", "b", "c"})
-      test::write_text(dir_.path() / "models" / model / "config.json", std::string("digest of ") + model);
+    test::write_text(dir_ / "recipe", sha256_hex("{}"));
+    for (const char* model : {"a", "b", "c"}) set_model(model, model);
     write_zoo(kZoo);
     options_.file = dir_ / "zoo.json";
     options_.output = dir_ / "out";
@@ -76,6 +78,15 @@ class ZooRun : public testing::Test {
     options_.memory = 1 << 30;
   }
 
+  /// Its digest, which the script prints, and what a calibration of it would hold.
+  void set_model(const std::string& name, const std::string& weights) {
+    RunIdentity identity;
+    identity.source.opened["model.safetensors"] = weights;
+    identity.data_digest = "d";
+    identity.recipe = "{}";
+    test::write_text(dir_.path() / "models" / name / "config.json", digest_of(identity.source));
+    test::write_text(dir_.path() / "models" / name / "run.json", identity_json(identity).dump());
+  }
   void write_zoo(const std::string& text) { test::write_text(dir_ / "zoo.json", text); }
   void behave(const std::string& call, const std::string& script) {
     test::write_text(dir_.path() / "behaviour" / call, script);
@@ -193,7 +204,7 @@ TEST_F(ZooRun, WhatIsUnchangedIsKept) {
 
 TEST_F(ZooRun, WhatHasChangedRunsAgain) {
   run();
-  test::write_text(dir_ / "models/b/config.json", "another digest");
+  set_model("b", "others");
   run();
   EXPECT_THAT(calls("calibrate"), ElementsAre("calibrate b.w4a8"));
   EXPECT_THAT(calls("eval b.w4a8"), ElementsAre("eval b.w4a8"));
@@ -334,6 +345,135 @@ TEST_F(ZooRun, AJobLargerThanTheDiskIsAProblem) {
   EXPECT_THAT(report.problems.back().message, HasSubstr("the jobs will write about"));
 }
 
+TEST_F(ZooRun, WhatIsKeptNeedsNoMemory) {
+  run();
+  options_.memory = 1000;
+  EXPECT_TRUE(run().passed());
+}
+
+TEST_F(ZooRun, AnyFileOfAnArtifactThatIsGoneOrOtherIsMadeAgain) {
+  behave("export-a.w4a8", R"(mkdir -p "$output"; echo weights > "$output/model.safetensors")");
+  options_.only = {"a.*"};
+  run();
+  const fs::path weights = dir_ / "out/artifacts/a.w4a8/model.safetensors";
+  fs::last_write_time(weights, fs::file_time_type::clock::now());  // a copy: the same bytes
+  run();
+  EXPECT_THAT(calls("export"), IsEmpty());
+  test::write_text(weights, "weightz\n");
+  run();
+  EXPECT_THAT(calls("export"), ElementsAre("export a.w4a8"));
+  fs::remove(weights);
+  run();
+  EXPECT_THAT(calls("export"), ElementsAre("export a.w4a8"));
+}
+
+TEST_F(ZooRun, InputsThatChangeBetweenCheckAndStageAreTold) {
+  behave("calibrate-a.w4a8", R"(ran="$here/models/b")");
+  behave("eval-b.w4a8", R"(echo '{"all": {}, "answers": [], "digest": "other"}' > "$result"; exit 0)");
+  const ZooReport report = run();
+  EXPECT_EQ(stage(report, "a.w4a8", "calibrate").error,
+            "the model changed while the zoo ran; run it again with --resume");
+  EXPECT_EQ(stage(report, "b.w4a8", "eval-e").error,
+            "the samples changed while the zoo ran; run it again with --resume");
+  EXPECT_EQ(stage(report, "c.w4a8", "eval-e").state, StageState::passed);
+  fs::remove_all(dir_ / "behaviour");
+  EXPECT_TRUE(run().passed());
+}
+
+TEST_F(ZooRun, WhatAnEarlierRunLeftDamagedIsMadeAgainOnce) {
+  std::string zoo = kZoo;
+  zoo.replace(zoo.find("\"checks\""), 0, R"("keep_calibration": true, )");
+  write_zoo(zoo);
+  options_.only = {"a.*"};
+  run();
+  fs::remove_all(dir_ / "out/artifacts/a.w4a8");
+  behave("export-a.w4a8", R"([ -f "$here/mended" ] || { touch "$here/mended"; exit 3; })");
+  EXPECT_TRUE(run().passed());
+  EXPECT_THAT(calls("export"), ElementsAre("export a.w4a8", "export a.w4a8"));
+  EXPECT_THAT(calls("calibrate"), ElementsAre("calibrate a.w4a8"));
+  fs::remove_all(dir_ / "out/artifacts/a.w4a8");
+  behave("export-a.w4a8", "exit 3");
+  EXPECT_FALSE(run().passed());
+  EXPECT_EQ(calls("export").size(), 2u);
+}
+
+TEST_F(ZooRun, ACalibrationThatIsToBeKeptIsMadeAgainWhereItIsGone) {
+  options_.only = {"a.*"};
+  run();
+  EXPECT_FALSE(fs::exists(dir_ / "out/jobs/a.w4a8/calibration"));
+  std::string zoo = kZoo;
+  zoo.replace(zoo.find("\"checks\""), 0, R"("keep_calibration": true, )");
+  write_zoo(zoo);
+  EXPECT_TRUE(run().passed());
+  EXPECT_TRUE(fs::exists(dir_ / "out/jobs/a.w4a8/calibration"));
+  EXPECT_THAT(calls("export"), IsEmpty());
+}
+
+TEST_F(ZooRun, AnotherJobDigestsTheModelWhereTheFirstFails) {
+  write_zoo(R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8", "w8a8"]},
+                "jobs": {"a.w4a8": {"data": "nowhere"}}})");
+  behave("inspect-a", R"(case "$*" in *nowhere*) exit 3 ;; esac)");
+  options_.keep_going = true;
+  const ZooReport report = run();
+  EXPECT_EQ(stage(report, "a.w4a8", "check").state, StageState::error);
+  EXPECT_EQ(report.jobs[1].state(), StageState::passed);
+  EXPECT_LE(calls("inspect").size(), 3u);
+}
+
+TEST_F(ZooRun, WhatCannotBeWrittenForOneJobStopsNoOther) {
+  fs::create_directories(dir_ / "out/jobs/a.w4a8/calibrate.json/full");
+  test::write_text(dir_ / "out/.mquant-zoo", "");
+  options_.resume = true;
+  const ZooReport report = run();
+  EXPECT_EQ(stage(report, "a.w4a8", "calibrate").state, StageState::error);
+  EXPECT_EQ(stage(report, "b.w4a8", "eval-e").state, StageState::passed);
+  EXPECT_FALSE(summary()["passed"].get<bool>());
+}
+
+TEST_F(ZooRun, OutputWithinAModelIsAProblem) {
+  options_.output = dir_ / "models/b/out";
+  const ZooReport report = run();
+  EXPECT_EQ(report.problem_code(), 2);
+  EXPECT_THAT(report.problems.at(0).message, HasSubstr("lies in its model"));
+  EXPECT_THAT(calls("calibrate"), IsEmpty());
+}
+
+TEST_F(ZooRun, OutputBesideModelsIsNoModel) {
+  options_.output = dir_ / "models/out";
+  EXPECT_TRUE(run().passed());
+  EXPECT_EQ(run().jobs.size(), 3u);
+}
+
+TEST_F(ZooRun, ProblemsReplaceTheResultsOfAnEarlierRun) {
+  run();
+  behave("inspect-b", R"(echo 'mquant: error: broken' >&2; echo 'hint: mend it' >&2; exit 3)");
+  const ZooReport report = run();
+  EXPECT_EQ(report.problems.at(0).message, "broken");
+  EXPECT_FALSE(summary()["passed"].get<bool>());
+  EXPECT_THAT(test::read_text(dir_ / "out/junit.xml"), HasSubstr("message=\"broken\""));
+}
+
+TEST_F(ZooRun, ACheckThatIsKilledIsAMatterOfResources) {
+  behave("inspect-b", "kill -9 $$");
+  EXPECT_EQ(run().problem_code(), 5);
+}
+
+TEST_F(ZooRun, TroubleIsShownByTheLastLinesOfItsStage) {
+  behave("verify-a.w4a8", "echo 'the problem itself'; exit 6");
+  const ZooReport report = run();
+  EXPECT_THAT(stage(report, "a.w4a8", "verify").last_lines, Contains("the problem itself"));
+  EXPECT_THAT(test::read_text(dir_ / "out/junit.xml"), HasSubstr("the problem itself"));
+}
+
+TEST_F(ZooRun, InputsAreAllThatJobsRead) {
+  test::write_text(dir_ / "zoo.json",
+                   R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["./r.json"],
+      "chat_template": "t.jinja", "checks": [{"check": "eval", "data": "e"}]}})");
+  std::vector<std::string> names;
+  for (const fs::path& path : zoo_inputs(options_.file)) names.push_back(path.filename());
+  EXPECT_THAT(names, UnorderedElementsAre("zoo.json", "a", "c", "t.jinja", "r.json", "e"));
+}
+
 TEST_F(ZooRun, OnlyChoosesJobs) {
   options_.only = {"[ab].*"};
   EXPECT_EQ(run().jobs.size(), 2u);
@@ -369,9 +509,31 @@ TEST_F(ZooRun, StagesRunOneByOneForOtherEngines) {
 TEST_F(ZooRun, AStageOfOtherInputsDoesNotCountForTheNext) {
   options_.only = {"a.*"};
   for (const char* name : {"check", "calibrate"}) run_zoo_stage(options_, name, view_);
-  test::write_text(dir_ / "models/a/config.json", "another digest");
+  set_model("a", "others");
   run_zoo_stage(options_, "check", view_);
   EXPECT_THROW(run_zoo_stage(options_, "export", view_), Error);
+}
+
+TEST_F(ZooRun, AStageKnowsThatTheZooFileHasChanged) {
+  options_.only = {"a.*"};
+  for (const char* name : {"check", "calibrate", "export", "verify", "eval-e"})
+    run_zoo_stage(options_, name, view_);
+  std::string zoo = kZoo;
+  zoo.replace(zoo.find("c.jsonl"), 7, "d.jsonl");
+  write_zoo(zoo);
+  EXPECT_FALSE(run_zoo_stage(options_, "report", view_).passed());
+  EXPECT_THROW(run_zoo_stage(options_, "calibrate", view_), Error);
+}
+
+TEST_F(ZooRun, AStageKnowsThatAnArtifactIsGone) {
+  options_.only = {"a.*"};
+  for (const char* name : {"check", "calibrate", "export"}) run_zoo_stage(options_, name, view_);
+  fs::remove_all(dir_ / "out/artifacts/a.w4a8");
+  EXPECT_THROW(run_zoo_stage(options_, "verify", view_), Error);
+  forget_calls();
+  for (const char* name : {"check", "calibrate", "export", "verify"}) run_zoo_stage(options_, name, view_);
+  EXPECT_THAT(calls(),
+              ElementsAre("inspect a", "eval a", "calibrate a.w4a8", "export a.w4a8", "verify a.w4a8"));
 }
 
 TEST_F(ZooRun, AFailedStageIsReported) {

@@ -30,6 +30,7 @@ Facts facts() {
   return {.model = "m",
           .data = "d",
           .recipe = "r",
+          .chat_template = "",
           .eval_data = {{"e", "x"}},
           .artifact_bytes = 10,
           .calibration_bytes = 20,
@@ -44,7 +45,7 @@ std::vector<std::string> keys(const JobSpec& job, const Facts& known, const std:
   return keys;
 }
 
-/// Which stages of a job would run again: check (which has no key), calibrate, export, verify, eval.
+/// Which stages of a job would run again: check, calibrate, export, verify, eval.
 std::string changed(const JobSpec& job, const Facts& known, const std::string& program = "p") {
   const std::vector<std::string> before = keys(job_with({"auto"}), facts()), now = keys(job, known, program);
   std::string names;
@@ -65,30 +66,31 @@ TEST(Stages, RunAgainWhereWhatDecidesThemHasChanged) {
   const std::string all = "calibrate export verify eval-e";
   JobSpec job = job_with({"auto"});
   EXPECT_EQ(changed(job, facts()), "");
-  EXPECT_EQ(changed(job, facts(), "another program"), all);
-  for (const auto member : {&Facts::model, &Facts::data, &Facts::recipe}) {
+  EXPECT_EQ(changed(job, facts(), "another program"), "check " + all);
+  for (const auto member : {&Facts::model, &Facts::data, &Facts::recipe, &Facts::chat_template}) {
     Facts other = facts();
     other.*member = "other";
     EXPECT_EQ(changed(job, other), all);
   }
   job.values.seed = 1;
-  EXPECT_EQ(changed(job, facts()), all);
+  EXPECT_EQ(changed(job, facts()), "check " + all);
   Facts other = facts();
   other.eval_data["e"] = "other";
   EXPECT_EQ(changed(job_with({"auto"}), other), "eval-e");
   job = job_with({"auto"});
   job.checks[1].min_exact = 3;
-  EXPECT_EQ(changed(job, facts()), "eval-e");
+  EXPECT_EQ(changed(job, facts()), "check eval-e");
 }
 
-TEST(Stages, DoNotRunAgainWhereThingsHaveMoved) {
+/// What is elsewhere may be something else, which a check tells.
+TEST(Stages, DoNotRunAgainWhereThingsHaveMovedButForTheCheck) {
   JobSpec job = job_with({"auto"});
   job.model = "elsewhere/a";
   job.values.data = "elsewhere/c.jsonl";
   job.checks[1].data = "elsewhere/e.jsonl";
   job.values.threads = 7;
   job.memory = 5;
-  EXPECT_EQ(changed(job, facts()), "");
+  EXPECT_EQ(changed(job, facts()), "check");
 }
 
 TEST(Stages, AnotherBoundKeepsTheJournalOfTheAnswers) {
