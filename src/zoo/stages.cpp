@@ -99,8 +99,12 @@ std::string key_of_calibration(const JobSpec& job, const Facts& facts, const std
                     facts.chat_template, job.values.template_date});
 }
 
-/// Of what a check is told; what it reads is in its facts.
-std::string key_of_check(const JobSpec& job, const std::string& program) {
+/// Of what a check is told; what it reads is in its facts.  Bounds change nothing that it finds.
+std::string key_of_check(JobSpec job, const std::string& program) {
+  for (Check& check : job.checks) {
+    check.min_exact = check.max_perplexity = {};
+    for (auto& [token_class, bound] : check.max_kl) bound = 0;
+  }
   std::vector<std::string> parts = {"check", program, digest_of_file(recipe_file(job.recipe).string())};
   for (const Words& command : check_commands(job)) add(parts, command);
   return digest_of(parts);
@@ -114,12 +118,12 @@ std::vector<Stage> stages_of(const JobSpec& job) {
                                {calibrate, kCalibrateStage, "", nullptr, {kCheckStage}}};
   for (const std::string& format : job.formats) {
     const std::string artifact = with_format("export", format);
-    stages.push_back({convert, artifact, format, nullptr, {kCalibrateStage}});
+    stages.push_back({convert, artifact, format, nullptr, {kCheckStage, kCalibrateStage}});
     for (const Check& of_job : job.checks)
       if (of_job.kind == Check::Kind::verify)
-        stages.push_back({verify, with_format("verify", format), format, nullptr, {artifact}});
+        stages.push_back({verify, with_format("verify", format), format, nullptr, {kCheckStage, artifact}});
       else
-        stages.push_back({eval, with_format("eval-" + of_job.name, format), format, &of_job, {artifact}});
+        stages.push_back({eval, with_format("eval-" + of_job.name, format), format, &of_job, {kCheckStage, artifact}});
   }
   return stages;
 }

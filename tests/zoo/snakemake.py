@@ -93,7 +93,7 @@ def check_local(zoo):
 
     write_zoo(zoo.folder / "zoo.json", MODELS, max_kl=10, seeds={"llava": 1})
     code, text = zoo.snakemake("local", "--dry-run")
-    counts = {"calibrate": 1, "export": 1, "verify": 1, "report": 1}
+    counts = {"check": 1, "calibrate": 1, "export": 1, "verify": 1, "report": 1}
     expect(planned(text) == counts, f"a model with another seed: expected {counts}, found:\n{text}")
 
 

@@ -79,7 +79,7 @@ TEST(Stages, RunAgainWhereWhatDecidesThemHasChanged) {
   EXPECT_EQ(changed(job_with({"auto"}), other), "eval-e");
   job = job_with({"auto"});
   job.checks[1].min_exact = 3;
-  EXPECT_EQ(changed(job, facts()), "check eval-e");
+  EXPECT_EQ(changed(job, facts()), "eval-e");
 }
 
 /// What is elsewhere may be something else, which a check tells.
