@@ -123,7 +123,8 @@ std::vector<Stage> stages_of(const JobSpec& job) {
       if (of_job.kind == Check::Kind::verify)
         stages.push_back({verify, with_format("verify", format), format, nullptr, {kCheckStage, artifact}});
       else
-        stages.push_back({eval, with_format("eval-" + of_job.name, format), format, &of_job, {kCheckStage, artifact}});
+        stages.push_back(
+            {eval, with_format("eval-" + of_job.name, format), format, &of_job, {kCheckStage, artifact}});
   }
   return stages;
 }

@@ -43,7 +43,7 @@ class Layout {
 struct Stage {
   enum class Kind { check, calibrate, convert, verify, eval } kind = Kind::check;  // convert: export
   std::string name, format;
-  const Check* check = nullptr;  // of an eval
+  const Check* check = nullptr;    // of an eval
   std::vector<std::string> needs;  // the check always: without what it found, no key is known
 };
 

@@ -18,8 +18,7 @@ std::string digest_of_tree(const fs::path& directory, const Describe& describe) 
   std::map<std::string, std::string> files;
   std::error_code error;
   for (const auto& entry : fs::recursive_directory_iterator(directory, error))
-    if (!entry.is_directory())
-      files[entry.path().lexically_relative(directory).string()] = describe(entry);
+    if (!entry.is_directory()) files[entry.path().lexically_relative(directory).string()] = describe(entry);
   Sha256 all;
   for (const auto& [name, text] : files) all.update(cat(name, '\0', text, '\n'));
   return all.hex();
@@ -28,7 +27,8 @@ std::string digest_of_tree(const fs::path& directory, const Describe& describe) 
 }  // namespace
 
 std::string digest_of_files(const fs::path& directory) {
-  return digest_of_tree(directory, [](const fs::directory_entry& entry) { return sha256_file(entry.path()); });
+  return digest_of_tree(directory,
+                        [](const fs::directory_entry& entry) { return sha256_file(entry.path()); });
 }
 
 std::string digest_of_names(const fs::path& directory) {
@@ -128,7 +128,8 @@ bool ZooWork::is_exported(std::size_t index) const {
 void ZooWork::drop_calibration(std::size_t index) {
   const Job& job = jobs_[index];
   const fs::path directory = layout_.calibration(job.spec.name);
-  if (job.spec.values.keep_calibration || job.left_out || !CalibrationStore::is_calibration(directory)) return;
+  if (job.spec.values.keep_calibration || job.left_out || !CalibrationStore::is_calibration(directory))
+    return;
   const FileLock alone(layout_.folder(job.spec.name) / "lock");
   if (!is_exported(index) || !CalibrationStore::is_calibration(directory)) return;
   CalibrationStore::remove(directory);

@@ -247,8 +247,8 @@ void ZooWork::show_problems() {
 void ZooWork::leave_out() {
   show_problems();
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
-    jobs_[i].left_out = std::ranges::find(report_.problems, report_.jobs[i].name, &ZooProblem::job) !=
-                        report_.problems.end();
+    jobs_[i].left_out =
+        std::ranges::find(report_.problems, report_.jobs[i].name, &ZooProblem::job) != report_.problems.end();
     if (jobs_[i].left_out) view_.changed(report_, report_.jobs[i], shown(report_.jobs[i], kCheckStage));
   }
   std::erase_if(report_.problems, [](const ZooProblem& problem) { return !problem.job.empty(); });

@@ -75,6 +75,7 @@ std::unique_ptr<std::ostream> ZooWork::begin(std::size_t index, ZooStage& stage)
     return log;
   }
   const std::string& name = job.spec.name;
+  job.lock.reset();  // of a try for which the system had no process
   job.lock.emplace(FileLock::now(layout_.folder(name) / (stage.name + ".lock"), FileLock::Kind::exclusive,
                                  "another process runs this stage"));
   const Stage& what = stage_of(index, stage);
