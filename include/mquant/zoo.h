@@ -1,5 +1,5 @@
-// A zoo: models, recipes and checks in one file.  Each model with each recipe is a job, run stage by stage by processes
-// of the program, several jobs side by side.
+// A zoo: models, recipes and checks in one file.  Each model with each recipe is a job, run stage
+// by stage by processes of the program, several jobs side by side.
 #pragma once
 
 #include <cstdint>
@@ -71,7 +71,8 @@ struct ZooJob {
   std::map<std::string, std::filesystem::path> artifacts;  // by format as asked for
   std::filesystem::path log;
 
-  /// That of its stages, the gravest first: error, failed, interrupted, running, waiting, passed, kept.
+  /// That of its stages, the gravest first: error, failed, interrupted, running, waiting, passed,
+  /// kept.
   StageState state() const;
   const ZooStage* first_in(StageState state) const;
 };
@@ -106,21 +107,24 @@ class ZooView {
   virtual void advanced(const ZooReport& report) = 0;
 };
 
-/// Files and directories that the jobs of a zoo file read, itself among them: no result may be written there.
+/// Files and directories that the jobs of a zoo file read, itself among them: no result may be
+/// written there.
 /// @throws Error{input} for a file that cannot be read
 std::vector<std::filesystem::path> zoo_inputs(const std::filesystem::path& file);
 
-/// Reads the zoo file and runs the checks of every job; writes nothing.  What need not run is StageState::kept; with
-/// `keep_going` a job's problem is an error of its check.
-/// @throws Error{usage} for a file, or patterns, that name no job.  All else is a problem of the report.
+/// Reads the zoo file and runs the checks of every job; writes nothing.  What need not run is
+/// StageState::kept; with `keep_going` a job's problem is an error of its check.
+/// @throws Error{usage} for a file, or patterns, that name no job.  All else is a problem of the
+/// report.
 ZooReport plan_zoo(const ZooOptions& options, ZooView& view);
 
-/// Plans, and runs all jobs if there is no problem, or with `keep_going` those that have none; then writes the
-/// results.  An interruption ends the running stages first.
+/// Plans, and runs all jobs if there is no problem, or with `keep_going` those that have none;
+/// then writes the results.  An interruption ends the running stages first.
 ZooReport run_zoo(const ZooOptions& options, ZooView& view);
 
-/// Runs one stage of the jobs, for engines that have a scheduler of their own; several processes may do so in one
-/// output directory.  "report" runs none and writes the results from the records that are there.
+/// Runs one stage of the jobs, for engines that have a scheduler of their own; several processes
+/// may do so in one output directory.  "report" runs none and writes the results from the records
+/// that are there.
 /// @throws Error{usage} for a stage that no job has, or one whose needs have not passed
 ZooReport run_zoo_stage(const ZooOptions& options, const std::string& stage, ZooView& view);
 

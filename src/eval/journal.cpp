@@ -257,7 +257,8 @@ void EvalJournal::append_line(const std::string& line) {
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) {
       const int error_number = errno;
-      // What is there of the line has no newline and does not count; without it the next append starts clean.
+      // What is there of the line has no newline and does not count; without it the next append
+      // starts clean.
       if (ftruncate(file_, static_cast<off_t>(contents_.bytes)) != 0) fail_with(path_, "repair", errno);
       fail_with(path_, "write", error_number);
     }

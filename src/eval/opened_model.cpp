@@ -21,7 +21,8 @@ namespace mquant {
 namespace fs = std::filesystem;
 namespace {
 
-/// Of a calibration or an artifact: what is wrong with it is bad input, not a mistake of the command line.
+/// Of a calibration or an artifact: what is wrong with it is bad input, not a mistake of the
+/// command line.
 Recipe parse_stored_recipe(const std::string& json, const std::string& origin) {
   try {
     return parse_recipe(json, origin);

@@ -1,4 +1,5 @@
-// A model whose headers are read and whose weights are not: a checkpoint, a calibration or an artifact.
+// A model whose headers are read and whose weights are not: a checkpoint, a calibration or an
+// artifact.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ struct ModelFacts {
 };
 
 struct OpenedModel {
-  /// @param stated  a chat template in place of its own, or of the one that a calibration was made with
+  /// @param stated  a chat template in place of its own, or of the one that a calibration was made
+  /// with
   /// @throws what headers, processor and, of a calibration, digests of its files tell
   static OpenedModel open(const std::filesystem::path& path, const ChatTemplate& stated = {});
 
@@ -39,10 +41,12 @@ struct OpenedModel {
   Block read(const BlockSpec& spec, FloatTensors floats) const;
   /// Has it scales of an int8 key-value cache?
   bool has_kv_scales() const;
-  /// SHA-256 of what decides its results: of a checkpoint the files that it reads, of a calibration run.json and the
-  /// journal, which names its finished blocks, of an artifact the manifest and the files that it reads beside weights.
+  /// SHA-256 of what decides its results: of a checkpoint the files that it reads, of a
+  /// calibration run.json and the journal, which names its finished blocks, of an artifact the
+  /// manifest and the files that it reads beside weights.
   std::string digest() const;
-  /// Bytes of memory that the weights take once they are loaded, from headers: see weight_bytes.cpp.
+  /// Bytes of memory that the weights take once they are loaded, from headers: see
+  /// weight_bytes.cpp.
   std::int64_t weight_bytes(Executor executor) const;
 
   ModelFacts facts;
@@ -50,7 +54,8 @@ struct OpenedModel {
   std::vector<std::filesystem::path> files = {};  // of an artifact: those that were read
 };
 
-/// @throws Error{usage} that names the model and what makes scales; the same before and after the weights are read
+/// @throws Error{usage} that names the model and what makes scales; the same before and after the
+/// weights are read
 [[noreturn]] void refuse_int8_cache(const std::filesystem::path& model);
 
 }  // namespace mquant

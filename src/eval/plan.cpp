@@ -3,10 +3,12 @@
 // Memory is the sum of
 //   the weights of the model, and of the reference, as they are held
 //   the pixels of all samples, once for the prompt and once for prompt and answer
-//   for each thread, the most that one sample takes: the registers of one block, which are its widest input and what its
-//   linears make; at the head the logits of all its tokens, of both models, and 64 rows of them in float64, five times;
-//   or the key-value caches of the prompt and of the tokens that are decoded
-// What loading takes for a moment is not in it, nor are libraries, which take about 140 MiB.
+//   for each thread, the most that one sample takes: the registers of one block, which are its
+// widest input and what its
+//   linears make; at the head the logits of all its tokens, of both models, and 64 rows of them in
+// float64, five times;
+//   or the key-value caches of the prompt and of the tokens that are decoded What loading takes
+// for a moment is not in it, nor are libraries, which take about 140 MiB.
 #include <ATen/Parallel.h>
 
 #include <algorithm>

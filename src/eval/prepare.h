@@ -1,4 +1,5 @@
-// All that is read and checked before the first sample is evaluated, for evaluate and its dry run alike.
+// All that is read and checked before the first sample is evaluated, for evaluate and its dry run
+// alike.
 #pragma once
 
 #include <map>
@@ -34,8 +35,10 @@ enum class Keep {
 };
 
 /// Opens models, reads samples, makes features.  Obstacles are collected: see Obstacles::raise.
-/// @throws Error{usage} for bounds or a key-value cache that cannot be, Error{input} for a reference with other inputs
-///         than the model, and for bounds that the samples cannot tell; and what readers and processors throw
+/// @throws Error{usage} for bounds or a key-value cache that cannot be, Error{input} for a
+/// reference with other inputs
+///         than the model, and for bounds that the samples cannot tell; and what readers and
+/// processors throw
 EvalWork prepare(const EvalOptions& options, Keep keep);
 
 }  // namespace mquant

@@ -1,8 +1,9 @@
 // Memory of weights once they are loaded, from headers.
 //
-// Counted: float tensors with four bytes a value, two where embeddings and the weight that makes logits stay bfloat16;
-// codes in the panels of the fast executor, or a byte each; scales of rows.  Not counted: split columns, a hundredth of
-// the codes as a rule, and what reading a block takes for a moment.
+// Counted: float tensors with four bytes a value, two where embeddings and the weight that makes
+// logits stay bfloat16; codes in the panels of the fast executor, or a byte each; scales of rows.
+// Not counted: split columns, a hundredth of the codes as a rule, and what reading a block takes
+// for a moment.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 

@@ -1,8 +1,9 @@
 // Bytes, memory and work, from headers and features alone.
 //
-// The estimates are sums over the description.  Memory is that of the libraries, the samples' pixels and states, and of the
-// largest block: its weights in float64, a copy while they are rotated, one in float32, the codes, the Hessian with its
-// factor and a copy, and the registers of all samples.
+// The estimates are sums over the description.  Memory is that of the libraries, the samples'
+// pixels and states, and of the largest block: its weights in float64, a copy while they are
+// rotated, one in float32, the codes, the Hessian with its factor and a copy, and the registers of
+// all samples.
 #include "pipeline/estimate.h"
 
 #include <algorithm>

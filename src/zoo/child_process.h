@@ -25,8 +25,8 @@ class ChildProcess {
  public:
   enum Stream : std::size_t { out, err };
 
-  /// Starts it, in a process group of its own: Ctrl-C on the terminal reaches the parent, which decides.  It gets
-  /// SIGKILL when the thread that started it ends, however that ends.
+  /// Starts it, in a process group of its own: Ctrl-C on the terminal reaches the parent, which
+  /// decides.  It gets SIGKILL when the thread that started it ends, however that ends.
   /// @throws Error{resources} if no process can be made
   ChildProcess(const std::filesystem::path& program, const std::vector<std::string>& words);
   /// Kills what still runs.
@@ -36,7 +36,8 @@ class ChildProcess {
 
   /// Descriptors to poll; -1 after the end of a stream.
   const std::array<int, 2>& descriptors() const { return pipes_; }
-  /// Takes what `stream` holds now and calls `line` for every line that is whole; the last one need not end.
+  /// Takes what `stream` holds now and calls `line` for every line that is whole; the last one
+  /// need not end.
   void read(Stream stream, const std::function<void(std::string)>& line);
   /// Both streams have ended; waits for the process.
   std::optional<Exit> ended();

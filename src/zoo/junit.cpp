@@ -1,5 +1,5 @@
-// JUnit's XML.  Jenkins, GitLab and the readers on GitHub agree on a core: suites, cases with class and time, and one of
-// failure, error or skipped.  Nothing beyond it is written.
+// JUnit's XML.  Jenkins, GitLab and the readers on GitHub agree on a core: suites, cases with
+// class and time, and one of failure, error or skipped.  Nothing beyond it is written.
 #include <algorithm>
 #include <array>
 #include <cstdio>

@@ -33,7 +33,8 @@ void read_evaluation(const Json& json, std::map<std::string, double>& figures) {
     if (const auto kl = number_at(row, "/kl")) figures["kl." + token_class] = *kl;
 }
 
-/// What a process can have: other numbers would go on into reports, where they mean something else.
+/// What a process can have: other numbers would go on into reports, where they mean something
+/// else.
 void expect_possible(const Record& record) {
   constexpr double kMostSeconds = 1e9;
   const bool possible = record.exit_code >= 0 && record.exit_code <= 255 && record.signal >= 0 &&

@@ -32,9 +32,9 @@ std::optional<Record> read_record(const std::filesystem::path& file);
 Record record_of(const ZooStage& stage);
 void restore(const Record& record, ZooStage& stage);
 
-/// The numbers of a result (the JSON of --json) that reports show: of an export "artifact_bytes", "source_bytes" and
-/// "bits_per_weight", of an evaluation "exact" (percent), "samples", "perplexity" and "kl.CLASS".  What is absent or no
-/// number is left out.
+/// The numbers of a result (the JSON of --json) that reports show: of an export "artifact_bytes",
+/// "source_bytes" and "bits_per_weight", of an evaluation "exact" (percent), "samples",
+/// "perplexity" and "kl.CLASS".  What is absent or no number is left out.
 std::map<std::string, double> figures_of(const std::filesystem::path& result);
 
 }  // namespace mquant::zoo

@@ -83,7 +83,8 @@ bool Scheduler::start_stages() {
   return again;
 }
 
-/// The cores are shared out among the jobs that can still run side by side: results do not depend on it.
+/// The cores are shared out among the jobs that can still run side by side: results do not depend
+/// on it.
 int Scheduler::threads_for(std::size_t job) {
   if (const int stated = work_.threads(job); stated > 0) return stated;
   std::size_t left = 0;

@@ -40,8 +40,8 @@ struct SchedulerLimits {
 class Scheduler {
  public:
   Scheduler(ZooReport& report, ZooView& view, StageWork& work, SchedulerLimits limits);
-  /// Until no stage that is wanted can run.  A stage whose needs did not pass becomes blocked.  After Ctrl-C no stage
-  /// begins, and report.interrupted is set.
+  /// Until no stage that is wanted can run.  A stage whose needs did not pass becomes blocked.
+  /// After Ctrl-C no stage begins, and report.interrupted is set.
   void run();
 
  private:

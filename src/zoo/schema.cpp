@@ -1,4 +1,5 @@
-// The JSON schema of zoo files, for editors and other programs; values come from the table that the reader has.
+// The JSON schema of zoo files, for editors and other programs; values come from the table that
+// the reader has.
 #include <nlohmann/json.hpp>
 
 #include "mquant/zoo.h"

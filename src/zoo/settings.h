@@ -1,4 +1,5 @@
-// The settings of a zoo file: what may stand in its defaults, in a recipe, in a model and for jobs by pattern.
+// The settings of a zoo file: what may stand in its defaults, in a recipe, in a model and for jobs
+// by pattern.
 #pragma once
 
 #include <string>
@@ -13,15 +14,18 @@ inline constexpr const char* kChecks = "checks";
 inline constexpr const char* kFormats = "formats";
 inline constexpr const char* kRecipes = "recipes";
 
-/// `name` as files and stages are called: characters other than letters, digits and ._+- become -, and none begins with
-/// . or -.  "" if nothing is left of it.  Names that become one are told where they meet.
+/// `name` as files and stages are called: characters other than letters, digits and ._+- become -,
+/// and none begins with . or -.  "" if nothing is left of it.  Names that become one are told
+/// where they meet.
 std::string file_name(std::string name);
 
-/// Keys of settings; "recipes" chooses among those of the file, so it has no place in a recipe or a job.
+/// Keys of settings; "recipes" chooses among those of the file, so it has no place in a recipe or
+/// a job.
 enum class Place { chooses_recipes, other };
 std::vector<std::string> setting_keys(Place place);
 
-/// The JSON schema of an object of settings; `more` holds schemas of other keys that may stand in it.
+/// The JSON schema of an object of settings; `more` holds schemas of other keys that may stand in
+/// it.
 OrderedJson settings_schema(Place place, const OrderedJson& more);
 
 /// Looks at every key of `settings` but `others`.

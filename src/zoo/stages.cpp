@@ -18,7 +18,8 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-/// libtorch, its threads and the code itself, before any tensor: measured with `inspect` on the smallest model.
+/// libtorch, its threads and the code itself, before any tensor: measured with `inspect` on the
+/// smallest model.
 constexpr std::int64_t kProgramBytes = std::int64_t{256} << 20;
 /// What an estimate may be short by: allocators keep more than is asked for.
 constexpr double kMargin = 1.25;

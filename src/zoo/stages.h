@@ -1,5 +1,5 @@
-// What the jobs of a zoo consist of: stages, the commands that run them, the files they leave, and the keys by which
-// an earlier result is known to be of the same inputs.
+// What the jobs of a zoo consist of: stages, the commands that run them, the files they leave, and
+// the keys by which an earlier result is known to be of the same inputs.
 #pragma once
 
 #include <filesystem>
@@ -70,7 +70,8 @@ void add_facts(const std::string& json, const Check* check, Facts& facts);
 std::string to_json(const Facts& facts);
 Facts facts_of(const std::string& json);
 
-/// SHA-256 of all that decides the result of a stage; of a check, of what it is told: what it reads is in its facts.
+/// SHA-256 of all that decides the result of a stage; of a check, of what it is told: what it
+/// reads is in its facts.
 /// @throws Error{usage} for a recipe that is not there
 /// @param program  digest of the program
 std::string key_of(const JobSpec& job, const Stage& stage, const Facts& facts, const std::string& program);
@@ -82,7 +83,8 @@ std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& fact
 std::vector<std::vector<std::string>> commands_of(const JobSpec& job, const Stage& stage,
                                                   const Layout& layout);
 
-/// An evaluation's journal; its name holds the key of the work, so that a bound can change and the answers stay.
+/// An evaluation's journal; its name holds the key of the work, so that a bound can change and the
+/// answers stay.
 std::filesystem::path journal_of(const JobSpec& job, const Stage& stage, const Facts& facts,
                                  const std::string& program, const Layout& layout);
 

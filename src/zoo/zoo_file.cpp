@@ -131,7 +131,8 @@ class Reader {
     });
   }
 
-  /// Calls `read` for the members of a list or an object that may be absent; what it throws is a problem.
+  /// Calls `read` for the members of a list or an object that may be absent; what it throws is a
+  /// problem.
   void each(const Json& document, const char* key, Json::value_t type,
             const std::function<void(const Json&, const std::string&)>& read) {
     if (!document.contains(key)) return;

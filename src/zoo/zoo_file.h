@@ -48,8 +48,8 @@ struct JobSpec {
   std::vector<Check> checks;
 };
 
-/// Reads `file` as far as it can be read; what is wrong goes to `problems`.  Relative paths are those of the file's
-/// directory.
+/// Reads `file` as far as it can be read; what is wrong goes to `problems`.  Relative paths are
+/// those of the file's directory.
 /// @param seed  of jobs that state none
 std::vector<JobSpec> read_zoo(const std::filesystem::path& file, std::uint64_t seed,
                               std::vector<ZooProblem>& problems);

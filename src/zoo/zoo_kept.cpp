@@ -63,7 +63,8 @@ void ZooWork::settle(std::size_t index, StageState when_passed) {
       restore(*record, of_report);  // for a report, which also tells what failed
     }
   }
-  // What the exports were made from may be gone; what was made from something that is made again is made again too.
+  // What the exports were made from may be gone; what was made from something that is made again
+  // is made again too.
   ZooStage& calibrate = shown(reported, kCalibrateStage);
   const bool is_there = CalibrationStore::is_calibration(layout_.calibration(job.spec.name)),
              exported = std::ranges::all_of(job.stages, [&](const Stage& stage) {

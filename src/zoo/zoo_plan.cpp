@@ -120,7 +120,8 @@ void ZooWork::add_problem(std::size_t job, ErrorKind kind, const std::string& me
 
 void ZooWork::check() {
   phase_ = Phase::check;
-  // The bytes of a model are read once, by the first of its jobs; another one does where that one's check fails.
+  // The bytes of a model are read once, by the first of its jobs; another one does where that
+  // one's check fails.
   while (share_digests() && !report_.interrupted) run_scheduler();
   if (report_.interrupted) return;
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
@@ -132,7 +133,8 @@ void ZooWork::check() {
   check_disk();
 }
 
-/// Gives each job the digest of its model if some job has it.  @returns whether checks are still to run
+/// Gives each job the digest of its model if some job has it.  @returns whether checks are still
+/// to run
 bool ZooWork::share_digests() {
   bool waits = false;
   std::map<fs::path, std::string> known;  // "": somebody will find it out
@@ -209,7 +211,8 @@ void ZooWork::check_memory() {
   }
 }
 
-/// Artifacts stay; of calibrations only as many are there at once as jobs run side by side, unless they are kept.
+/// Artifacts stay; of calibrations only as many are there at once as jobs run side by side, unless
+/// they are kept.
 void ZooWork::check_disk() {
   std::vector<std::int64_t> passing;
   for (std::size_t i = 0; i < jobs_.size(); ++i)

@@ -40,7 +40,8 @@ class ZooWork final : public StageWork {
   const Layout& layout() const { return layout_; }
 
   // Before the work (zoo_plan.cpp).
-  /// The checks of all jobs, then what they say of memory and disk together, and which stages need not run.
+  /// The checks of all jobs, then what they say of memory and disk together, and which stages need
+  /// not run.
   void check();
   /// Problems of single jobs become errors of their checks as well.
   void show_problems();
@@ -50,10 +51,11 @@ class ZooWork final : public StageWork {
   void write_checks();
 
   // From records (zoo_kept.cpp).
-  /// Takes the states of all stages from their records, and facts from those of checks; a result of other inputs, of
-  /// another program, or of files that are not there any more counts as none.
+  /// Takes the states of all stages from their records, and facts from those of checks; a result
+  /// of other inputs, of another program, or of files that are not there any more counts as none.
   void read_records();
-  /// Lets a stage run again that has failed.  @throws Error{usage} if no job has it, or where what it needs has not passed
+  /// Lets a stage run again that has failed.  @throws Error{usage} if no job has it, or where what
+  /// it needs has not passed
   void expect_runnable(const std::string& stage);
 
   // The work (zoo_work.cpp).

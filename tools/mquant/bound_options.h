@@ -12,7 +12,8 @@ namespace mquant::cli {
 
 struct BoundOptions {
   void add_options(CLI::App& command);
-  /// @throws Error{usage} for what is not a number, an unknown class, and a bound that is given twice
+  /// @throws Error{usage} for what is not a number, an unknown class, and a bound that is given
+  /// twice
   EvalBounds bounds() const;
 
  private:

@@ -45,7 +45,8 @@ std::string result_text(const ZooJob& job) {
   return std::string(state_name(state));
 }
 
-/// All jobs in the order of the zoo, or, where the terminal is too small, those that run first and then those in trouble.
+/// All jobs in the order of the zoo, or, where the terminal is too small, those that run first and
+/// then those in trouble.
 std::vector<const ZooJob*> shown_jobs(const ZooReport& report, std::size_t most) {
   std::vector<const ZooJob*> jobs;
   for (const ZooJob& job : report.jobs) jobs.push_back(&job);

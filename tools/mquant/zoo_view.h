@@ -1,4 +1,5 @@
-// What a running zoo looks like: a table that is redrawn on a terminal, lines elsewhere, JSON on request.
+// What a running zoo looks like: a table that is redrawn on a terminal, lines elsewhere, JSON on
+// request.
 #pragma once
 
 #include <chrono>
