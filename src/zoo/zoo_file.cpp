@@ -144,9 +144,9 @@ class Reader {
              listed ? "a list [...]" : "an object {...}", ", found ", describe(members));
       });
     std::size_t index = 0;
-    for (const auto& [name, member] : members.items()) {
-      const std::string called = listed ? cat(origin(), "'", key, "'[", index++, "]") : name;
-      collect([&] { read(member, called); });
+    for (auto at = members.begin(); at != members.end(); ++at) {
+      const std::string called = listed ? cat(origin(), "'", key, "'[", index++, "]") : at.key();
+      collect([&] { read(*at, called); });
     }
   }
 
