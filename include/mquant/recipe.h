@@ -80,6 +80,8 @@ struct RecipeInfo {
 };
 /// The recipes in configs/, in order of name: those of $MQUANT_CONFIG_DIR, of the installation, of the source tree.
 std::vector<RecipeInfo> all_recipes();
+/// A recipe is given by its path, which has a / or ends in .json, or by its name.
+bool is_recipe_path(const std::string& text);
 /// Their names, without reading them.
 std::vector<std::string> recipe_names();
 

@@ -52,7 +52,8 @@ std::vector<Sample> read_samples(const std::filesystem::path& file, std::int64_t
 
 /// The class of a token (MSQ): one static scale each.  The values are those of token_kind in files.
 enum class TokenClass : std::uint8_t { text = 0, visual = 1, sink = 2 };
-inline constexpr int kTokenClasses = 3;
+inline constexpr std::array kAllTokenClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
+inline constexpr int kTokenClasses = static_cast<int>(kAllTokenClasses.size());
 std::string_view token_class_name(TokenClass token_class);
 
 struct Features;

@@ -75,6 +75,9 @@ struct ZooJob {
   /// kept.
   StageState state() const;
   const ZooStage* first_in(StageState state) const;
+  /// The one of that name, which it has.
+  ZooStage& stage(const std::string& of_name);
+  const ZooStage& stage(const std::string& of_name) const;
 };
 
 /// What stands in the way of a job, or of the zoo: then `job` is "".
@@ -118,8 +121,8 @@ std::vector<std::filesystem::path> zoo_inputs(const std::filesystem::path& file)
 /// report.
 ZooReport plan_zoo(const ZooOptions& options, ZooView& view);
 
-/// Plans, and runs all jobs if there is no problem, or with `keep_going` those that have none;
-/// then writes the results.  An interruption ends the running stages first.
+/// Plans and, unless a problem was found, runs all jobs; with `keep_going` it runs the jobs without
+/// problems in any case.  Then it writes the results.  An interruption ends the running stages first.
 ZooReport run_zoo(const ZooOptions& options, ZooView& view);
 
 /// Runs one stage of the jobs, for engines that have a scheduler of their own; several processes

@@ -1,7 +1,6 @@
 #include "artifact/journal.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,50 +83,17 @@ JournalContents read_journal(const std::filesystem::path& path) {
   JournalContents contents;
   if (!std::filesystem::exists(path)) return contents;
   const MappedFile file(path);
-  std::string_view rest(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  for (int number = 1;; ++number) {
-    const std::size_t end = rest.find('\n');
-    if (end == std::string_view::npos) return contents;  // a torn line, or nothing
-    read_line(rest.substr(0, end), cat(path.string(), ":", number), contents);
-    rest.remove_prefix(end + 1);
-    contents.bytes += end + 1;
-  }
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  contents.bytes = read_whole_lines(text, [&](std::string_view line, int number) {
+    read_line(line, cat(path.string(), ":", number), contents);
+  });
+  return contents;
 }
 
-Journal::Journal(std::filesystem::path path) : path_(std::move(path)) {
-  file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (file_ < 0) fail_with(path_, "open", errno);
-  try {
-    if (flock(file_, LOCK_EX | LOCK_NB) != 0 &&
-        errno == EWOULDBLOCK)  // other errors: a file system without locks
-      fail(ErrorKind::usage, "another process is writing '", path_.parent_path().string(),
-           "'; wait for it to end");
-    contents_ = read_journal(path_);
-    if (ftruncate(file_, static_cast<off_t>(contents_.bytes)) != 0 || fsync(file_) != 0)
-      fail_with(path_, "write", errno);
-  } catch (...) {
-    close(file_);
-    throw;
-  }
-}
-
-Journal::~Journal() { close(file_); }
-
-void Journal::append_line(const std::string& line) {
-  std::string_view rest = line;
-  while (!rest.empty()) {
-    const ssize_t written = write(file_, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const int error_number = errno;
-      // What is there of the line has no newline and does not count; without it the next append starts clean.
-      if (ftruncate(file_, static_cast<off_t>(contents_.bytes)) != 0) fail_with(path_, "repair", errno);
-      fail_with(path_, "write", error_number);
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (fsync(file_) != 0) fail_with(path_, "sync", errno);
-  contents_.bytes += line.size();
+Journal::Journal(const std::filesystem::path& path)
+    : file_(path, LineFile::Links::refuse, LineFile::Sync::each_line, path.parent_path()),
+      contents_(read_journal(path)) {
+  file_.keep(contents_.bytes);
 }
 
 void Journal::append(const JournalEntry& entry) {
@@ -136,12 +102,12 @@ void Journal::append(const JournalEntry& entry) {
                             {"record", entry.digests.record},
                             {"state", entry.state},
                             {"work", work_json(entry.work)}};
-  append_line(line.dump() + "\n");
+  file_.append(line.dump() + "\n");
   contents_.entries.push_back(entry);
 }
 
 void Journal::finish(const std::string& report_digest) {
-  append_line(OrderedJson{{"finished", report_digest}}.dump() + "\n");
+  file_.append(OrderedJson{{"finished", report_digest}}.dump() + "\n");
   contents_.finished = report_digest;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "artifact/stored_block.h"
+#include "support/line_file.h"
 
 namespace mquant {
 
@@ -37,10 +38,7 @@ JournalContents read_journal(const std::filesystem::path& path);
 class Journal {
  public:
   /// Creates the file if there is none; cuts off a torn last line.  @throws Error{usage} if another process holds it.
-  explicit Journal(std::filesystem::path path);
-  ~Journal();
-  Journal(const Journal&) = delete;
-  Journal& operator=(const Journal&) = delete;
+  explicit Journal(const std::filesystem::path& path);
 
   const JournalContents& contents() const { return contents_; }
   /// Both are durable when they return.
@@ -48,10 +46,7 @@ class Journal {
   void finish(const std::string& report_digest);
 
  private:
-  void append_line(const std::string& line);
-
-  std::filesystem::path path_;
-  int file_ = -1;
+  LineFile file_;
   JournalContents contents_;
 };
 

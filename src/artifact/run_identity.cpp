@@ -183,9 +183,7 @@ std::string difference(const RunIdentity& before, const RunIdentity& now) {
 std::string digest_of(const SourceFiles& files) {
   std::map<std::string, std::string> all = files.opened;
   all.insert(files.sidecars.begin(), files.sidecars.end());
-  Sha256 digest;
-  for (const auto& [name, of_file] : all) digest.update(cat(name, '\0', of_file, '\n'));
-  return digest.hex();
+  return sha256_of_named(all);
 }
 
 }  // namespace mquant

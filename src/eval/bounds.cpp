@@ -15,8 +15,6 @@ namespace {
 constexpr const char* kKl = "max_kl.";
 constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 
-constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
-
 /// @param option  up to where the value is written
 void expect_positive(const std::string& option, double value) {
   if (!(value > 0) || !std::isfinite(value))
@@ -87,7 +85,7 @@ std::vector<BoundResult> judge(const EvalBounds& bounds, const EvalReport& repor
   if (bounds.max_perplexity)
     at_most("max_perplexity", *bounds.max_perplexity,
             report.answer_tokens == 0 ? kNotMeasured : report.perplexity);
-  for (const TokenClass token_class : kClasses) {
+  for (const TokenClass token_class : kAllTokenClasses) {
     const std::string name(token_class_name(token_class));
     const auto row = report.agreement.find(name);
     const bool seen = row != report.agreement.end();

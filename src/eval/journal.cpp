@@ -1,15 +1,7 @@
 #include "eval/journal.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <charconv>
-#include <cmath>
-#include <cstring>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "artifact/fields.h"
@@ -24,7 +16,6 @@ namespace {
 constexpr std::string_view kStart = R"({"journal":"mquant eval")";
 constexpr int kFormat = 1;
 constexpr std::int64_t kMost = std::int64_t{1} << 40;  // samples, and tokens of one
-constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
 
 /// What messages call the parts of an identity.
 constexpr std::array<std::pair<const char*, const char*>, 8> kParts = {{
@@ -37,35 +28,6 @@ constexpr std::array<std::pair<const char*, const char*>, 8> kParts = {{
     {"chat_template", "the SHA-256 of --chat-template"},
     {"template_date", "--template-date"},
 }};
-
-std::string hexadecimal(double value) {
-  if (!std::isfinite(value)) return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-  std::array<char, 40> text{};
-  char* const begin = text.data();
-  const bool negative = std::signbit(value);
-  const auto [end, error] =
-      std::to_chars(begin, begin + text.size(), std::fabs(value), std::chars_format::hex);
-  require(error == std::errc{}, "a float64 of more than ", text.size(), " characters");
-  return cat(negative ? "-" : "", "0x", std::string_view(begin, end));
-}
-
-double number(const Fields& fields, const std::string& key) {
-  const std::string text = fields.text(key);
-  if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
-  const bool negative = text.starts_with('-');
-  const std::string_view rest = std::string_view(text).substr(negative ? 1 : 0);
-  if (rest == "inf")
-    return negative ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
-  double value = 0;
-  const char* const end = rest.data() + rest.size();
-  const bool hex = rest.starts_with("0x") && rest.size() > 2 && rest[2] != '-';
-  const auto [stop, error] = hex ? std::from_chars(rest.data() + 2, end, value, std::chars_format::hex)
-                                 : std::from_chars_result{rest.data(), std::errc::invalid_argument};
-  if (error != std::errc{} || stop != end)
-    fail(ErrorKind::input, fields.where(), ": '", key, "': expected a hexadecimal float, found \"",
-         printable(text), '"');
-  return negative ? -value : value;
-}
 
 std::string to_hex(std::string_view bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -100,14 +62,14 @@ std::string line_of(std::size_t sample, const std::string& digest, const SampleR
     json["found_bytes"] = to_hex(result.found);
   json["exact"] = result.exact;
   json["answer_tokens"] = sums.answer_tokens;
-  json["nll"] = hexadecimal(sums.negative_log_likelihood);
-  json["reference_nll"] = hexadecimal(sums.reference_negative_log_likelihood);
+  json["nll"] = number_json(sums.negative_log_likelihood);
+  json["reference_nll"] = number_json(sums.reference_negative_log_likelihood);
   json["agreement"] = OrderedJson::object();
-  for (const TokenClass c : kClasses) {
+  for (const TokenClass c : kAllTokenClasses) {
     const AgreementRow& row = sums.agreement[static_cast<std::size_t>(c)];
     if (row.tokens > 0)
       json["agreement"][std::string(token_class_name(c))] = {
-          {"tokens", row.tokens}, {"top1", static_cast<std::int64_t>(row.top1)}, {"kl", hexadecimal(row.kl)}};
+          {"tokens", row.tokens}, {"top1", static_cast<std::int64_t>(row.top1)}, {"kl", number_json(row.kl)}};
   }
   return json.dump() + "\n";
 }
@@ -117,16 +79,16 @@ SampleResult result_from(const Fields& line) {
   result.found = line.has("found_bytes") ? from_hex(line, "found_bytes") : line.text("found");
   result.exact = line.boolean("exact");
   result.sums.answer_tokens = line.integer("answer_tokens", 0, kMost);
-  result.sums.negative_log_likelihood = number(line, "nll");
-  result.sums.reference_negative_log_likelihood = number(line, "reference_nll");
+  result.sums.negative_log_likelihood = line.number("nll");
+  result.sums.reference_negative_log_likelihood = line.number("reference_nll");
   const Fields agreement = line.object("agreement");
-  for (const TokenClass c : kClasses) {
+  for (const TokenClass c : kAllTokenClasses) {
     const std::string name(token_class_name(c));
     if (!agreement.has(name)) continue;
     const Fields row = agreement.object(name);
     const std::int64_t tokens = row.integer("tokens", 1, kMost);
     result.sums.agreement[static_cast<std::size_t>(c)] = {
-        tokens, number(row, "kl"), static_cast<double>(row.integer("top1", 0, tokens))};
+        tokens, row.number("kl"), static_cast<double>(row.integer("top1", 0, tokens))};
   }
   return result;
 }
@@ -150,10 +112,6 @@ EvalIdentity read_first_line(std::string_view text, const std::string& where) {
   EvalIdentity parts;
   for (const auto& [name, called] : kParts) parts[name] = identity.text(name);
   return parts;
-}
-
-[[noreturn]] void fail_with(const fs::path& path, const char* what, int error_number) {
-  fail(ErrorKind::resources, "cannot ", what, " '", path.string(), "': ", std::strerror(error_number));
 }
 
 std::string first_line_of(const EvalIdentity& identity) {
@@ -198,45 +156,28 @@ EvalJournalContents read_eval_journal(const fs::path& path) {
   EvalJournalContents contents;
   if (!fs::exists(path)) return contents;
   const MappedFile file(path);
-  std::string_view rest(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  if (!rest.starts_with(kStart.substr(0, rest.size())))
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  if (!text.starts_with(kStart.substr(0, text.size())))
     fail(ErrorKind::usage, "--journal '", path.string(),
          "' is there and is not a journal of mquant eval; give another file, or remove this one");
-  for (int number = 1;; ++number) {
-    const std::size_t end = rest.find('\n');
-    if (end == std::string_view::npos) return contents;  // a torn line, or nothing
+  contents.bytes = read_whole_lines(text, [&](std::string_view line, int number) {
     const std::string where = cat(path.string(), ":", number);
     if (number == 1)
-      contents.identity = read_first_line(rest.substr(0, end), where);
+      contents.identity = read_first_line(line, where);
     else
-      read_line(rest.substr(0, end), where, number, contents);
-    rest.remove_prefix(end + 1);
-    contents.bytes += end + 1;
-  }
+      read_line(line, where, number, contents);
+  });
+  return contents;
 }
 
-EvalJournal::EvalJournal(fs::path path, const EvalIdentity& identity, const std::vector<Sample>& samples,
-                         std::vector<std::string> digests)
-    : path_(std::move(path)), digests_(std::move(digests)) {
-  if (const fs::path parent = path_.parent_path(); !parent.empty()) fs::create_directories(parent);
-  file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (file_ < 0) fail_with(path_, "open", errno);
-  try {
-    if (flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)  // else: a disk without locks
-      fail(ErrorKind::usage, "another process is writing '", path_.string(), "'; wait for it to end");
-    contents_ = read_eval_journal(path_);
-    expect_same(contents_, identity, samples, digests_, path_);
-    if (ftruncate(file_, static_cast<off_t>(contents_.bytes)) != 0) fail_with(path_, "write", errno);
-    if (contents_.identity.empty()) append_line(first_line_of(identity));
-  } catch (...) {
-    close(file_);
-    throw;
-  }
-}
-
-EvalJournal::~EvalJournal() {
-  fdatasync(file_);  // an error loses no more than a power cut would
-  close(file_);
+EvalJournal::EvalJournal(const fs::path& path, const EvalIdentity& identity,
+                         const std::vector<Sample>& samples, std::vector<std::string> digests)
+    : digests_(std::move(digests)),
+      file_(path, LineFile::Links::follow, LineFile::Sync::at_end, path),
+      contents_(read_eval_journal(path)) {
+  expect_same(contents_, identity, samples, digests_, path);
+  file_.keep(contents_.bytes);
+  if (contents_.identity.empty()) file_.append(first_line_of(identity));
 }
 
 std::map<std::size_t, SampleResult> EvalJournal::done() const {
@@ -247,24 +188,7 @@ std::map<std::size_t, SampleResult> EvalJournal::done() const {
 }
 
 void EvalJournal::append(std::size_t sample, const SampleResult& result) {
-  append_line(line_of(sample, digests_.at(sample), result));
-}
-
-void EvalJournal::append_line(const std::string& line) {
-  std::string_view rest = line;
-  while (!rest.empty()) {
-    const ssize_t written = write(file_, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const int error_number = errno;
-      // What is there of the line has no newline and does not count; without it the next append
-      // starts clean.
-      if (ftruncate(file_, static_cast<off_t>(contents_.bytes)) != 0) fail_with(path_, "repair", errno);
-      fail_with(path_, "write", error_number);
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
-  contents_.bytes += line.size();
+  file_.append(line_of(sample, digests_.at(sample), result));
 }
 
 }  // namespace mquant

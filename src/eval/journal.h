@@ -3,12 +3,12 @@
 //   {"journal": "mquant eval", "format": 1, "identity": {"mquant": version, "libtorch": version, "model": SHA-256,
 //    "reference": SHA-256 or "none", "max_new_tokens": "24", "kv_cache": "auto", "chat_template": SHA-256 or "none",
 //    "template_date": date or "none"}}
-//   {"sample": 3, "digest": SHA-256, "found": "7 2", "exact": true, "answer_tokens": 4, "nll": "0x1.8p-9",
-//    "reference_nll": "0x0p+0", "agreement": {"text": {"tokens": 31, "top1": 30, "kl": "0x1.2p-7"}}}
+//   {"sample": 3, "digest": SHA-256, "found": "7 2", "exact": true, "answer_tokens": 4, "nll": 0.0029296875,
+//    "reference_nll": 0.0, "agreement": {"text": {"tokens": 31, "top1": 30, "kl": 0.0087890625}}}
 //
-// Sums are hexadecimal floats, "nan", "inf" or "-inf", so that they come back bit for bit; a text that is not UTF-8 stands
-// as "found_bytes", in hexadecimal.  `sample` counts from 0.  A line counts once it ends with a newline: a kill may leave
-// the last one torn, as if never written.  Every byte is untrusted.
+// Sums come back bit for bit (number_json of artifact/fields.h); a text that is not UTF-8 stands as
+// "found_bytes", in hexadecimal.  `sample` counts from 0.  A line counts once it ends with a
+// newline: a kill may leave the last one torn, as if never written.  Every byte is untrusted.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@
 
 #include "mquant/sample.h"
 #include "pipeline/logit_sums.h"
+#include "support/line_file.h"
 
 namespace mquant {
 
@@ -44,8 +45,8 @@ struct EvalJournalContents {
 };
 
 /// An absent or empty file is a new journal.
-/// @throws Error{usage} for a file that does not begin as a journal does, Error{input} with file:line for another line
-///         that is none of ours
+/// @throws Error{usage} for a file that does not begin as a journal does; Error{input} with
+///         file:line for a line that a journal does not have
 EvalJournalContents read_eval_journal(const std::filesystem::path& path);
 
 /// The first thing that differs, as the end of a sentence: "--max-new-tokens was 24 and is 8".  "" if nothing does.
@@ -54,15 +55,12 @@ std::string difference(const EvalIdentity& before, const EvalIdentity& now);
 /// A journal to continue, held by one process at a time.
 class EvalJournal {
  public:
-  /// Creates the file, and directories above it, if there is none; cuts off a torn last line.
+  /// Creates the file, and directories above it, if it is absent; cuts off a torn last line.
   /// @param digests  data_digest of each sample by itself
   /// @throws Error{usage} if it is of another evaluation or of other samples, or another process holds it: the file stays
   ///         as it is.  Besides, what read_eval_journal throws
-  EvalJournal(std::filesystem::path path, const EvalIdentity& identity, const std::vector<Sample>& samples,
-              std::vector<std::string> digests);
-  ~EvalJournal();
-  EvalJournal(const EvalJournal&) = delete;
-  EvalJournal& operator=(const EvalJournal&) = delete;
+  EvalJournal(const std::filesystem::path& path, const EvalIdentity& identity,
+              const std::vector<Sample>& samples, std::vector<std::string> digests);
 
   /// Results of the samples that are there.
   std::map<std::size_t, SampleResult> done() const;
@@ -70,11 +68,8 @@ class EvalJournal {
   void append(std::size_t sample, const SampleResult& result);
 
  private:
-  void append_line(const std::string& line);
-
-  std::filesystem::path path_;
   std::vector<std::string> digests_;
-  int file_ = -1;
+  LineFile file_;
   EvalJournalContents contents_;
 };
 

@@ -92,16 +92,6 @@ OpenedModel open_checkpoint(const fs::path& path, const ChatTemplate& stated) {
   return {std::move(facts), std::move(source)};
 }
 
-/// Of names and digests of files.
-class FileDigests {
- public:
-  void add(const fs::path& file) { all_.update(cat(file.filename().string(), ' ', sha256_file(file), '\n')); }
-  std::string hex() const { return all_.hex(); }
-
- private:
-  Sha256 all_;
-};
-
 }  // namespace
 
 OpenedModel OpenedModel::open(const fs::path& path, const ChatTemplate& stated) {
@@ -131,14 +121,14 @@ bool OpenedModel::has_kv_scales() const {
 
 std::string OpenedModel::digest() const {
   if (const auto* source = std::get_if<SourceModel>(&weights)) return checkpoint_digest(*source);
-  FileDigests digests;
-  if (std::holds_alternative<CalibrationStore>(weights)) {
-    for (const char* name : {"run.json", "journal.jsonl"}) digests.add(facts.path / name);
-    return digests.hex();
-  }
-  for (const fs::path& file : files)
-    if (!is_weights(file)) digests.add(file);
-  return digests.hex();
+  std::map<std::string, std::string> digests;
+  const auto add = [&](const fs::path& file) { digests[file.filename().string()] = sha256_file(file); };
+  if (std::holds_alternative<CalibrationStore>(weights))
+    for (const char* name : {"run.json", "journal.jsonl"}) add(facts.path / name);
+  else
+    for (const fs::path& file : files)
+      if (!is_weights(file)) add(file);
+  return sha256_of_named(digests);
 }
 
 void refuse_int8_cache(const fs::path& model) {

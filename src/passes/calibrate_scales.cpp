@@ -37,8 +37,6 @@ struct CalibrateScalesOptions {
   }
 };
 
-constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
-
 class CalibrateScales final : public Pass {
  public:
   using Options = CalibrateScalesOptions;
@@ -58,7 +56,7 @@ class CalibrateScales final : public Pass {
     const std::vector<Observer> observed = observe(inputs, facts.split_channels());
     InputScales chosen{.scales = scales_of(observed[0]), .of_split = {}};
     for (std::size_t i = 1; i < observed.size(); ++i) chosen.of_split.push_back(scales_of(observed[i]));
-    for (const TokenClass c : kClasses) note_class(c, observed[0].of(c), group, chosen.scales, ctx);
+    for (const TokenClass c : kAllTokenClasses) note_class(c, observed[0].of(c), group, chosen.scales, ctx);
     facts.provide(ctx, std::move(chosen));
   }
 
@@ -98,7 +96,7 @@ class CalibrateScales final : public Pass {
         scales.scale.fill(choose_scale(total, rules_[static_cast<std::size_t>(TokenClass::text)]));
       return scales;
     }
-    for (const TokenClass c : kClasses) {
+    for (const TokenClass c : kAllTokenClasses) {
       const auto i = static_cast<std::size_t>(c);
       if (observer.of(c).rows > 0) scales.scale[i] = choose_scale(observer.of(c), rules_[i]);
     }

@@ -19,7 +19,6 @@ namespace {
 constexpr std::int64_t kLogitRows =
     128;  // of all samples: a vocabulary may hold more weights than the decoder
 constexpr std::size_t kSamplesForOne = 8;  // samples of the calibration for each one of the check
-constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
 
 /// The register by which a block's error is told: the stream, or what the projector hands to the decoder.
 std::string output_of(const BlockSpec& spec) {
@@ -135,7 +134,7 @@ std::map<std::string, double> SelfCheck::compare_outputs(const Block& compiled) 
       sums.rows[c] += of_one.rows[c];
     }
   std::map<std::string, double> figures;
-  for (const TokenClass c : kClasses)
+  for (const TokenClass c : kAllTokenClasses)
     if (const auto i = static_cast<std::size_t>(c); sums.rows[i] > 0)
       figures[key("error", c)] = sums.error[i] / static_cast<double>(sums.rows[i]);
   return figures;
@@ -143,7 +142,8 @@ std::map<std::string, double> SelfCheck::compare_outputs(const Block& compiled) 
 
 std::map<std::string, double> SelfCheck::compare_logits(const Block& compiled) {
   require(float_head_.has_value(), "the head ran quantized before it ran in float");
-  const std::int64_t most = std::max<std::int64_t>(kClasses.size(), kLogitRows / std::ssize(samples_));
+  const std::int64_t most =
+      std::max<std::int64_t>(kAllTokenClasses.size(), kLogitRows / std::ssize(samples_));
   std::vector<LogitSums> of_sample(samples_.size());
   for_all(samples_.size(), [&](std::size_t i) {
     restore_order(float_states_[i]);
@@ -165,7 +165,7 @@ std::map<std::string, double> SelfCheck::compare_logits(const Block& compiled) {
   LogitSums sums;
   for (const LogitSums& of_one : of_sample) sums.add(of_one);
   std::map<std::string, double> figures;
-  for (const TokenClass c : kClasses) {
+  for (const TokenClass c : kAllTokenClasses) {
     const AgreementRow& row = sums.agreement[static_cast<std::size_t>(c)];
     if (row.tokens == 0) continue;
     figures[key("tokens", c)] = static_cast<double>(row.tokens);
@@ -206,7 +206,7 @@ SelfCheckReport self_check_report(const std::vector<std::pair<std::string, Figur
   SelfCheckReport report;
   std::array<Figures, kTokenClasses> last;  // with an error of the class
   for (const auto& [name, figures] : blocks) {
-    for (const TokenClass c : kClasses) {
+    for (const TokenClass c : kAllTokenClasses) {
       if (figures.contains(key("error", c))) {
         report.errors[name][std::string(token_class_name(c))] = figure(figures, key("error", c));
         Figures& before = last[static_cast<std::size_t>(c)];

@@ -125,12 +125,11 @@ Json value_of_text(const PassOption& option, const std::string& text, const std:
 
 namespace {
 
-constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
 constexpr const char* kAll = "all";
 
 TokenClass token_class(const std::string& name, const std::string& where) {
   std::vector<std::string> known;
-  for (const TokenClass c : kClasses) {
+  for (const TokenClass c : kAllTokenClasses) {
     if (name == token_class_name(c)) return c;
     known.emplace_back(token_class_name(c));
   }
@@ -143,7 +142,7 @@ TokenClass token_class(const std::string& name, const std::string& where) {
 }  // namespace
 
 std::set<TokenClass> token_classes(const std::string& text, const std::string& where) {
-  if (text == kAll) return {kClasses.begin(), kClasses.end()};
+  if (text == kAll) return {kAllTokenClasses.begin(), kAllTokenClasses.end()};
   std::set<TokenClass> classes;
   for (const std::string& name : split(text, ',')) classes.insert(token_class(name, where));
   if (!classes.contains(TokenClass::text))
@@ -153,7 +152,7 @@ std::set<TokenClass> token_classes(const std::string& text, const std::string& w
 }
 
 std::string text_of(const std::set<TokenClass>& classes) {
-  if (classes.size() == kClasses.size()) return kAll;
+  if (classes.size() == kAllTokenClasses.size()) return kAll;
   std::vector<std::string> names;
   for (const TokenClass c : classes) names.emplace_back(token_class_name(c));
   return join(names, ",");

@@ -20,7 +20,8 @@ namespace mquant {
 /// choice.
 Json completed(const Json& given, std::span<const PassOption> options, const std::string& where);
 
-/// The JSON schema of an object that `completed` takes.
+/// The JSON schema of the value of an option, and of an object that `completed` takes.
+OrderedJson option_schema(const PassOption& option);
 OrderedJson options_schema(std::span<const PassOption> options);
 
 /// `text` as the value of an option, by the type of its default: true|false, a number, or the text as it is.

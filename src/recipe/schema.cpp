@@ -9,13 +9,10 @@
 #include "support/strings.h"
 
 namespace mquant {
-namespace {
 
-using Ordered = OrderedJson;
-
-Ordered option_schema(const PassOption& option) {
-  const Ordered fallback = Ordered::parse(option.fallback);
-  Ordered schema;
+OrderedJson option_schema(const PassOption& option) {
+  const OrderedJson fallback = OrderedJson::parse(option.fallback);
+  OrderedJson schema;
   if (fallback.is_boolean()) {
     schema["type"] = "boolean";
   } else if (fallback.is_number_integer()) {
@@ -31,7 +28,7 @@ Ordered option_schema(const PassOption& option) {
       schema["type"] = {"string", "boolean"};
       schema["enum"].push_back(value);
     }
-  Ordered ends = Ordered::object();
+  OrderedJson ends = OrderedJson::object();
   const auto end = [&](const char* key, const std::optional<double>& value) {
     if (value && fallback.is_number_integer())
       ends[key] = static_cast<std::int64_t>(*value);
@@ -43,15 +40,13 @@ Ordered option_schema(const PassOption& option) {
   end("exclusiveMaximum", option.range.below);
   end("maximum", option.range.at_most);
   if (option.range.or_zero)
-    schema["anyOf"] = Ordered::array({Ordered{{"minimum", 0}, {"maximum", 0}}, ends});
+    schema["anyOf"] = OrderedJson::array({OrderedJson{{"minimum", 0}, {"maximum", 0}}, ends});
   else
     schema.update(ends);
   schema["default"] = fallback;
   schema["description"] = option.summary;
   return schema;
 }
-
-}  // namespace
 
 OrderedJson options_schema(std::span<const PassOption> options) {
   OrderedJson schema = {
@@ -62,8 +57,8 @@ OrderedJson options_schema(std::span<const PassOption> options) {
 
 namespace {
 
-Ordered pass_schema(const PassInfo& info) {
-  Ordered schema = options_schema(info.options);
+OrderedJson pass_schema(const PassInfo& info) {
+  OrderedJson schema = options_schema(info.options);
   std::vector<std::string> description = {info.summary};
   for (const std::string& clause : contract_text(info)) description.push_back(clause);
   schema["description"] = join(description, "; ");
@@ -75,9 +70,9 @@ Ordered pass_schema(const PassInfo& info) {
 }  // namespace
 
 std::string recipe_schema() {
-  Ordered passes = Ordered::array();
+  OrderedJson passes = OrderedJson::array();
   for (const PassInfo& info : all_passes()) passes.push_back(pass_schema(info));
-  const Ordered schema = {
+  const OrderedJson schema = {
       {"$schema", "http://json-schema.org/draft-07/schema#"},
       {"title", "A recipe of mquant"},
       {"type", "object"},

@@ -43,14 +43,14 @@ std::map<std::string, fs::path> recipe_files() {
   return files;
 }
 
-bool looks_like_path(const std::string& text) {
+}  // namespace
+
+bool is_recipe_path(const std::string& text) {
   return text.find('/') != std::string::npos || text.ends_with(".json");
 }
 
-}  // namespace
-
 fs::path recipe_file(const std::string& name_or_path) {
-  if (looks_like_path(name_or_path)) return name_or_path;
+  if (is_recipe_path(name_or_path)) return name_or_path;
   const auto files = recipe_files();
   const auto found = files.find(name_or_path);
   if (found != files.end()) return found->second;

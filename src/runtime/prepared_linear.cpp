@@ -7,8 +7,6 @@
 namespace mquant {
 namespace {
 
-constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
-
 std::vector<double> split_weight_of(const SplitColumns& split, std::int64_t out) {
   std::vector<double> weight(split.channels.size() * static_cast<std::size_t>(out));
   for (std::size_t i = 0; i < weight.size(); ++i) {
@@ -22,7 +20,7 @@ std::vector<double> split_weight_of(const SplitColumns& split, std::int64_t out)
 
 TokenClass class_of_largest(const ClassScales& scales) {
   TokenClass largest = TokenClass::text;
-  for (const TokenClass c : kClasses)
+  for (const TokenClass c : kAllTokenClasses)
     if (scales.of(c).value_or(0) > scales.of(largest).value_or(0)) largest = c;
   return largest;
 }
@@ -87,7 +85,7 @@ PreparedLinear::PreparedLinear(const std::string& name, const Linear& linear, Ro
   weight_ = PackedWeight(q.codes, q.out, q.in, q.scheme.weight_bits);
   channel_scale_.assign(q.weight_scale.begin(), q.weight_scale.end());
   largest_class_ = class_of_largest(q.input_scales);
-  for (const TokenClass c : kClasses) {
+  for (const TokenClass c : kAllTokenClasses) {
     const std::optional<float>& scale = q.input_scales.of(c);
     if (!scale) continue;
     for (const double channel : channel_scale_)

@@ -7,6 +7,11 @@
 
 namespace mquant::console {
 
+/// What lines of stderr begin with: an error, and what to do about it.
+inline constexpr std::string_view kErrorPrefix = "mquant: error: ", kHintPrefix = "hint: ";
+/// The answer to Ctrl-C, whatever the style.
+inline constexpr std::string_view kStopping = "stopping after this step; Ctrl-C again stops at once";
+
 /// What was asked for, with `automatic` resolved: a status line on a terminal, plain lines elsewhere.
 enum class Style { status_line, plain, json, none };
 Style style();

@@ -7,6 +7,7 @@
 
 #include "mquant/error.h"
 #include "mquant/log.h"
+#include "support/console.h"
 
 namespace mquant {
 namespace {
@@ -16,8 +17,9 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler must not
 
 extern "C" void on_signal(int /*number*/) {
   if (interrupted.exchange(true)) _exit(static_cast<int>(ErrorKind::interrupted));
-  static constexpr std::string_view kMessage = "\nstopping after this step; Ctrl-C again stops at once\n";
-  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  for (const std::string_view text : {std::string_view("\n"), console::kStopping, std::string_view("\n")}) {
+    [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, text.data(), text.size());
+  }
 }
 
 }  // namespace

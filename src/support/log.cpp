@@ -77,7 +77,8 @@ class ConsoleSink final : public spdlog::sinks::base_sink<std::mutex> {
     switch (level) {
       case spdlog::level::debug: return colored ? "\033[2mdebug:\033[m " : "debug: ";
       case spdlog::level::warn: return colored ? "\033[1;33mwarning:\033[m " : "warning: ";
-      case spdlog::level::err: return colored ? "mquant: \033[1;31merror:\033[m " : "mquant: error: ";
+      case spdlog::level::err:
+        return colored ? "mquant: \033[1;31merror:\033[m " : std::string(console::kErrorPrefix);
       default: return "";
     }
   }
@@ -170,7 +171,8 @@ void warn(std::string_view message) { write(spdlog::level::warn, one_line(messag
 
 void log_error(std::string_view message, std::string_view hint) {
   const std::string line = one_line(message);
-  write(spdlog::level::err, hint.empty() ? line : cat(line, "\nhint: ", printable(hint, hint.size())));
+  write(spdlog::level::err,
+        hint.empty() ? line : cat(line, "\n", console::kHintPrefix, printable(hint, hint.size())));
 }
 
 console::Style console::style() {

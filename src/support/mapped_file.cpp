@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "mquant/error.h"
+#include "support/console.h"
 #include "support/read_error.h"
 #include "support/strings.h"
 #include "support/work_inputs.h"
@@ -66,7 +67,8 @@ extern "C" void on_lost_page(int number, siginfo_t* signal, void* /*context*/) {
     const auto say = [](const char* text) {
       [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, text, std::strlen(text));
     };
-    say("mquant: error: '");
+    say(console::kErrorPrefix.data());
+    say("'");
     say(range->name.data());
     say("' was made shorter while it was in use, or its disk fails; run the command again once the file is "
         "whole\n");

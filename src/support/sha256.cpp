@@ -58,6 +58,12 @@ std::string sha256_hex(std::span<const std::byte> bytes) {
 
 std::string sha256_hex(std::string_view text) { return sha256_hex(std::as_bytes(std::span(text))); }
 
+std::string sha256_of_named(const std::map<std::string, std::string>& named) {
+  Sha256 sha;
+  for (const auto& [name, text] : named) sha.update(cat(name, '\0', text, '\n'));
+  return sha.hex();
+}
+
 std::string sha256_file(const std::filesystem::path& path) {
   errno = 0;
   std::ifstream in(path, std::ios::binary);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,6 +30,8 @@ class Sha256 {
 
 std::string sha256_hex(std::span<const std::byte> bytes);
 std::string sha256_hex(std::string_view text);
+/// Over names and what is said of each, in the order of the names.
+std::string sha256_of_named(const std::map<std::string, std::string>& named);
 /// Reads the file once, in pieces.  @throws Error{input} naming the path.
 std::string sha256_file(const std::filesystem::path& path);
 

@@ -23,7 +23,7 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> can
 /// "0 B", "999 B", "1.5 KiB", "16.0 GiB".
 std::string human_bytes(std::uint64_t bytes);
 
-/// The other way: "12GiB", "800 MB", "512M" (a power of 1024), "1000000"; none for what is no size.
+/// Bytes of "12GiB", "800 MB", "512M" (a power of 1024), "1000000"; nullopt for other texts.
 std::optional<std::int64_t> parse_bytes(std::string_view text);
 
 /// "850 ms", "12.3 s", "4 min 05 s", "2 h 07 min".

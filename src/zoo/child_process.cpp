@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "mquant/error.h"
+#include "support/console.h"
 
 namespace mquant::zoo {
 namespace {
@@ -32,8 +33,10 @@ constexpr std::size_t kLongestLine = std::size_t{1}
   close_range(STDERR_FILENO + 1, ~0U, 0);  // logs of other jobs; where the system cannot, they stay open
   signal(SIGPIPE, SIG_DFL);
   execv(program, words);
-  static constexpr std::string_view kMessage = "mquant: error: cannot start the program\n";
-  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  for (const std::string_view text :
+       {console::kErrorPrefix, std::string_view("cannot start the program\n")}) {
+    [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, text.data(), text.size());
+  }
   _exit(static_cast<int>(ErrorKind::resources));
 }
 

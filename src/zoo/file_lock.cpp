@@ -14,14 +14,13 @@ namespace mquant::zoo {
 
 FileLock::FileLock(const std::filesystem::path& file, Kind kind, const std::string* busy)
     : file_(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+  if (file_ < 0) fail(ErrorKind::resources, "cannot open '", file.string(), "': ", std::strerror(errno));
   const int operation = (kind == Kind::exclusive ? LOCK_EX : LOCK_SH) | (busy != nullptr ? LOCK_NB : 0);
-  int result = file_ < 0 ? -1 : flock(file_, operation);
-  while (file_ >= 0 && result != 0 && errno == EINTR) result = flock(file_, operation);
-  if (result == 0) return;
-  const int error_number = errno;
-  if (file_ >= 0) close(std::exchange(file_, -1));
-  if (busy != nullptr && error_number == EWOULDBLOCK) fail(ErrorKind::usage, *busy);
-  fail(ErrorKind::resources, "cannot lock '", file.string(), "': ", std::strerror(error_number));
+  int result = flock(file_, operation);
+  while (result != 0 && errno == EINTR) result = flock(file_, operation);
+  if (result == 0 || errno != EWOULDBLOCK) return;
+  close(std::exchange(file_, -1));
+  fail(ErrorKind::usage, *busy);
 }
 
 FileLock FileLock::now(const std::filesystem::path& file, Kind kind, const std::string& busy) {

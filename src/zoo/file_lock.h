@@ -10,7 +10,8 @@ class FileLock {
  public:
   enum class Kind { exclusive, shared };
 
-  /// Waits until nobody else has it.  @throws Error{resources} if the file cannot be made
+  /// Waits until nobody else has it; a disk without locks has nobody.
+  /// @throws Error{resources} if the file cannot be made
   explicit FileLock(const std::filesystem::path& file, Kind kind = Kind::exclusive)
       : FileLock(file, kind, nullptr) {}
   /// @throws Error{usage} saying `busy` if somebody else has it; Error{resources} as above

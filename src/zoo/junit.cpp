@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <ctime>
 #include <pugixml.hpp>
 #include <sstream>
 
 #include "support/strings.h"
+#include "support/timer.h"
 #include "zoo/results.h"
 
 namespace mquant::zoo {
@@ -29,15 +29,6 @@ struct Counts {
 std::string time_text(double seconds) {
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "%.3f", seconds);
-  return text.data();
-}
-
-std::string now() {
-  const std::time_t time = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&time, &utc);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
   return text.data();
 }
 
@@ -99,7 +90,7 @@ std::string junit_text(const ZooReport& report) {
   pugi::xml_node suites = document.append_child("testsuites");
   set(suites, "name", "mquant zoo");
   set_counts(suites, all);
-  const std::string time = now();
+  const std::string time = time_of_day("%Y-%m-%dT%H:%M:%S");
   for (const std::string& model : models) {
     Counts counts;
     for (const ZooJob& job : report.jobs)

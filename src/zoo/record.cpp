@@ -1,13 +1,11 @@
 #include "zoo/record.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "io/json_text.h"
+#include "artifact/fields.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "support/atomic_file.h"
-#include "zoo/stages.h"
 #include "zoo/states.h"
 
 namespace mquant::zoo {
@@ -33,14 +31,29 @@ void read_evaluation(const Json& json, std::map<std::string, double>& figures) {
     if (const auto kl = number_at(row, "/kl")) figures["kl." + token_class] = *kl;
 }
 
-/// What a process can have: other numbers would go on into reports, where they mean something
-/// else.
-void expect_possible(const Record& record) {
+Record record_from(const Fields& fields) {
+  // What a process can have: summary.json has the same limits.
+  constexpr std::int64_t kMostBytes = std::int64_t{1} << 60;
   constexpr double kMostSeconds = 1e9;
-  const bool possible = record.exit_code >= 0 && record.exit_code <= 255 && record.signal >= 0 &&
-                        record.signal <= 64 && record.peak_bytes >= 0 && record.seconds >= 0 &&
-                        record.seconds <= kMostSeconds;
-  if (!possible) fail(ErrorKind::input, "numbers that no process has");
+  constexpr int kMostSignal = 64, kMostCode = 255;
+  Record record{.key = fields.text("key"),
+                .state = state_of_word(fields.text("result")),
+                .exit_code = static_cast<int>(fields.integer("exit_code", 0, kMostCode)),
+                .signal = static_cast<int>(fields.integer("signal", 0, kMostSignal)),
+                .seconds = fields.number("seconds"),
+                .peak_bytes = fields.integer("peak_bytes", 0, kMostBytes),
+                .error = fields.text("error"),
+                .figures = {},
+                .last_lines = fields.texts("last_lines"),
+                .made = fields.text("made"),
+                .seen = fields.text("seen"),
+                .facts = {}};
+  if (!(record.seconds >= 0 && record.seconds <= kMostSeconds))
+    fail(ErrorKind::input, fields.where(), ": 'seconds': expected a number from 0 to ", kMostSeconds);
+  const Fields figures = fields.object("figures");
+  for (const auto& [name, value] : figures.json().items()) record.figures[name] = figures.number(name);
+  if (fields.has("facts")) record.facts = facts_from(fields.object("facts"));
+  return record;
 }
 
 }  // namespace
@@ -57,7 +70,7 @@ void write_record(const fs::path& file, const Record& record) {
                       {"last_lines", record.last_lines},
                       {"made", record.made},
                       {"seen", record.seen}};
-  if (!record.facts.empty()) json["facts"] = OrderedJson::parse(record.facts);
+  if (record.facts) json["facts"] = facts_json(*record.facts);
   write_file_atomically(file, json.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
@@ -66,25 +79,9 @@ std::optional<Record> read_record(const fs::path& file) {
   if (!fs::exists(file, error)) return {};
   try {
     const Json json = read_json_object(file);
-    Record record;
-    json.at("key").get_to(record.key);
-    record.state = state_of_word(json.at("result").get<std::string>());
-    json.at("exit_code").get_to(record.exit_code);
-    json.at("signal").get_to(record.signal);
-    json.at("seconds").get_to(record.seconds);
-    json.at("peak_bytes").get_to(record.peak_bytes);
-    json.at("error").get_to(record.error);
-    json.at("figures").get_to(record.figures);
-    json.at("last_lines").get_to(record.last_lines);
-    json.at("made").get_to(record.made);
-    json.at("seen").get_to(record.seen);
-    expect_possible(record);
-    if (json.contains("facts")) record.facts = to_json(facts_of(json["facts"].dump()));
-    return record;
-  } catch (const std::exception& broken) {  // of JSON's types, or an Error
-    const std::string why = broken.what();
-    warn(cat(why.starts_with(file.string()) ? "" : file.string() + ": ", why,
-             "; it is not a record of a stage, which runs again"));
+    return record_from(Fields(json, file.string()));
+  } catch (const Error& broken) {
+    warn(cat(broken.what(), "; the stage runs again"));
     return {};
   }
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mquant/zoo.h"
+#include "zoo/facts.h"
 
 namespace mquant::zoo {
 
@@ -22,11 +23,11 @@ struct Record {
   std::vector<std::string> last_lines;  // of the log
   std::string made;                     // digest of the files that the stage made; "": none to look at
   std::string seen;                     // the same of their names, sizes and times, which is told at once
-  std::string facts;                    // JSON text, of a check
+  std::optional<Facts> facts;           // of a check
 };
 
 void write_record(const std::filesystem::path& file, const Record& record);
-/// Nothing for a file that is absent; one that is no record counts as absent, with a warning.
+/// A file that does not hold a record counts as absent, with a warning.
 std::optional<Record> read_record(const std::filesystem::path& file);
 
 Record record_of(const ZooStage& stage);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "mquant/error.h"
+#include "mquant/recipe.h"
 #include "mquant/zoo.h"
 #include "support/atomic_file.h"
 #include "support/timer.h"
@@ -128,7 +129,7 @@ std::vector<fs::path> zoo_inputs(const fs::path& file) {
   for (const zoo::JobSpec& job : zoo::read_zoo(file, 0, ignored)) {
     inputs.insert(inputs.end(), {job.model, job.values.data});
     if (!job.values.chat_template.empty()) inputs.emplace_back(job.values.chat_template);
-    if (job.recipe.find('/') != std::string::npos) inputs.emplace_back(job.recipe);
+    if (is_recipe_path(job.recipe)) inputs.emplace_back(job.recipe);
     for (const zoo::Check& check : job.checks)
       if (check.kind == zoo::Check::Kind::eval) inputs.push_back(check.data);
   }

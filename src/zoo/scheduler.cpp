@@ -14,16 +14,12 @@ namespace {
 
 constexpr int kTickMilliseconds = 200;
 
-ZooStage& stage_named(ZooJob& job, const std::string& name) {
-  return *std::ranges::find(job.stages, name, &ZooStage::name);
-}
-
 /// A stage that cannot run any more is told apart from one whose turn has not come.
 void block_stages(ZooJob& job) {
   using enum StageState;
   for (ZooStage& stage : job.stages)
     if (stage.state == waiting && std::ranges::any_of(stage.needs, [&](const std::string& need) {
-          const StageState state = stage_named(job, need).state;
+          const StageState state = job.stage(need).state;
           return state == failed || state == error || state == blocked;
         }))
       stage.state = blocked;
@@ -53,8 +49,8 @@ ZooStage* Scheduler::next_stage(std::size_t index) {
   block_stages(job);
   const auto found = std::ranges::find_if(job.stages, [&](const ZooStage& stage) {
     return stage.state == StageState::waiting && work_.wanted(index, stage) &&
-           std::ranges::all_of(
-               stage.needs, [&](const std::string& need) { return is_done(stage_named(job, need).state); });
+           std::ranges::all_of(stage.needs,
+                               [&](const std::string& need) { return is_done(job.stage(need).state); });
   });
   return found == job.stages.end() ? nullptr : &*found;
 }

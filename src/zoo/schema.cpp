@@ -4,6 +4,7 @@
 
 #include "mquant/zoo.h"
 #include "recipe/options.h"
+#include "zoo/checks.h"
 #include "zoo/settings.h"
 
 namespace mquant {
@@ -18,55 +19,6 @@ OrderedJson texts_schema(const char* description) {
           {"minItems", 1},
           {"items", {{"type", "string"}, {"minLength", 1}}},
           {"description", description}};
-}
-
-OrderedJson bound_schema(const char* description) {
-  return {{"type", "number"}, {"exclusiveMinimum", 0}, {"description", description}};
-}
-
-OrderedJson checks_schema() {
-  const OrderedJson kl = {{"oneOf",
-                           {bound_schema("of every token class"),
-                            {{"type", "object"},
-                             {"additionalProperties", false},
-                             {"minProperties", 1},
-                             {"properties",
-                              {{"text", bound_schema("of text tokens")},
-                               {"visual", bound_schema("of visual tokens")},
-                               {"sink", bound_schema("of attention sinks")}}}}}},
-                          {"description", "KL of the source against the artifact, in nats, at most"}};
-  const OrderedJson verify = {{"type", "object"},
-                              {"additionalProperties", false},
-                              {"required", {"check"}},
-                              {"properties", {{"check", {{"const", "verify"}}}}}};
-  const OrderedJson eval = {
-      {"type", "object"},
-      {"additionalProperties", false},
-      {"required", {"check", "data"}},
-      {"properties",
-       {{"check", {{"const", "eval"}}},
-        {"name", text_schema("names the stage; default: the data file without its ending")},
-        {"data", text_schema("samples with answers, one JSON object a line")},
-        {"limit",
-         {{"type", "integer"},
-          {"minimum", 0},
-          {"default", 0},
-          {"description", "the first n samples; 0: all"}}},
-        {"max_new_tokens",
-         {{"type", "integer"},
-          {"minimum", 1},
-          {"default", 24},
-          {"description", "tokens of an answer at most"}}},
-        {"min_exact",
-         {{"type", "number"},
-          {"minimum", 0},
-          {"maximum", 100},
-          {"description", "exact match in percent, at least"}}},
-        {"max_perplexity", bound_schema("perplexity of the answers, at most")},
-        {"max_kl", kl}}}};
-  return {{"type", "array"},
-          {"items", {{"oneOf", {verify, eval}}}},
-          {"description", "what each artifact must pass"}};
 }
 
 }  // namespace

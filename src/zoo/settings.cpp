@@ -1,18 +1,16 @@
 #include "zoo/settings.h"
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "mquant/error.h"
 #include "recipe/options.h"
 #include "support/strings.h"
+#include "zoo/checks.h"
 
 namespace mquant::zoo {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr std::array kClasses = {"text", "visual", "sink"};
 
 const std::vector<PassOption>& value_options() {
   static const std::vector<PassOption> kOptions = describe_options<Values>();
@@ -24,19 +22,6 @@ void expect_object(const Json& value, const std::string& where) {
     fail(ErrorKind::usage, where, ": expected an object {...}, found ", describe(value));
 }
 
-double number_of(const Json& value, const Range& range, const std::string& where) {
-  if (!value.is_number() || !range.contains(value.get<double>()))
-    fail(ErrorKind::usage, where, ": expected a number ", range.text(), ", found ", describe(value));
-  return value.get<double>();
-}
-
-std::int64_t integer_of(const Json& value, std::int64_t least, const std::string& where) {
-  const bool large = value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{INT64_MAX};
-  if (!value.is_number_integer() || large || value.get<std::int64_t>() < least)
-    fail(ErrorKind::usage, where, ": expected an integer of at least ", least, ", found ", describe(value));
-  return value.get<std::int64_t>();
-}
-
 std::string text_of(const Json& value, const std::string& where) {
   if (!value.is_string() || value.get<std::string>().empty())
     fail(ErrorKind::usage, where, ": expected a text, found ", describe(value));
@@ -46,93 +31,6 @@ std::string text_of(const Json& value, const std::string& where) {
 std::int64_t size_of(const std::string& text, const std::string& where) {
   if (const std::optional<std::int64_t> size = parse_bytes(text)) return *size;
   fail(ErrorKind::usage, where, ": expected a size such as 12GiB or 800MB, found '", printable(text), "'");
-}
-
-std::map<std::string, double> kl_bounds(const Json& value, const std::string& where) {
-  static const std::vector<std::string> kKnown(kClasses.begin(), kClasses.end());
-  if (!value.is_object()) return {{"", number_of(value, {.above = 0}, where)}};
-  std::map<std::string, double> bounds;
-  for (const auto& [name, bound] : value.items()) {
-    if (std::ranges::find(kKnown, name) == kKnown.end())
-      fail(ErrorKind::usage, where, ": no token class '", printable(name), "'", suggestion(name, kKnown));
-    bounds[name] = number_of(bound, {.above = 0}, cat(where, ": '", name, "'"));
-  }
-  if (bounds.empty()) fail(ErrorKind::usage, where, ": expected a bound for some token class, found none");
-  return bounds;
-}
-
-/// A key of an eval check, and who reads it.
-struct CheckKey {
-  const char* name;
-  void (*read)(const Json& value, const std::string& where, Check& check);
-};
-
-constexpr std::array kEvalKeys = {
-    CheckKey{"check", [](const Json&, const std::string&, Check&) {}},
-    CheckKey{"name", [](const Json& v, const std::string& where, Check& c) { c.name = text_of(v, where); }},
-    CheckKey{"data", [](const Json& v, const std::string& where, Check& c) { c.data = text_of(v, where); }},
-    CheckKey{"limit",
-             [](const Json& v, const std::string& where, Check& c) { c.limit = integer_of(v, 0, where); }},
-    CheckKey{"max_new_tokens", [](const Json& v, const std::string& where,
-                                  Check& c) { c.max_new_tokens = integer_of(v, 1, where); }},
-    CheckKey{"min_exact",
-             [](const Json& v, const std::string& where, Check& c) {
-               c.min_exact = number_of(v, {.at_least = 0, .at_most = 100}, where);
-             }},
-    CheckKey{"max_perplexity", [](const Json& v, const std::string& where,
-                                  Check& c) { c.max_perplexity = number_of(v, {.above = 0}, where); }},
-    CheckKey{"max_kl",
-             [](const Json& v, const std::string& where, Check& c) { c.max_kl = kl_bounds(v, where); }},
-};
-
-void read_keys(const Json& given, std::span<const CheckKey> keys, const std::string& where, Check& check) {
-  std::vector<std::string> known;
-  for (const CheckKey& key : keys) known.emplace_back(key.name);
-  for (const auto& [name, value] : given.items()) {
-    const auto found = std::ranges::find(keys, name, &CheckKey::name);
-    if (found == keys.end())
-      fail(ErrorKind::usage, where, ": no key '", printable(name), "'", suggestion(name, known));
-    found->read(value, cat(where, ": '", name, "'"), check);
-  }
-}
-
-Check check_of(const Json& given, const std::string& where) {
-  static const std::vector<std::string> kKinds = {"verify", "eval"};
-  expect_object(given, where);
-  const std::string kind = given.contains("check") ? text_of(given["check"], where + ": 'check'") : "";
-  if (std::ranges::find(kKinds, kind) == kKinds.end())
-    fail(ErrorKind::usage, where, R"(: expected {"check": "verify"} or {"check": "eval", "data": FILE, ...})",
-         kind.empty() ? "" : cat(", found the check '", printable(kind), "'", did_you_mean(kind, kKinds)));
-  Check check;
-  if (kind == "verify") {
-    read_keys(given, std::span(kEvalKeys).first(1), where, check);
-    return check;
-  }
-  check.kind = Check::Kind::eval;
-  read_keys(given, kEvalKeys, where, check);
-  if (check.data.empty()) fail(ErrorKind::usage, where, ": expected 'data', a file of samples");
-  const std::string name = check.name.empty() ? check.data.stem().string() : check.name;
-  check.name = file_name(name);
-  std::ranges::replace(check.name, '.', '-');  // a dot ends the name of a stage, where a format follows
-  if (check.name.empty())
-    fail(ErrorKind::usage, where, ": '", printable(name),
-         "' is not a name that files can have; give it a 'name'");
-  return check;
-}
-
-std::vector<Check> checks_of(const Json& value, const std::string& where) {
-  if (!value.is_array()) fail(ErrorKind::usage, where, ": expected a list [...], found ", describe(value));
-  std::vector<Check> checks;
-  for (std::size_t i = 0; i < value.size(); ++i)
-    checks.push_back(check_of(value[i], cat(where, "[", i, "]")));
-  for (auto check = checks.begin(); check != checks.end(); ++check)
-    if (std::any_of(checks.begin(), check, [&](const Check& other) {
-          return other.kind == check->kind && other.name == check->name;
-        }))
-      fail(ErrorKind::usage, where, ": two checks ",
-           check->name.empty() ? "of kind 'verify'" : cat("have the name '", printable(check->name), "'"),
-           check->name.empty() ? "" : "; give one of them another 'name'");
-  return checks;
 }
 
 Json values_in(const Json& settings) {

@@ -2,14 +2,14 @@
 
 #include <signal.h>
 
-#include <array>
 #include <cstring>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "io/json_text.h"
 #include "mquant/error.h"
+#include "support/console.h"
 #include "support/strings.h"
+#include "support/timer.h"
 
 namespace mquant::zoo {
 namespace {
@@ -17,17 +17,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kGrace{30};  // between being asked to stop and being killed, after a timeout
-constexpr std::string_view kHint = "\nhint: ", kPlainHint = "hint: ", kPlainError = "mquant: error: ";
 constexpr std::size_t kKeptLines = 30, kLongestLine = 1000;
-
-std::string now() {
-  const std::time_t time = std::time(nullptr);
-  std::tm local{};
-  localtime_r(&time, &local);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &local);
-  return text.data();
-}
 
 double number(const Json& event, const char* key) {
   const auto found = event.find(key);
@@ -67,7 +57,7 @@ void StageRun::start() {
 void StageRun::log_line(const std::string& line) {
   keep_line(line);
   // What was said before a crash is what matters.
-  log_ << now() << " " << stage_.name << ": " << line << std::endl;
+  log_ << time_of_day("%Y-%m-%d %H:%M:%S") << " " << stage_.name << ": " << line << std::endl;
 }
 
 void StageRun::keep_line(const std::string& line) {
@@ -101,15 +91,16 @@ void StageRun::take_message(const std::string& line) {
     if (line.empty()) return;
     log_line(printable(line, line.size()));
     // Before the command line is read, messages are plain.
-    if (line.starts_with(kPlainError))
-      errors_.push_back(printable(line.substr(kPlainError.size()), kLongestLine));
-    else if (!line.starts_with("stopping after") && !line.starts_with(kPlainHint))
+    if (line.starts_with(console::kErrorPrefix))
+      errors_.push_back(printable(line.substr(console::kErrorPrefix.size()), kLongestLine));
+    else if (line != console::kStopping && !line.starts_with(console::kHintPrefix))
       last_words_ = line;
     return;
   }
   const std::string message = text(event, "message"), level = text(event, "level");
   log_line(level == "info" ? message : cat(level, ": ", message));
-  if (level == "error") errors_.push_back(message.substr(0, message.find(kHint)));
+  const std::string hint = cat("\n", console::kHintPrefix);
+  if (level == "error") errors_.push_back(message.substr(0, message.find(hint)));
 }
 
 bool StageRun::step() {

@@ -6,7 +6,6 @@
 #include <set>
 #include <sstream>
 
-#include "io/json_text.h"
 #include "mquant/error.h"
 #include "mquant/recipe.h"
 #include "support/sha256.h"
@@ -18,10 +17,9 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-/// libtorch, its threads and the code itself, before any tensor: measured with `inspect` on the
-/// smallest model.
+/// Resident in the stages of the smallest models are 125 to 160 MB, libraries above all.
 constexpr std::int64_t kProgramBytes = std::int64_t{256} << 20;
-/// What an estimate may be short by: allocators keep more than is asked for.
+/// The estimate of a calibration may be short: it holds the libraries, but not what allocators keep.
 constexpr double kMargin = 1.25;
 
 std::string with_format(const std::string& name, const std::string& format) {
@@ -61,11 +59,11 @@ Words eval_options(const JobSpec& job, const Check& check) {
 }
 
 /// What `inspect` tells for each format, and what `eval` would refuse, told on the source.
-std::vector<Words> check_commands(const JobSpec& job) {
+std::vector<Words> check_commands(const JobSpec& job, bool digest_model) {
   std::vector<Words> commands;
   for (const std::string& format : job.formats) {
     Words words = {"inspect", job.model.string(), "--data", job.values.data, "--format", format, "--json"};
-    if (commands.empty()) words.emplace_back("--digest");
+    if (digest_model && commands.empty()) words.emplace_back("--digest");
     add(words, recipe_options(job));
     commands.push_back(std::move(words));
   }
@@ -100,6 +98,11 @@ std::string key_of_calibration(const JobSpec& job, const Facts& facts, const std
                     facts.chat_template, job.values.template_date});
 }
 
+std::string key_of_artifact(const JobSpec& job, const std::string& format, const Facts& facts,
+                            const std::string& program) {
+  return digest_of({"export", key_of_calibration(job, facts, program), format});
+}
+
 /// Of what a check is told; what it reads is in its facts.  Bounds change nothing that it finds.
 std::string key_of_check(JobSpec job, const std::string& program) {
   for (Check& check : job.checks) {
@@ -107,7 +110,7 @@ std::string key_of_check(JobSpec job, const std::string& program) {
     for (auto& [token_class, bound] : check.max_kl) bound = 0;
   }
   std::vector<std::string> parts = {"check", program, digest_of_file(recipe_file(job.recipe).string())};
-  for (const Words& command : check_commands(job)) add(parts, command);
+  for (const Words& command : check_commands(job, true)) add(parts, command);
   return digest_of(parts);
 }
 
@@ -130,85 +133,25 @@ std::vector<Stage> stages_of(const JobSpec& job) {
   return stages;
 }
 
-bool same_inputs(const Facts& a, const Facts& b) {
-  return a.model == b.model && a.data == b.data && a.recipe == b.recipe &&
-         a.chat_template == b.chat_template && a.eval_data == b.eval_data;
-}
-
-void add_facts(const std::string& json, const Check* check, Facts& facts) {
-  const Json found = parse_json(json, "what mquant prints");
-  if (check != nullptr) {
-    facts.eval_data[check->name] = found.at("digest");
-    facts.eval_memory[check->name] =
-        found.at("peak_bytes").get<std::int64_t>() -
-        (check->needs_reference() ? std::int64_t{0} : found.at("weight_bytes").get<std::int64_t>());
-    return;
-  }
-  const Json& digests = found.at("digests");
-  if (digests.contains("model")) facts.model = digests["model"];
-  facts.data = digests.at("data");
-  facts.recipe = digests.at("recipe");
-  facts.chat_template = digests.contains("chat_template") ? digests["chat_template"].get<std::string>() : "";
-  facts.artifact_bytes = found.at("artifact_bytes");
-  facts.calibration_bytes = found.at("calibration_bytes");
-  facts.calibrate_memory = found.at("peak_bytes");
-  facts.calibrate_seconds = found.at("seconds");
-}
-
-std::string to_json(const Facts& facts) {
-  const OrderedJson json = {{"model", facts.model},
-                            {"data", facts.data},
-                            {"recipe", facts.recipe},
-                            {"chat_template", facts.chat_template},
-                            {"eval_data", facts.eval_data},
-                            {"artifact_bytes", facts.artifact_bytes},
-                            {"calibration_bytes", facts.calibration_bytes},
-                            {"calibrate_memory", facts.calibrate_memory},
-                            {"calibrate_seconds", facts.calibrate_seconds},
-                            {"eval_memory", facts.eval_memory}};
-  return json.dump();
-}
-
-Facts facts_of(const std::string& json) {
-  const Json found = parse_json(json, "facts");
-  Facts facts;
-  found.at("model").get_to(facts.model);
-  found.at("data").get_to(facts.data);
-  found.at("recipe").get_to(facts.recipe);
-  found.at("chat_template").get_to(facts.chat_template);
-  found.at("eval_data").get_to(facts.eval_data);
-  found.at("artifact_bytes").get_to(facts.artifact_bytes);
-  found.at("calibration_bytes").get_to(facts.calibration_bytes);
-  found.at("calibrate_memory").get_to(facts.calibrate_memory);
-  found.at("calibrate_seconds").get_to(facts.calibrate_seconds);
-  found.at("eval_memory").get_to(facts.eval_memory);
-  return facts;
-}
-
 std::string key_of(const JobSpec& job, const Stage& stage, const Facts& facts, const std::string& program) {
-  if (stage.kind == Stage::Kind::check) return key_of_check(job, program);
-  const std::string calibration = key_of_calibration(job, facts, program);
-  const std::string artifact = digest_of({"export", calibration, stage.format});
+  const std::string artifact = key_of_artifact(job, stage.format, facts, program);
   switch (stage.kind) {
-    case Stage::Kind::check: break;
-    case Stage::Kind::calibrate: return calibration;
+    case Stage::Kind::check: return key_of_check(job, program);
+    case Stage::Kind::calibrate: return key_of_calibration(job, facts, program);
     case Stage::Kind::convert: return artifact;
     case Stage::Kind::verify: return digest_of({"verify", artifact});
-    case Stage::Kind::eval: {
-      Words bounds =
-          eval_options(job, *stage.check);  // paths in it are no matter: what they hold is in the other key
-      std::erase(bounds, stage.check->data.string());
-      std::erase(bounds, job.model.string());
-      std::erase(bounds, job.values.chat_template);
-      return digest_of({"eval", key_of_answers(job, stage, facts, artifact), join(bounds, " ")});
-    }
+    case Stage::Kind::eval: break;
   }
-  return "";
+  Words options = eval_options(job, *stage.check);
+  // What the files hold is in the key of the answers; where they lie decides nothing.
+  for (const std::string& path : {stage.check->data.string(), job.model.string(), job.values.chat_template})
+    std::erase(options, path);
+  return digest_of({"eval", key_of_answers(job, stage, facts, artifact), join(options, " ")});
 }
 
 fs::path journal_of(const JobSpec& job, const Stage& stage, const Facts& facts, const std::string& program,
                     const Layout& layout) {
-  const std::string artifact = digest_of({"export", key_of_calibration(job, facts, program), stage.format});
+  const std::string artifact = key_of_artifact(job, stage.format, facts, program);
   constexpr std::size_t kDigits = 16;
   return layout.folder(job.name) /
          cat(stage.name, ".", key_of_answers(job, stage, facts, artifact).substr(0, kDigits), ".journal");
@@ -218,7 +161,8 @@ std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& fact
   if (job.memory > 0) return job.memory;
   switch (stage.kind) {
     case Stage::Kind::calibrate:
-      return kProgramBytes + static_cast<std::int64_t>(kMargin * static_cast<double>(facts.calibrate_memory));
+      return std::max(kProgramBytes,
+                      static_cast<std::int64_t>(kMargin * static_cast<double>(facts.calibrate_memory)));
     case Stage::Kind::eval: {
       const auto found = facts.eval_memory.find(stage.check->name);
       return kProgramBytes + facts.artifact_bytes + (found == facts.eval_memory.end() ? 0 : found->second);
@@ -227,12 +171,13 @@ std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& fact
   }
 }
 
-std::vector<Words> commands_of(const JobSpec& job, const Stage& stage, const Layout& layout) {
+std::vector<Words> commands_of(const JobSpec& job, const Stage& stage, const Layout& layout,
+                               const CommandDetails& details) {
   const std::string artifact = layout.artifact(job.name, stage.format).string();
   const std::string result = "--json=" + layout.result(job.name, stage.name).string();
   Words words;
   switch (stage.kind) {
-    case Stage::Kind::check: return check_commands(job);
+    case Stage::Kind::check: return check_commands(job, details.digest_model);
     case Stage::Kind::calibrate:
       words = {"calibrate", job.model.string(),
                "--data",    job.values.data,
@@ -252,6 +197,7 @@ std::vector<Words> commands_of(const JobSpec& job, const Stage& stage, const Lay
     case Stage::Kind::eval:
       words = {"eval", artifact, result};
       add(words, eval_options(job, *stage.check));
+      if (!details.journal.empty()) add(words, {"--journal", details.journal.string()});
       break;
   }
   return {words};
@@ -271,7 +217,7 @@ std::string program_digest() {
   std::vector<std::string> digests = {
       sha256_file("/proc/self/exe")};  // also where a build has replaced the file
   for (const std::string& library : libraries) digests.push_back(sha256_file(library));
-  std::ranges::sort(digests);  // where they are installed is no matter
+  std::ranges::sort(digests);  // where they are installed decides nothing
   return digest_of(digests);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mquant/zoo.h"
+#include "zoo/facts.h"
 #include "zoo/zoo_file.h"
 
 namespace mquant::zoo {
@@ -53,23 +54,6 @@ inline constexpr const char* kCalibrateStage = "calibrate";
 /// In the order in which they run.  They point into `job`.
 std::vector<Stage> stages_of(const JobSpec& job);
 
-/// What the check of a job found out.
-struct Facts {
-  std::string model, data, recipe, chat_template;  // digests
-  std::map<std::string, std::string> eval_data;    // digests, by name of the check
-  std::int64_t artifact_bytes = 0, calibration_bytes = 0, calibrate_memory = 0;
-  double calibrate_seconds = 0;
-  std::map<std::string, std::int64_t> eval_memory;  // beside the artifact's weights, by name of the check
-};
-
-/// Whether the same was found: digests, but not what was measured.
-bool same_inputs(const Facts& a, const Facts& b);
-
-/// Reads the JSON of one command of a check into `facts`.
-void add_facts(const std::string& json, const Check* check, Facts& facts);
-std::string to_json(const Facts& facts);
-Facts facts_of(const std::string& json);
-
 /// SHA-256 of all that decides the result of a stage; of a check, of what it is told: what it
 /// reads is in its facts.
 /// @throws Error{usage} for a recipe that is not there
@@ -79,9 +63,15 @@ std::string key_of(const JobSpec& job, const Stage& stage, const Facts& facts, c
 /// Bytes of memory while a stage runs, as far as can be told.
 std::int64_t memory_of(const JobSpec& job, const Stage& stage, const Facts& facts);
 
+/// What a command line has besides what the zoo file says.
+struct CommandDetails {
+  bool digest_model = true;            // of a check: read all bytes of the model
+  std::filesystem::path journal = {};  // of an evaluation
+};
+
 /// Command lines, without the program and without --threads and --progress.
 std::vector<std::vector<std::string>> commands_of(const JobSpec& job, const Stage& stage,
-                                                  const Layout& layout);
+                                                  const Layout& layout, const CommandDetails& details = {});
 
 /// An evaluation's journal; its name holds the key of the work, so that a bound can change and the
 /// answers stay.

@@ -48,6 +48,16 @@ const ZooStage* ZooJob::first_in(StageState state) const {
   return found == stages.end() ? nullptr : &*found;
 }
 
+const ZooStage& ZooJob::stage(const std::string& of_name) const {
+  const auto found = std::ranges::find(stages, of_name, &ZooStage::name);
+  require(found != stages.end(), "job '", name, "' has no stage '", of_name, "'");
+  return *found;
+}
+
+ZooStage& ZooJob::stage(const std::string& of_name) {
+  return const_cast<ZooStage&>(std::as_const(*this).stage(of_name));
+}
+
 StageState ZooJob::state() const {
   for (const StageState state : kOrder)
     if (first_in(state) != nullptr) return state;

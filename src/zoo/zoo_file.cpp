@@ -49,7 +49,7 @@ std::string literal(const fs::path& path) {
   return pattern;
 }
 
-/// Directories in `folder` that match, sorted; outputs of a zoo are none.
+/// Directories in `folder` that match, sorted, without the outputs of zoos.
 std::vector<fs::path> directories_like(const fs::path& folder, const std::string& pattern) {
   const std::string whole = fs::path(pattern).is_absolute() ? pattern : cat(literal(folder), "/", pattern);
   glob_t found{};
@@ -62,10 +62,6 @@ std::vector<fs::path> directories_like(const fs::path& folder, const std::string
   globfree(&found);
   std::ranges::sort(directories);
   return directories;
-}
-
-bool is_file_of_recipe(const std::string& text) {
-  return text.find('/') != std::string::npos || text.ends_with(".json");
 }
 
 class Reader {
@@ -192,14 +188,14 @@ class Reader {
   }
 
   std::string recipe_path(const std::string& text) const {
-    return is_file_of_recipe(text) ? (folder_ / text).string() : text;
+    return is_recipe_path(text) ? (folder_ / text).string() : text;
   }
 
   /// Of the file, built in, or a file of its own.
   NamedRecipe find_recipe(const std::string& name, const std::string& where) const {
     const auto own = std::ranges::find(recipes_, name, &NamedRecipe::name);
     if (own != recipes_.end()) return *own;
-    if (is_file_of_recipe(name)) return {fs::path(name).stem().string(), recipe_path(name), {}};
+    if (is_recipe_path(name)) return {fs::path(name).stem().string(), recipe_path(name), {}};
     std::vector<std::string> known;
     for (const NamedRecipe& recipe : recipes_) known.push_back(recipe.name);
     for (const std::string& built_in : recipe_names()) known.push_back(built_in);

@@ -12,16 +12,14 @@ namespace mquant::zoo {
 namespace fs = std::filesystem;
 namespace {
 
-/// Of all files below `directory`: names, and what `describe` says of each.
+/// SHA-256 over the names of all files below `directory`, and what `describe` says of each.
 template <class Describe>
 std::string digest_of_tree(const fs::path& directory, const Describe& describe) {
   std::map<std::string, std::string> files;
   std::error_code error;
   for (const auto& entry : fs::recursive_directory_iterator(directory, error))
     if (!entry.is_directory()) files[entry.path().lexically_relative(directory).string()] = describe(entry);
-  Sha256 all;
-  for (const auto& [name, text] : files) all.update(cat(name, '\0', text, '\n'));
-  return all.hex();
+  return sha256_of_named(files);
 }
 
 }  // namespace
@@ -38,7 +36,7 @@ std::string digest_of_names(const fs::path& directory) {
 }
 
 bool ZooWork::still_there(std::size_t index, const Stage& stage, const Record& record) const {
-  if (stage.kind == Stage::Kind::check) return same_inputs(facts_of(record.facts), jobs_[index].facts);
+  if (stage.kind == Stage::Kind::check) return record.facts && same_inputs(*record.facts, jobs_[index].facts);
   if (stage.kind != Stage::Kind::convert) return true;
   const fs::path artifact = layout_.artifact(jobs_[index].spec.name, stage.format);
   try {
@@ -49,32 +47,39 @@ bool ZooWork::still_there(std::size_t index, const Stage& stage, const Record& r
   }
 }
 
+/// Of these inputs and this program, whatever the stage ended in; what it made is still there.
+std::optional<Record> ZooWork::holding_record(std::size_t index, const Stage& stage) const {
+  const Job& job = jobs_[index];
+  std::optional<Record> record = read_record(layout_.record(job.spec.name, stage.name));
+  if (!record || record->key != key_of(job.spec, stage, job.facts, program_)) return {};
+  if (record->state == StageState::passed && !still_there(index, stage, *record)) return {};
+  return record;
+}
+
 void ZooWork::settle(std::size_t index, StageState when_passed) {
   const Job& job = jobs_[index];
   ZooJob& reported = report_.jobs[index];
   for (const Stage& stage : job.stages) {
-    const std::optional<Record> record = read_record(layout_.record(job.spec.name, stage.name));
-    if (!record || record->key != key_of(job.spec, stage, job.facts, program_)) continue;
-    ZooStage& of_report = shown(reported, stage.name);
-    if (record->state == StageState::passed && still_there(index, stage, *record)) {
-      restore(*record, of_report);
-      of_report.state = when_passed;
-    } else if (when_passed == StageState::passed && record->state != StageState::passed) {
-      restore(*record, of_report);  // for a report, which also tells what failed
-    }
+    const std::optional<Record> record = holding_record(index, stage);
+    if (!record) continue;
+    const bool passed = record->state == StageState::passed;
+    if (!passed && when_passed == StageState::kept) continue;  // it runs again
+    ZooStage& of_report = reported.stage(stage.name);
+    restore(*record, of_report);
+    if (passed) of_report.state = when_passed;
   }
   // What the exports were made from may be gone; what was made from something that is made again
   // is made again too.
-  ZooStage& calibrate = shown(reported, kCalibrateStage);
+  ZooStage& calibrate = reported.stage(kCalibrateStage);
   const bool is_there = CalibrationStore::is_calibration(layout_.calibration(job.spec.name)),
              exported = std::ranges::all_of(job.stages, [&](const Stage& stage) {
-               return stage.kind != Stage::Kind::convert || is_done(shown(reported, stage.name).state);
+               return stage.kind != Stage::Kind::convert || is_done(reported.stage(stage.name).state);
              });
   if (is_done(calibrate.state) && !is_there && (!exported || job.spec.values.keep_calibration))
     calibrate.state = StageState::waiting;
   for (ZooStage& stage : reported.stages)
     if (is_done(stage.state) && std::ranges::any_of(stage.needs, [&](const std::string& need) {
-          return need != kCalibrateStage && !is_done(shown(reported, need).state);
+          return need != kCalibrateStage && !is_done(reported.stage(need).state);
         }))
       stage.state = StageState::waiting;
 }
@@ -86,12 +91,12 @@ void ZooWork::read_records() {
     const std::optional<Record> record = read_record(layout_.record(job.spec.name, check.name));
     if (!record) continue;
     if (record->state == StageState::passed) {
-      if (record->facts.empty() || record->key != key_of(job.spec, check, job.facts, program_)) continue;
-      job.facts = facts_of(record->facts);
+      if (!record->facts || record->key != key_of(job.spec, check, job.facts, program_)) continue;
+      job.facts = *record->facts;
       estimate(i);
       settle(i, StageState::passed);
     } else {
-      restore(*record, shown(report_.jobs[i], check.name));
+      restore(*record, report_.jobs[i].stage(check.name));
     }
   }
 }
@@ -104,7 +109,7 @@ void ZooWork::expect_runnable(const std::string& name) {
       if (stage.name != name) continue;
       if (!is_done(stage.state)) stage.state = StageState::waiting;
       for (const std::string& need : stage.needs)
-        if (!is_done(shown(job, need).state))
+        if (!is_done(job.stage(need).state))
           fail(ErrorKind::usage, "--stage ", name, ": '", job.name, "' has not passed the stage '", need,
                "' with these inputs; run that one first");
     }
@@ -119,9 +124,8 @@ bool ZooWork::is_exported(std::size_t index) const {
   const Job& job = jobs_[index];
   return std::ranges::all_of(job.stages, [&](const Stage& stage) {
     if (stage.kind != Stage::Kind::convert) return true;
-    const std::optional<Record> record = read_record(layout_.record(job.spec.name, stage.name));
-    return record && record->state == StageState::passed &&
-           record->key == key_of(job.spec, stage, job.facts, program_) && still_there(index, stage, *record);
+    const std::optional<Record> record = holding_record(index, stage);
+    return record && record->state == StageState::passed;
   });
 }
 

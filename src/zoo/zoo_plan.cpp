@@ -16,8 +16,6 @@ namespace mquant::zoo {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kDigestWord = "--digest";
-
 bool chosen_by(const std::string& pattern, const std::string& name) {
   return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
 }
@@ -32,14 +30,6 @@ bool lies_in(const fs::path& path, const fs::path& directory) {
 std::string bytes_text(std::int64_t bytes) { return human_bytes(static_cast<std::uint64_t>(bytes)); }
 
 }  // namespace
-
-ZooStage& shown(ZooJob& job, const std::string& name) {
-  return *std::ranges::find(job.stages, name, &ZooStage::name);
-}
-
-const ZooStage& shown(const ZooJob& job, const std::string& name) {
-  return *std::ranges::find(job.stages, name, &ZooStage::name);
-}
 
 ZooWork::ZooWork(const ZooOptions& options, ZooView& view)
     : options_(options), view_(view), layout_(fs::absolute(options.output)), program_(program_digest()) {
@@ -125,7 +115,7 @@ void ZooWork::check() {
   while (share_digests() && !report_.interrupted) run_scheduler();
   if (report_.interrupted) return;
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
-    if (shown(report_.jobs[i], kCheckStage).state != StageState::passed) continue;
+    if (report_.jobs[i].stage(kCheckStage).state != StageState::passed) continue;
     estimate(i);
     settle(i, StageState::kept);
   }
@@ -142,18 +132,15 @@ bool ZooWork::share_digests() {
     if (!job.facts.model.empty()) known[job.spec.model] = job.facts.model;
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
     Job& job = jobs_[i];
-    ZooStage& stage = shown(report_.jobs[i], kCheckStage);
+    ZooStage& stage = report_.jobs[i].stage(kCheckStage);
     const auto found = known.find(job.spec.model);
     if (job.facts.model.empty() && found != known.end() && !found->second.empty())
       job.facts.model = found->second;
     const bool finds_out = job.facts.model.empty() && found == known.end();
     if (stage.state == StageState::passed && finds_out) stage.state = StageState::waiting;
     if (stage.state != StageState::waiting) continue;
-    stage.commands = commands_of(job.spec, job.stages.front(), layout_);
-    if (finds_out)
-      known[job.spec.model] = "";
-    else
-      std::erase(stage.commands.front(), kDigestWord);
+    stage.commands = commands_of(job.spec, job.stages.front(), layout_, {.digest_model = finds_out});
+    if (finds_out) known[job.spec.model] = "";
     waits = true;
   }
   return waits;
@@ -186,7 +173,7 @@ void ZooWork::end_check(std::size_t index, const ZooStage& stage, const StageRun
 void ZooWork::estimate(std::size_t index) {
   const Job& job = jobs_[index];
   for (const Stage& stage : job.stages) {
-    ZooStage& of_report = shown(report_.jobs[index], stage.name);
+    ZooStage& of_report = report_.jobs[index].stage(stage.name);
     of_report.memory_bytes = memory_of(job.spec, stage, job.facts);
     if (stage.kind == Stage::Kind::calibrate) {
       of_report.disk_bytes = job.facts.calibration_bytes;
@@ -202,7 +189,7 @@ void ZooWork::check_memory() {
     std::int64_t most = 0;
     for (const ZooStage& stage : report_.jobs[i].stages)
       if (stage.state == StageState::waiting) most = std::max(most, stage.memory_bytes);
-    if (most > report_.memory_bytes && shown(report_.jobs[i], kCheckStage).state != StageState::error)
+    if (most > report_.memory_bytes && report_.jobs[i].stage(kCheckStage).state != StageState::error)
       add_problem(i, ErrorKind::resources,
                   cat("needs about ", bytes_text(most), " of memory, and there are ",
                       bytes_text(report_.memory_bytes),
@@ -211,8 +198,8 @@ void ZooWork::check_memory() {
   }
 }
 
-/// Artifacts stay; of calibrations only as many are there at once as jobs run side by side, unless
-/// they are kept.
+/// Artifacts stay.  Calibrations are removed after their exports, unless they are kept: the largest
+/// that run side by side count.
 void ZooWork::check_disk() {
   std::vector<std::int64_t> passing;
   for (std::size_t i = 0; i < jobs_.size(); ++i)
@@ -241,7 +228,7 @@ void ZooWork::show_problems() {
     for (const ZooProblem& problem : report_.problems)
       if (problem.job == job.name) messages.push_back(problem.message);
     if (messages.empty()) continue;
-    ZooStage& stage = shown(job, kCheckStage);
+    ZooStage& stage = job.stage(kCheckStage);
     stage.state = StageState::error;
     stage.error = join(messages, "; ");
   }
@@ -252,7 +239,7 @@ void ZooWork::leave_out() {
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
     jobs_[i].left_out =
         std::ranges::find(report_.problems, report_.jobs[i].name, &ZooProblem::job) != report_.problems.end();
-    if (jobs_[i].left_out) view_.changed(report_, report_.jobs[i], shown(report_.jobs[i], kCheckStage));
+    if (jobs_[i].left_out) view_.changed(report_, report_.jobs[i], report_.jobs[i].stage(kCheckStage));
   }
   std::erase_if(report_.problems, [](const ZooProblem& problem) { return !problem.job.empty(); });
 }
@@ -260,14 +247,14 @@ void ZooWork::leave_out() {
 void ZooWork::write_checks() {
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
     const Job& job = jobs_[i];
-    const ZooStage& stage = shown(report_.jobs[i], kCheckStage);
+    const ZooStage& stage = report_.jobs[i].stage(kCheckStage);
     fs::create_directories(layout_.folder(job.spec.name));
     std::ofstream(layout_.log(job.spec.name), std::ios::app) << job.check_log;
     Record record = record_of(stage);
     if (record.state == StageState::kept) record.state = StageState::passed;
     if (record.state == StageState::passed) {
       record.key = key_of(job.spec, job.stages.front(), job.facts, program_);
-      record.facts = to_json(job.facts);
+      record.facts = job.facts;
     }
     write_record(layout_.record(job.spec.name, stage.name), record);
   }

@@ -82,18 +82,18 @@ std::unique_ptr<std::ostream> ZooWork::begin(std::size_t index, ZooStage& stage)
   job.continues = false;
   fs::remove(layout_.record(name, stage.name));  // of inputs that were others, or of a failure
   fs::remove(layout_.result(name, stage.name));
-  if (what.kind == Stage::Kind::calibrate) prepare_calibration(job);
+  if (what.kind == Stage::Kind::calibrate) prepare_calibration(job, what);
   if (what.kind == Stage::Kind::eval) prepare_evaluation(job, what, stage);
   auto log = std::make_unique<std::ofstream>(layout_.log(name), std::ios::app);
   if (!*log) fail(ErrorKind::resources, "cannot write the log '", layout_.log(name).string(), "'");
   return log;
 }
 
-/// One of other inputs, or one that is no calibration any more, is of no use.
-void ZooWork::prepare_calibration(Job& job) {
+/// A calibration of other inputs, and what is left of a broken one, is removed.
+void ZooWork::prepare_calibration(Job& job, const Stage& stage) {
   const fs::path directory = layout_.calibration(job.spec.name),
                  key_file = layout_.calibration_key(job.spec.name);
-  const std::string key = key_of(job.spec, job.stages[1], job.facts, program_);
+  const std::string key = key_of(job.spec, stage, job.facts, program_);
   job.continues = CalibrationStore::is_calibration(directory) && text_in(key_file) == key;
   if (!job.continues) fs::remove_all(directory);
   write_file_atomically(key_file, key);
@@ -103,8 +103,7 @@ void ZooWork::prepare_evaluation(Job& job, const Stage& stage, ZooStage& of_repo
   const fs::path journal = journal_of(job.spec, stage, job.facts, program_, layout_);
   remove_journals(layout_.folder(job.spec.name), stage.name, journal);
   job.continues = fs::exists(journal);
-  of_report.commands = commands_of(job.spec, stage, layout_);
-  of_report.commands.front().insert(of_report.commands.front().end(), {"--journal", journal.string()});
+  of_report.commands = commands_of(job.spec, stage, layout_, {.digest_model = false, .journal = journal});
 }
 
 void ZooWork::end(std::size_t index, ZooStage& stage, const StageRun& run) {
@@ -134,7 +133,7 @@ void ZooWork::end(std::size_t index, ZooStage& stage, const StageRun& run) {
 /// What an earlier run has left may be damaged, and all of it is ours: it is made again, once.
 bool ZooWork::starts_over(std::size_t index, const Stage& stage, ZooStage& of_report) {
   Job& job = jobs_[index];
-  ZooStage& calibrate = shown(report_.jobs[index], kCalibrateStage);
+  ZooStage& calibrate = report_.jobs[index].stage(kCalibrateStage);
   const bool refused =
       of_report.state == StageState::error && (of_report.exit_code == static_cast<int>(ErrorKind::input) ||
                                                of_report.exit_code == static_cast<int>(ErrorKind::usage));

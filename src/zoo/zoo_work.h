@@ -17,7 +17,7 @@
 
 namespace mquant::zoo {
 
-/// A job of the report, and what stands behind it.
+/// How a job of the report is run.
 struct Job {
   JobSpec spec;
   std::vector<Stage> stages;
@@ -45,7 +45,7 @@ class ZooWork final : public StageWork {
   void check();
   /// Problems of single jobs become errors of their checks as well.
   void show_problems();
-  /// They are no problems of the zoo any more; the jobs do not run.
+  /// Jobs with problems do not run, and their problems do not stop the others.
   void leave_out();
   /// Logs of the checks go where logs go, records too.
   void write_checks();
@@ -84,13 +84,14 @@ class ZooWork final : public StageWork {
   void add_problem(std::size_t job, ErrorKind kind, const std::string& message);
 
   bool still_there(std::size_t job, const Stage& stage, const Record& record) const;
+  std::optional<Record> holding_record(std::size_t job, const Stage& stage) const;
   bool is_exported(std::size_t job) const;
   void settle(std::size_t job, StageState when_passed);
   void drop_calibration(std::size_t job);
 
   void run_scheduler();
   const Stage& stage_of(std::size_t job, const ZooStage& stage) const;
-  void prepare_calibration(Job& job);
+  void prepare_calibration(Job& job, const Stage& stage);
   void prepare_evaluation(Job& job, const Stage& stage, ZooStage& shown) const;
   bool starts_over(std::size_t job, const Stage& stage, ZooStage& shown);
   void expect_same_inputs(std::size_t job, const Stage& stage, ZooStage& shown) const;
@@ -108,9 +109,5 @@ class ZooWork final : public StageWork {
 /// Of all files of an artifact: their bytes; their names, sizes and times.
 std::string digest_of_files(const std::filesystem::path& directory);
 std::string digest_of_names(const std::filesystem::path& directory);
-
-/// The stage of that name.
-ZooStage& shown(ZooJob& job, const std::string& name);
-const ZooStage& shown(const ZooJob& job, const std::string& name);
 
 }  // namespace mquant::zoo

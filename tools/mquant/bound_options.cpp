@@ -9,8 +9,6 @@
 namespace mquant::cli {
 namespace {
 
-constexpr std::array kClasses = {TokenClass::text, TokenClass::visual, TokenClass::sink};
-
 double number(const std::string& option, const std::string& text) {
   double value = 0;
   const char* const end = text.data() + text.size();
@@ -22,7 +20,7 @@ double number(const std::string& option, const std::string& text) {
 
 TokenClass class_named(const std::string& name) {
   std::vector<std::string> names;
-  for (const TokenClass token_class : kClasses) {
+  for (const TokenClass token_class : kAllTokenClasses) {
     names.emplace_back(token_class_name(token_class));
     if (name == names.back()) return token_class;
   }

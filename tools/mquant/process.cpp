@@ -12,6 +12,7 @@
 #include <new>
 
 #include "mquant/error.h"
+#include "support/console.h"
 #include "support/mapped_file.h"
 
 namespace mquant::cli {
@@ -21,7 +22,7 @@ bool leaving = false;
 
 /// Nothing here may allocate, nor rely on constructors that have run.
 [[noreturn]] void end_now(const char* message, ErrorKind kind) {
-  for (const char* text : {"mquant: error: ", message, "\n"}) {
+  for (const char* text : {console::kErrorPrefix.data(), message, "\n"}) {
     [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, text, std::strlen(text));
   }
   _exit(static_cast<int>(kind));
