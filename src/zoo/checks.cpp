@@ -91,9 +91,9 @@ Json without(Json given, const std::vector<const char*>& keys) {
 }
 
 Check evaluation_of(const Json& given, const std::string& where) {
-  const Json values = completed(without(given, {kKind, kMaxKl, min_exact().name.c_str(),
-                                                max_perplexity().name.c_str()}),
-                                eval_options(), where);
+  const Json values =
+      completed(without(given, {kKind, kMaxKl, min_exact().name.c_str(), max_perplexity().name.c_str()}),
+                eval_options(), where);
   const auto read = read_options<EvalValues>(Config::parse(values.dump(), where));
   if (read.data.empty()) fail(ErrorKind::usage, where, ": expected 'data', a file of samples");
   Check check{.kind = Check::Kind::eval,

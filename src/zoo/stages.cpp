@@ -203,20 +203,25 @@ std::vector<Words> commands_of(const JobSpec& job, const Stage& stage, const Lay
   return {words};
 }
 
-std::string program_digest() {
-  std::set<std::string> libraries;
+std::vector<fs::path> program_files() {
+  std::set<fs::path> files;
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
     std::istringstream fields(line);
     std::string range, rights, offset, device, inode, path;
     fields >> range >> rights >> offset >> device >> inode;
     std::getline(fields >> std::ws, path);
-    if (rights.find('x') != std::string::npos && fs::exists(path)) libraries.insert(path);
+    if (rights.find('x') != std::string::npos && fs::exists(path)) files.insert(path);
   }
-  libraries.erase(fs::read_symlink("/proc/self/exe").string());
-  std::vector<std::string> digests = {
-      sha256_file("/proc/self/exe")};  // also where a build has replaced the file
-  for (const std::string& library : libraries) digests.push_back(sha256_file(library));
+  const fs::path running = "/proc/self/exe";  // also where a build has replaced the file
+  files.erase(fs::read_symlink(running));
+  files.insert(running);
+  return {files.begin(), files.end()};
+}
+
+std::string digest_of_program(const std::vector<fs::path>& files) {
+  std::vector<std::string> digests;
+  for (const fs::path& file : files) digests.push_back(sha256_file(file));
   std::ranges::sort(digests);  // where they are installed decides nothing
   return digest_of(digests);
 }

@@ -78,7 +78,9 @@ std::vector<std::vector<std::string>> commands_of(const JobSpec& job, const Stag
 std::filesystem::path journal_of(const JobSpec& job, const Stage& stage, const Facts& facts,
                                  const std::string& program, const Layout& layout);
 
-/// Of the program that runs and all libraries that it has loaded.
-std::string program_digest();
+/// The program that runs, and all libraries that it has loaded.
+std::vector<std::filesystem::path> program_files();
+/// SHA-256 of the bytes of these files, whatever their names.
+std::string digest_of_program(const std::vector<std::filesystem::path>& files);
 
 }  // namespace mquant::zoo

@@ -32,7 +32,10 @@ std::string bytes_text(std::int64_t bytes) { return human_bytes(static_cast<std:
 }  // namespace
 
 ZooWork::ZooWork(const ZooOptions& options, ZooView& view)
-    : options_(options), view_(view), layout_(fs::absolute(options.output)), program_(program_digest()) {
+    : options_(options),
+      view_(view),
+      layout_(fs::absolute(options.output)),
+      program_(digest_of_program(program_files())) {
   report_.file = options.file;
   report_.output = options.output;
   constexpr double kShare = 0.9;

@@ -9,6 +9,7 @@
 #include "mquant/compile.h"
 #include "mquant/error.h"
 #include "pipeline/identity.h"
+#include "tests/pipeline/kv8_run.h"
 #include "tests/pipeline/runs.h"
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
@@ -17,16 +18,8 @@ namespace mquant::test {
 namespace fs = std::filesystem;
 namespace {
 
-class EvalPlans : public testing::Test {
+class EvalPlans : public Kv8Run {
  protected:
-  static void SetUpTestSuite() {
-    directory_ = std::make_unique<TempDir>();
-    calibrate_into(calibration(), qwen2_vl(), {.recipe = "w4a8-kv8"});
-    export_into(artifact(), calibration());
-  }
-  static void TearDownTestSuite() { directory_.reset(); }
-  static fs::path calibration() { return *directory_ / "calibration"; }
-  static fs::path artifact() { return *directory_ / "artifact"; }
   static fs::path journal(const std::string& name) { return *directory_ / name; }
 
   static EvalOptions options(const fs::path& model) {
@@ -37,10 +30,7 @@ class EvalPlans : public testing::Test {
     options.run.threads = 1;
     return options;
   }
-
-  static std::unique_ptr<TempDir> directory_;
 };
-std::unique_ptr<TempDir> EvalPlans::directory_;
 
 std::int64_t held_bytes(const LoadedModel& model) {
   std::int64_t bytes = 0;

@@ -10,31 +10,19 @@
 #include "eval/loaded_model.h"
 #include "mquant/artifact.h"
 #include "mquant/error.h"
+#include "tests/pipeline/kv8_run.h"
 #include "tests/pipeline/runs.h"
 #include "tests/support/temp_dir.h"
 
 namespace mquant::test {
 namespace {
 
-/// One calibration by w4a8-kv8 and its artifact, for all tests.
-class KvCacheRun : public testing::Test {
+class KvCacheRun : public Kv8Run {
  protected:
-  static void SetUpTestSuite() {
-    directory_ = std::make_unique<TempDir>();
-    calibrate_into(calibration(), qwen2_vl(), {.recipe = "w4a8-kv8"});
-    export_into(artifact(), calibration());
-  }
-  static void TearDownTestSuite() { directory_.reset(); }
-  static std::filesystem::path calibration() { return *directory_ / "calibration"; }
-  static std::filesystem::path artifact() { return *directory_ / "artifact"; }
-
   static std::vector<Features> features_of(const LoadedModel& model, WithAnswer with_answer) {
     return model.features(read_samples(qwen2_vl().samples), with_answer);
   }
-
-  static std::unique_ptr<TempDir> directory_;
 };
-std::unique_ptr<TempDir> KvCacheRun::directory_;
 
 std::vector<KvScales> scales_in(const std::filesystem::path& calibration, const LoadedModel& model) {
   const CalibrationStore store = CalibrationStore::open(calibration);

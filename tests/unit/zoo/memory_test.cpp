@@ -16,6 +16,11 @@ struct Machine : test::TempDir {
     write_text(path() / "proc/meminfo", "MemTotal: 16000 kB\nMemFree: 100 kB\nMemAvailable:  8000 kB\n");
   }
   void group(const std::string& lines) { write_text(path() / "proc/self/cgroup", lines); }
+  /// Of version two.
+  void limit(const std::string& group, const std::string& most, const std::string& used) {
+    file(group + "memory.max", most + "\n");
+    file(group + "memory.current", used + "\n");
+  }
   void file(const std::string& name, const std::string& text) {
     write_text(path() / "sys/fs/cgroup" / name, text);
   }
@@ -29,18 +34,15 @@ TEST(AvailableMemory, IsThatOfTheMachineWithoutGroups) {
 TEST(AvailableMemory, IsWhatTheNarrowestGroupLeaves) {
   Machine machine;
   machine.group("0::/a/b\n");
-  machine.file("a/memory.max", "5000000\n");
-  machine.file("a/memory.current", "1000000\n");
-  machine.file("a/b/memory.max", "max\n");
-  machine.file("a/b/memory.current", "900000\n");
+  machine.limit("a/", "5000000", "1000000");
+  machine.limit("a/b/", "max", "900000");
   EXPECT_EQ(available_memory(machine.path()), 4000000);
 }
 
 TEST(AvailableMemory, CountsPagesOfFilesAsFree) {
   Machine machine;
   machine.group("0::/a\n");
-  machine.file("a/memory.max", "5000000\n");
-  machine.file("a/memory.current", "4900000\n");
+  machine.limit("a/", "5000000", "4900000");
   machine.file("a/memory.stat", "anon 100\ninactive_file 2000000\n");
   EXPECT_EQ(available_memory(machine.path()), 2100000);
 }
@@ -49,8 +51,7 @@ TEST(AvailableMemory, CountsPagesOfFilesAsFree) {
 TEST(AvailableMemory, OfAContainerIsThatOfTheTop) {
   Machine machine;
   machine.group("0::/../../system.slice/x\n");
-  machine.file("memory.max", "3000000\n");
-  machine.file("memory.current", "1000000\n");
+  machine.limit("", "3000000", "1000000");
   EXPECT_EQ(available_memory(machine.path()), 2000000);
 }
 
@@ -65,8 +66,7 @@ TEST(AvailableMemory, KnowsGroupsOfVersionOne) {
 TEST(AvailableMemory, IsNeverNegative) {
   Machine machine;
   machine.group("0::/a\n");
-  machine.file("a/memory.max", "1000\n");
-  machine.file("a/memory.current", "5000\n");
+  machine.limit("a/", "1000", "5000");
   EXPECT_EQ(available_memory(machine.path()), 0);
 }
 

@@ -306,11 +306,22 @@ int most_at_once(const fs::path& counts) {
   return most;
 }
 
-TEST_F(ZooRun, JobsRunSideBySideAsFarAsIsAllowed) {
+TEST_F(ZooRun, NoMoreJobsRunThanAreAllowed) {
   for (const char* job : {"a", "b", "c"}) behave(std::string("calibrate-") + job + ".w4a8", kCounting);
   options_.jobs = 2;
   EXPECT_TRUE(run().passed());
-  EXPECT_EQ(most_at_once(dir_ / "counts"), 2);
+  EXPECT_LE(most_at_once(dir_ / "counts"), 2);
+}
+
+/// Each waits for the other, as long as a busy machine may take.
+TEST_F(ZooRun, JobsRunSideBySide) {
+  for (const char* job : {"a", "b"})
+    behave(std::string("calibrate-") + job + ".w4a8",
+           R"sh(touch "$here/met.$subject"; for i in $(seq 600); do
+             [ -e "$here/met.a.w4a8" ] && [ -e "$here/met.b.w4a8" ] && break; [ $i = 600 ] && exit 3; sleep 0.05; done)sh");
+  options_.only = {"[ab].*"};
+  options_.jobs = 2;
+  EXPECT_TRUE(run().passed());
 }
 
 TEST_F(ZooRun, MemoryKeepsJobsApart) {

@@ -6,6 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "tests/support/files.h"
+#include "tests/support/temp_dir.h"
+
 namespace mquant::zoo {
 namespace {
 
@@ -125,9 +128,26 @@ TEST(Stages, FactsAreTheSameAfterARecord) {
   EXPECT_EQ(facts_json(facts_from(Fields(json, "record"))), facts_json(facts()));
 }
 
-TEST(Stages, TheProgramsDigestIsThatOfItsBytes) {
-  EXPECT_EQ(program_digest(), program_digest());
-  EXPECT_EQ(program_digest().size(), 64u);
+TEST(Stages, TheProgramsDigestIsThatOfItsBytesWhereverTheyLie) {
+  const test::TempDir dir;
+  for (const char* name : {"a/program", "b/other"}) test::write_text(dir / name, "code");
+  for (const char* name : {"a/library", "b/library"}) test::write_text(dir / name, "more");
+  const std::string digest = digest_of_program({dir / "a/program", dir / "a/library"});
+  EXPECT_EQ(digest_of_program({dir / "b/library", dir / "b/other"}), digest);
+  test::write_text(dir / "b/library", "mores");
+  EXPECT_NE(digest_of_program({dir / "b/library", dir / "b/other"}), digest);
+  EXPECT_NE(digest_of_program({dir / "a/program"}), digest);
+}
+
+TEST(Stages, TheProgramIsWhatRunsWithItsLibraries) {
+  const std::vector<std::filesystem::path> files = program_files();
+  const auto names = [&](const std::string& part) {
+    return std::ranges::count_if(
+        files, [&](const auto& file) { return file.string().find(part) != std::string::npos; });
+  };
+  EXPECT_EQ(names("/proc/self/exe"), 1);
+  EXPECT_EQ(names("test_zoo"), 0);  // that is the same file
+  EXPECT_EQ(names("libc.so"), 1);
 }
 
 }  // namespace
