@@ -36,7 +36,7 @@ enum class StageState {
   interrupted,  ///< stopped; --resume continues
   blocked,      ///< a stage that it needs did not pass
 };
-/// "passed", "not run" for waiting and blocked ones.
+/// "passed", "unchanged" for kept ones, "not run" for waiting and blocked ones.
 std::string_view state_name(StageState state);
 bool is_done(StageState state);  ///< passed or kept
 
@@ -75,6 +75,8 @@ struct ZooJob {
   /// kept.
   StageState state() const;
   const ZooStage* first_in(StageState state) const;
+  /// The first stage that tells why the job did not pass; null if none does.
+  const ZooStage* troubled() const;
   /// The one of that name, which it has.
   ZooStage& stage(const std::string& of_name);
   const ZooStage& stage(const std::string& of_name) const;

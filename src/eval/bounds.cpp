@@ -21,8 +21,8 @@ void expect_positive(const std::string& option, double value) {
     fail(ErrorKind::usage, option, value, ": expected a finite number above 0");
 }
 
-/// With at least so many digits after the point, and with as many as tell it from a bound that it
-/// misses.
+/// With at least `digits` digits after the point; with more where the text would meet a bound that
+/// the number misses.
 std::string found_text(double found, int digits, const std::function<bool(double)>& meets) {
   constexpr int kMostDigits = 17;
   if (!std::isfinite(found)) return std::isnan(found) ? "not a number" : "infinite";

@@ -1,20 +1,21 @@
 // What an evaluation would do, from headers and samples.
 //
 // Memory is the sum of
+//   the libraries
 //   the weights of the model, and of the reference, as they are held
 //   the pixels of all samples, once for the prompt and once for prompt and answer
 //   for each thread, the most that one sample takes: the registers of one block, which are its
-// widest input and what its
-//   linears make; at the head the logits of all its tokens, of both models, and 64 rows of them in
-// float64, five times;
-//   or the key-value caches of the prompt and of the tokens that are decoded What loading takes
-// for a moment is not in it, nor are libraries, which take about 140 MiB.
+//   widest input and what its linears make; at the head the logits of all its tokens, of both
+//   models, and 64 rows of them in float64, five times; or the key-value caches of the prompt and
+//   of the tokens that are decoded
+// What loading takes for a moment is not in it.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "eval/prepare.h"
 #include "mquant/compile.h"
+#include "pipeline/estimate.h"
 #include "pipeline/identity.h"
 
 namespace mquant {
@@ -63,7 +64,7 @@ std::int64_t peak_bytes(const EvalWork& work, const EvalOptions& options, std::i
     largest = std::max(largest, bytes_of(size, work, options, cached_token));
   }
   const auto threads = std::min<std::int64_t>(at::get_num_threads(), std::ssize(work.samples));
-  return weights + pixels + threads * largest;
+  return kLibraryBytes + weights + pixels + threads * largest;
 }
 
 }  // namespace

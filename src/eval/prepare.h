@@ -35,10 +35,9 @@ enum class Keep {
 };
 
 /// Opens models, reads samples, makes features.  Obstacles are collected: see Obstacles::raise.
-/// @throws Error{usage} for bounds or a key-value cache that cannot be, Error{input} for a
-/// reference with other inputs
-///         than the model, and for bounds that the samples cannot tell; and what readers and
-/// processors throw
+/// @throws Error{usage} for bounds or a key-value cache that cannot be; Error{input} for a
+///         reference with other inputs than the model, and for bounds that the samples cannot tell;
+///         besides, what readers and processors throw
 EvalWork prepare(const EvalOptions& options, Keep keep);
 
 }  // namespace mquant

@@ -15,7 +15,6 @@
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kLibraryBytes = std::int64_t{140} << 20;  // measured on the smallest models
 constexpr std::int64_t kCheckedRows = 128;           // tokens whose logits the self-check compares
 constexpr std::int64_t kAssumedTokens = 128 * 1024;  // when no data is given: 128 samples of 1024 tokens
 

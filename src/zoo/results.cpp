@@ -43,23 +43,14 @@ std::string sizes_of(const ZooJob& job) {
   return join(sizes, ", ");
 }
 
-/// The first stage that tells why a job did not pass.
-const ZooStage* troubled_stage(const ZooJob& job) {
-  for (const StageState state : {StageState::error, StageState::failed, StageState::interrupted})
-    if (const ZooStage* const stage = job.first_in(state)) return stage;
-  return nullptr;
-}
-
 /// "eval-digits: exact match is ..."
 std::string trouble_of(const ZooJob& job) {
-  const ZooStage* const stage = troubled_stage(job);
+  const ZooStage* const stage = job.troubled();
   if (stage == nullptr) return "";
   return stage->error.empty() ? stage->name : cat(stage->name, ": ", stage->error);
 }
 
-std::string result_of(const ZooJob& job) {
-  return job.state() == StageState::kept ? "unchanged" : std::string(state_name(job.state()));
-}
+std::string_view result_of(const ZooJob& job) { return state_name(job.state()); }
 
 Table job_table(const ZooReport& report) {
   std::vector<Table::Column> columns = {{"job"}, {"result"}, {"time", right}, {"artifact", right}};
@@ -68,7 +59,8 @@ Table job_table(const ZooReport& report) {
   if (trouble) columns.push_back({"what is wrong"});
   Table table(columns);
   for (const ZooJob& job : report.jobs) {
-    std::vector<std::string> row = {job.name, result_of(job), duration(seconds_of(job)), sizes_of(job)};
+    std::vector<std::string> row = {job.name, std::string(result_of(job)), duration(seconds_of(job)),
+                                    sizes_of(job)};
     if (trouble) row.push_back(printable(trouble_of(job)));
     table.row(row);
   }
@@ -88,13 +80,13 @@ Table evaluation_table(const ZooReport& report) {
       if (stage.name.starts_with("eval-") && !stage.figures.empty())
         table.row({job.name, stage.name, figure(stage, "exact", 1), figure(stage, "perplexity", 3),
                    figure(stage, "kl.text", 4), figure(stage, "kl.visual", 4),
-                   std::string(state_name(is_done(stage.state) ? StageState::passed : stage.state))});
+                   std::string(state_name(stage.state))});
   return table;
 }
 
 std::string total_line(const ZooReport& report) {
   std::vector<std::string> parts;
-  for (const char* result : {"passed", "unchanged", "failed", "error", "interrupted", "not run"})
+  for (const std::string_view result : {"passed", "unchanged", "failed", "error", "interrupted", "not run"})
     if (const auto count = std::ranges::count(report.jobs, result, result_of); count > 0)
       parts.push_back(cat(count, " ", result));
   return cat(counted(std::ssize(report.jobs), "job"), ": ", join(parts, ", "), "; ",
@@ -174,7 +166,7 @@ std::string zoo::summary_markdown(const ZooReport& report) {
   if (const Table evaluations = evaluation_table(report); !evaluations.empty())
     text += "\n" + evaluations.markdown();
   for (const ZooJob& job : report.jobs)
-    if (const ZooStage* const stage = troubled_stage(job); stage != nullptr && !stage->last_lines.empty())
+    if (const ZooStage* const stage = job.troubled(); stage != nullptr && !stage->last_lines.empty())
       text += cat("\n<details><summary>", job.name, ": ", stage->name, "</summary>\n\n",
                   fenced(join(stage->last_lines, "\n") + "\n"), "\n</details>\n");
   return text;

@@ -29,8 +29,8 @@ class StageRun {
   const ChildProcess& child() const { return *child_; }
   /// Takes what a stream holds, after poll() has said that it holds something.
   void read(ChildProcess::Stream stream);
-  /// Starts the next command where one has ended well, stops one that takes too long.  @returns
-  /// whether the stage has ended
+  /// Starts the next command where one has ended well, stops one that takes too long.
+  /// @returns whether the stage has ended
   bool step();
   /// As Ctrl-C does: a command ends after its step, and what it has done is kept.
   void interrupt();

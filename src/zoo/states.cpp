@@ -27,6 +27,7 @@ constexpr std::array kOrder = {error, failed, interrupted, running, waiting, pas
 
 std::string_view state_name(StageState state) {
   if (state == waiting || state == blocked) return "not run";
+  if (state == kept) return "unchanged";
   return std::ranges::find(kWords, state, &std::pair<StageState, std::string_view>::first)->second;
 }
 
@@ -46,6 +47,12 @@ StageState zoo::state_of_word(const std::string& word) {
 const ZooStage* ZooJob::first_in(StageState state) const {
   const auto found = std::ranges::find(stages, state, &ZooStage::state);
   return found == stages.end() ? nullptr : &*found;
+}
+
+const ZooStage* ZooJob::troubled() const {
+  for (const StageState state : {error, failed, interrupted})
+    if (const ZooStage* const stage = first_in(state)) return stage;
+  return nullptr;
 }
 
 const ZooStage& ZooJob::stage(const std::string& of_name) const {

@@ -50,7 +50,7 @@ std::string literal(const fs::path& path) {
 }
 
 /// Directories in `folder` that match, sorted, without the outputs of zoos.
-std::vector<fs::path> directories_like(const fs::path& folder, const std::string& pattern) {
+std::vector<fs::path> directories_matching(const fs::path& folder, const std::string& pattern) {
   const std::string whole = fs::path(pattern).is_absolute() ? pattern : cat(literal(folder), "/", pattern);
   glob_t found{};
   std::vector<fs::path> directories;
@@ -166,14 +166,14 @@ class Reader {
     const std::string given = model["path"], path = (folder_ / given).string();
     std::vector<fs::path> found = {path};
     if (std::error_code error; is_pattern(given) && !fs::exists(path, error)) {
-      found = directories_like(folder_, given);
-      if (found.empty()) fail(ErrorKind::usage, where, ": no directory is like '", printable(given), "'");
+      found = directories_matching(folder_, given);
+      if (found.empty()) fail(ErrorKind::usage, where, ": no directory matches '", printable(given), "'");
     }
     Json settings = model;
     settings.erase("path");
     settings.erase("name");
     if (model.contains("name") && found.size() > 1)
-      fail(ErrorKind::usage, where, ": one 'name' for the ", found.size(), " directories like '",
+      fail(ErrorKind::usage, where, ": one 'name' for the ", found.size(), " directories that match '",
            printable(given), "'");
     for (const fs::path& directory : found) {
       const std::string last = without_slash(directory).filename().string();
@@ -242,7 +242,7 @@ class Reader {
     for (const JobPattern& pattern : patterns_)
       if (!pattern.used && !models_.empty())
         problems_.push_back({"", ErrorKind::usage,
-                             cat(origin(), "'jobs': no job is like '", printable(pattern.pattern), "'")});
+                             cat(origin(), "'jobs': no job matches '", printable(pattern.pattern), "'")});
     for (const NamedRecipe& recipe : recipes_)
       if (file_name(recipe.name).empty())
         problems_.push_back(

@@ -51,7 +51,7 @@ void ZooWork::select(std::vector<JobSpec> specs) {
   for (const std::string& pattern : options_.only)
     if (!names.empty() &&
         std::ranges::none_of(names, [&](const std::string& name) { return chosen_by(pattern, name); }))
-      fail(ErrorKind::usage, "--only '", pattern, "': no job is like it", did_you_mean(pattern, names),
+      fail(ErrorKind::usage, "--only '", pattern, "': no job matches it", did_you_mean(pattern, names),
            " (jobs: ", join(names, ", "), ")");
   jobs_.reserve(specs.size());  // stages point into their specs
   for (JobSpec& spec : specs) {
@@ -126,8 +126,8 @@ void ZooWork::check() {
   check_disk();
 }
 
-/// Gives each job the digest of its model if some job has it.  @returns whether checks are still
-/// to run
+/// Gives each job the digest of its model if some job has it.
+/// @returns whether checks are still to run
 bool ZooWork::share_digests() {
   bool waits = false;
   std::map<fs::path, std::string> known;  // "": somebody will find it out

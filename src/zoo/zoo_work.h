@@ -54,8 +54,8 @@ class ZooWork final : public StageWork {
   /// Takes the states of all stages from their records, and facts from those of checks; a result
   /// of other inputs, of another program, or of files that are not there any more counts as none.
   void read_records();
-  /// Lets a stage run again that has failed.  @throws Error{usage} if no job has it, or where what
-  /// it needs has not passed
+  /// Lets a stage run again that has failed.
+  /// @throws Error{usage} if no job has it, or where a stage that it needs has not passed
   void expect_runnable(const std::string& stage);
 
   // The work (zoo_work.cpp).

@@ -65,7 +65,7 @@ ZooReport run(const Options& options, ZooScreen& screen) {
 
 void run_zoo_command(const Options& options, Command& command) {
   if (options.dry_run && !options.stage.empty())
-    fail(ErrorKind::usage, "--dry-run and --stage are two things; leave one out");
+    fail(ErrorKind::usage, "--dry-run shows the plan of all stages, --stage runs one; leave one of them out");
   unsetenv("MQUANT_LOG_FILE");  // each job has a log of its own
   ZooScreen screen;
   const ZooReport report = run(options, screen);
@@ -116,7 +116,7 @@ void add_zoo(CLI::App& app, Command& command) {
          "Memory of all jobs together, such as 12GiB; default: nine tenths of what is free")
       ->type_name("SIZE");
   cmd->add_flag("--resume", options->resume, "Continue what is in DIR; keep what is unchanged");
-  cmd->add_option("--only", options->only, "Jobs (MODEL.RECIPE) that are like PATTERN; may be repeated")
+  cmd->add_option("--only", options->only, "Jobs (MODEL.RECIPE) that match PATTERN; may be repeated")
       ->type_name("PATTERN")
       ->allow_extra_args(false);
   cmd->add_flag("--keep-going", options->keep_going, "Run the other jobs where some have problems");

@@ -31,18 +31,14 @@ std::string eta_text(const ZooStage& stage) {
 
 /// The stage that a row shows: the one that runs, else the one that tells most.
 const ZooStage* shown_stage(const ZooJob& job) {
-  for (const StageState state :
-       {StageState::running, StageState::error, StageState::failed, StageState::interrupted})
-    if (const ZooStage* const stage = job.first_in(state)) return stage;
-  return nullptr;
+  const ZooStage* const running = job.first_in(StageState::running);
+  return running != nullptr ? running : job.troubled();
 }
 
 std::string result_text(const ZooJob& job) {
   const StageState state = job.state();
-  if (state == StageState::kept) return "unchanged";
   if (state == StageState::running) return "";
-  if (state == StageState::waiting) return "waiting";
-  return std::string(state_name(state));
+  return state == StageState::waiting ? "waiting" : std::string(state_name(state));
 }
 
 /// All jobs in the order of the zoo, or, where the terminal is too small, those that run first and

@@ -177,7 +177,7 @@ TEST_F(ZooFile, WhatIsWrongIsSaidInOneLine) {
 /// What a schema cannot know.
 TEST_F(ZooFile, WhatDoesNotFitTogetherIsSaidInOneLine) {
   const std::string rest = R"("defaults": {"data": "c", "recipes": ["w4a8"]}})";
-  EXPECT_THAT(problem(R"({"models": ["nothing/*"], )" + rest), HasSubstr("no directory is like 'nothing/*'"));
+  EXPECT_THAT(problem(R"({"models": ["nothing/*"], )" + rest), HasSubstr("no directory matches 'nothing/*'"));
   EXPECT_THAT(problem(R"({"models": [{"path": "models/*", "name": "x"}], )" + rest),
               HasSubstr("one 'name' for the 2 directories"));
   EXPECT_THAT(problem(R"({"models": ["models/a"], "defaults": {"data": "c"}})"),
@@ -189,7 +189,7 @@ TEST_F(ZooFile, WhatDoesNotFitTogetherIsSaidInOneLine) {
   EXPECT_THAT(problem(R"({"models": ["models/a", "models/*"], )" + rest),
               HasSubstr("would both be 'a.w4a8'"));
   EXPECT_THAT(problem(R"({"models": ["models/a"], "jobs": {"c.*": {"seed": 1}}, )" + rest),
-              HasSubstr("'jobs': no job is like 'c.*'"));
+              HasSubstr("'jobs': no job matches 'c.*'"));
   EXPECT_THAT(
       problem(
           R"({"models": ["models/a"], "defaults": {"data": "c", "recipes": ["w4a8"], "memory": "2 apples"}})"),
