@@ -9,6 +9,7 @@
 //
 // writes codes and scales of every linear of the group; of embeddings and head in 8 bits without looking at inputs
 #include <array>
+#include <optional>
 
 #include "kernels/quantize_rows.h"
 #include "model/ends.h"
@@ -106,21 +107,20 @@ class Round final : public Pass {
     const InputScales* scales = scheme.activation_bits == 8 ? &facts.get<InputScales>() : nullptr;
     const SplitChannels* split = facts.find<SplitChannels>();
     const std::vector<std::int64_t> split_channels = facts.split_channels();
-    at::Tensor hessian;
     GptqFactor factor;
     if (gptq_ && scheme.weight_bits < 16) {
       HessianAccumulator sum = second_moments(inputs, quantized_inputs_ ? scales : nullptr);
       const GptqOptions options = options_for(sum);
-      hessian = sum.take();
-      factor = prepare_hessian(hessian.clone(), options, split_channels);
+      factor = prepare_hessian(sum.take(), options, split_channels);
     }
     for (const std::string& name : group.linears) {
       Linear& linear = block.linear(name);
       const at::Tensor weight = without_columns(linear.weight, split_channels);
-      auto quantized = std::make_shared<QuantizedLinear>(rounded(weight, scheme, factor));
+      GptqResult result = rounded(weight, scheme, factor);
+      auto quantized = std::make_shared<QuantizedLinear>(std::move(result.linear));
       quantized->scheme = scheme;
       if (scales != nullptr) quantized->input_scales = scales->scales;
-      note_errors(name, weight, *quantized, hessian, ctx);
+      note_errors(name, weight, *quantized, result.output_sqnr_db, ctx);
       if (split != nullptr) {
         quantized->split = split->columns.at(name);
         if (quantized->split.quantized && scales != nullptr)  // else they stay float
@@ -139,11 +139,10 @@ class Round final : public Pass {
     return quantized;
   }
 
-  QuantizedLinear rounded(const at::Tensor& weight, const QuantScheme& scheme,
-                          const GptqFactor& factor) const {
-    if (scheme.weight_bits == 16) return {.out = weight.size(0), .in = weight.size(1)};
-    return gptq_ ? gptq(weight, factor, scheme, rounding_).linear
-                 : round_to_nearest(weight, scheme, rounding_);
+  GptqResult rounded(const at::Tensor& weight, const QuantScheme& scheme, const GptqFactor& factor) const {
+    if (scheme.weight_bits == 16) return {.linear = {.out = weight.size(0), .in = weight.size(1)}};
+    if (gptq_) return gptq(weight, factor, scheme, rounding_);
+    return {.linear = round_to_nearest(weight, scheme, rounding_)};
   }
 
   /// @param scales  of inputs that are rounded to their codes first; nullptr: as they are
@@ -202,10 +201,10 @@ class Round final : public Pass {
   }
 
   static void note_errors(const std::string& name, const at::Tensor& weight, const QuantizedLinear& quantized,
-                          const at::Tensor& hessian, PassContext& ctx) {
+                          const std::optional<double>& output_sqnr, PassContext& ctx) {
     if (quantized.codes.empty()) return;
     ctx.note(name, "weight_sqnr_db", weight_sqnr_db(weight, quantized));
-    if (hessian.defined()) ctx.note(name, "output_sqnr_db", output_sqnr_db(weight, quantized, hessian));
+    if (output_sqnr) ctx.note(name, "output_sqnr_db", *output_sqnr);
   }
 
   bool gptq_, quantized_inputs_, balanced_;

@@ -2,7 +2,7 @@
 //
 // The estimates are sums over the description.  Memory is that of the libraries, the samples'
 // pixels and states, and of the largest block: its weights in float64, a copy while they are
-// rotated, one in float32, the codes, the Hessian with its factor and a copy, and the registers of
+// rotated, one in float32, the codes, the Hessian and its factor, and the registers of
 // all samples.
 #include "pipeline/estimate.h"
 
@@ -67,7 +67,7 @@ std::int64_t peak_bytes(const BlockSpec& spec, bool quantized, bool compensated,
       parameters_of(spec) * (8 + 8 + 4 + (quantized ? 1 : 0) + (keeps_float ? 4 : 0));
   // Of both models, as they are, in float64 and as probabilities.
   const std::int64_t logits = keeps_float ? 6 * kCheckedRows * spec.linears.back().out * 4 : 0;
-  const std::int64_t hessian = compensated ? 3 * widest * widest * 4 : 0;
+  const std::int64_t hessian = compensated ? 2 * widest * widest * 4 : 0;
   const std::int64_t standing = std::min<std::int64_t>(load.rows(spec) * widest * 4, std::int64_t{4} << 30);
   return weights + logits + hessian + 2 * standing;
 }
@@ -83,7 +83,7 @@ double operations(const BlockSpec& spec, bool compensated, const Load& load) {
   if (!compensated) return sum;
   for (const LinearGroup& group : linear_groups(spec)) {
     const auto in = static_cast<double>(spec.linear(group.linears[0]).in);
-    sum += rows * in * in + 2 * in * in * in;  // Hessian, its factor and inverse
+    sum += rows * in * in + 2 * in * in * in;  // Hessian, its factor, rounding
   }
   return sum;
 }

@@ -1,11 +1,8 @@
 #include "quant/error.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
-#include "kernels/gemm_f32.h"
 #include "mquant/error.h"
 #include "quant/parallel.h"
 #include "quant/round_to_nearest.h"
@@ -38,28 +35,6 @@ Squares squares(const at::Tensor& x, const at::Tensor& y) {
   return sum;
 }
 
-/// tr(A H A^T).
-double weighted_square(const at::Tensor& A, const at::Tensor& H) {
-  constexpr std::int64_t kRows = 48;
-  const std::int64_t rows = A.size(0), n = A.size(1);
-  std::vector<double> sums(static_cast<std::size_t>(rows));
-  for_each_task((rows + kRows - 1) / kRows, [&](std::int64_t task) {
-    const std::int64_t first = task * kRows, count = std::min(kRows, rows - first);
-    std::vector<float> product(static_cast<std::size_t>(count * n));
-    gemm_f32(product.data(), n, {A.const_data_ptr<float>() + first * n, n, 1},
-             {H.const_data_ptr<float>(), n, 1}, count, n, n);
-    for (std::int64_t r = 0; r < count; ++r) {
-      const std::span<const float> row = float_row(A, first + r);
-      double sum = 0;
-      for (std::int64_t i = 0; i < n; ++i)
-        sum += static_cast<double>(row[static_cast<std::size_t>(i)]) *
-               static_cast<double>(product[static_cast<std::size_t>(r * n + i)]);
-      sums[static_cast<std::size_t>(first + r)] = sum;
-    }
-  });
-  return std::accumulate(sums.begin(), sums.end(), 0.0);
-}
-
 }  // namespace
 
 double sqnr_db(double signal, double noise) {
@@ -77,13 +52,6 @@ double sqnr_db(const at::Tensor& reference, const at::Tensor& got) {
 
 double weight_sqnr_db(const at::Tensor& W, const QuantizedLinear& linear) {
   return sqnr_db(W, dequantized(linear));
-}
-
-double output_sqnr_db(const at::Tensor& W, const QuantizedLinear& linear, const at::Tensor& H) {
-  const at::Tensor w = float_matrix(W, "weight"), h = float_matrix(H, "Hessian");
-  require(h.size(0) == w.size(1) && h.size(1) == w.size(1), "a Hessian of other width than the weight's");
-  const at::Tensor error = w - dequantized(linear);
-  return sqnr_db(weighted_square(w, h), weighted_square(error, h));
 }
 
 }  // namespace mquant

@@ -16,8 +16,4 @@ double sqnr_db(const at::Tensor& reference, const at::Tensor& got);
 /// Of the codes, split columns included, against the weight W [out, in].
 double weight_sqnr_db(const at::Tensor& W, const QuantizedLinear& linear);
 
-/// Of the output, over the inputs that the Hessian stands for: tr(W H W^T) / tr(E H E^T), E = W - codes * scale.
-/// Cost  4 out in^2 operations
-double output_sqnr_db(const at::Tensor& W, const QuantizedLinear& linear, const at::Tensor& H);
-
 }  // namespace mquant

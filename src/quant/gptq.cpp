@@ -1,126 +1,36 @@
 #include "quant/gptq.h"
 
-#include <ATen/ops/empty.h>
-
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "kernels/gemm_f32.h"
 #include "kernels/rounding.h"
 #include "mquant/error.h"
-#include "mquant/log.h"
-#include "quant/cholesky.h"
+#include "quant/error.h"
 #include "quant/parallel.h"
 #include "quant/tensor_rows.h"
 
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kBlock = 128;  // columns between two products
+constexpr std::int64_t kBlock = 128;       // columns between two products
+constexpr std::int64_t kFigureRows = 256;  // of which the error of the output is told
 
-/// Columns that no other column may compensate: without input, or excluded.
-std::vector<bool> lone_columns(const at::Tensor& H, std::span<const std::int64_t> excluded) {
-  const std::int64_t n = H.size(0);
-  std::vector<bool> lone(static_cast<std::size_t>(n));
-  for (std::int64_t i = 0; i < n; ++i)
-    lone[static_cast<std::size_t>(i)] = !(float_row(H, i)[static_cast<std::size_t>(i)] > 0.0F);
-  for (const std::int64_t i : excluded) {
-    require(i >= 0 && i < n, "column ", i, " of ", n, " to be left out");
-    lone[static_cast<std::size_t>(i)] = true;
-  }
-  return lone;
+/// A row of the weight in the order of rounding.
+void gather_row(std::span<const float> row, const GptqFactor& factor, float* out) {
+  for (const std::int64_t column : factor.column_at) *out++ = row[static_cast<std::size_t>(column)];
 }
 
-/// Mean of the diagonal over the other columns; 1 if there are none.
-double mean_diagonal(const at::Tensor& H, const std::vector<bool>& lone) {
+/// What the factor's additions to the diagonal have in the square of row [in], over columns
+/// [begin, end).
+double added_part(const GptqFactor& factor, const float* row, std::int64_t begin, std::int64_t end) {
   double sum = 0;
-  std::int64_t others = 0;
-  for (std::int64_t i = 0; i < H.size(0); ++i) {
-    if (lone[static_cast<std::size_t>(i)]) continue;
-    sum += static_cast<double>(float_row(H, i)[static_cast<std::size_t>(i)]);
-    ++others;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const auto value = static_cast<double>(row[i]);
+    sum += factor.added[static_cast<std::size_t>(i)] * value * value;
   }
-  return others ? sum / static_cast<double>(others) : 1.0;
+  return sum;
 }
-
-/// The last column is rounded first: the one with the largest diagonal, or column 0.
-std::vector<std::int64_t> rounding_order(const at::Tensor& H, const std::vector<bool>& lone, bool act_order) {
-  std::vector<std::int64_t> order(lone.size());
-  std::iota(order.rbegin(), order.rend(), 0);
-  const auto importance = [&](std::int64_t i) {
-    return lone[static_cast<std::size_t>(i)] ? 0.0F : float_row(H, i)[static_cast<std::size_t>(i)];
-  };
-  if (act_order)
-    std::ranges::stable_sort(order,
-                             [&](std::int64_t a, std::int64_t b) { return importance(a) < importance(b); });
-  return order;
-}
-
-/// H in the order of rounding, lone columns those of the identity times `unit`; the diagonal is returned apart.
-at::Tensor permuted(const at::Tensor& H, const GptqFactor& factor, const std::vector<bool>& lone,
-                    double unit) {
-  const std::int64_t n = factor.in;
-  at::Tensor result = at::empty({n, n}, at::kFloat);
-  float* out = result.data_ptr<float>();
-  for_each_task(n, [&](std::int64_t i) {
-    const auto from = static_cast<std::size_t>(factor.column_at[static_cast<std::size_t>(i)]);
-    const std::span<const float> row = float_row(H, static_cast<std::int64_t>(from));
-    for (std::int64_t j = 0; j < n; ++j) {
-      const auto column = static_cast<std::size_t>(factor.column_at[static_cast<std::size_t>(j)]);
-      const bool paired = !lone[from] && !lone[column];
-      out[i * n + j] = paired ? row[column] : (i == j ? static_cast<float>(unit) : 0.0F);
-    }
-  });
-  return result;
-}
-
-/// Puts the lower triangle back from the upper one, which the factorization leaves as it was.
-void restore_lower(float* a, std::int64_t n) {
-  for_each_task(n, [&](std::int64_t i) {
-    for (std::int64_t j = 0; j < i; ++j) a[i * n + j] = a[j * n + i];
-  });
-}
-
-void set_diagonal(float* a, const std::vector<float>& diagonal, double damping) {
-  for (std::size_t i = 0; i < diagonal.size(); ++i)
-    a[i * diagonal.size() + i] = static_cast<float>(static_cast<double>(diagonal[i]) + damping);
-}
-
-}  // namespace
-
-GptqFactor prepare_hessian(at::Tensor H, const GptqOptions& options, std::span<const std::int64_t> excluded) {
-  H = float_matrix(H, "Hessian");
-  require(H.size(0) == H.size(1), "Hessian of ", H.size(0), " x ", H.size(1));
-  require(options.damping >= 0 && std::isfinite(options.damping), "GPTQ damping ", options.damping);
-  require_finite(H, "Hessian");
-  const std::vector<bool> lone = lone_columns(H, excluded);
-  const double unit = mean_diagonal(H, lone);
-  GptqFactor factor{.in = H.size(0),
-                    .column_at = rounding_order(H, lone, options.act_order),
-                    .excluded = {excluded.begin(), excluded.end()}};
-  at::Tensor lower = permuted(H, factor, lone, unit);
-  H.reset();
-  float* a = lower.data_ptr<float>();
-  std::vector<float> diagonal(lone.size());
-  for (std::size_t i = 0; i < diagonal.size(); ++i) diagonal[i] = a[i * diagonal.size() + i];
-  factor.damping = options.damping;
-  for (int raised = 0; raised <= 2; ++raised, factor.damping *= 10) {
-    if (raised > 0) restore_lower(a, factor.in);
-    set_diagonal(a, diagonal, factor.damping * unit);
-    if (cholesky_in_place(a, factor.in)) {
-      factor.lower = lower;
-      return factor;
-    }
-    if (raised < 2)
-      warn(cat("GPTQ: the Hessian is singular with damping ", factor.damping, "; raising it tenfold"));
-  }
-  factor.damping /= 10;
-  warn(cat("GPTQ: the Hessian is singular with damping ", factor.damping, ", too; rounding to nearest"));
-  return factor;
-}
-
-namespace {
 
 /// Rows [begin, end) of a linear.
 class RowTile {
@@ -135,25 +45,20 @@ class RowTile {
         pending_(static_cast<std::size_t>(rows_ * kBlock)),
         codes_(static_cast<std::size_t>(rows_ * kBlock)) {}
 
-  /// @param loss  [rows], added to
-  void run(const at::Tensor& W, double* loss) {
-    gather(W);
+  /// @param loss  [rows], added to: of the damped Hessian
+  /// @param part  [rows], set: what of it is not the Hessian's
+  void run(const at::Tensor& W, double* loss, double* part) {
+    for (std::int64_t r = 0; r < rows_; ++r)
+      gather_row(float_row(W, begin_ + r), factor_, values_.data() + r * n_);
     const std::int64_t last = (n_ - 1) / kBlock * kBlock;
     for (std::int64_t first = last; first >= 0; first -= kBlock)
       round_block(first, std::min(kBlock, n_ - first), loss);
+    for (std::int64_t r = 0; r < rows_; ++r) part[r] = added_part(factor_, values_.data() + r * n_, 0, n_);
   }
 
  private:
   std::size_t column(std::int64_t position) const {
     return static_cast<std::size_t>(factor_.column_at[static_cast<std::size_t>(position)]);
-  }
-
-  /// Weights in the order of rounding; they become errors as they are rounded.
-  void gather(const at::Tensor& W) {
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      const std::span<const float> row = float_row(W, begin_ + r);
-      for (std::int64_t a = 0; a < n_; ++a) values_[static_cast<std::size_t>(r * n_ + a)] = row[column(a)];
-    }
   }
 
   void round_block(std::int64_t first, std::int64_t columns, double* loss) {
@@ -182,7 +87,9 @@ class RowTile {
   const GptqFactor& factor_;
   QuantizedLinear& linear_;
   std::int64_t begin_, rows_, n_;
-  std::vector<float> values_, pending_;
+  // Weights in the order of rounding; they become errors as they are rounded.
+  std::vector<float> values_;
+  std::vector<float> pending_;
   std::vector<std::int8_t> codes_;
 };
 
@@ -201,6 +108,49 @@ at::Tensor without_columns(const at::Tensor& W, const std::vector<std::int64_t>&
   return w;
 }
 
+/// Rows that the figure is taken from, evenly spread.
+std::vector<std::int64_t> rows_to_look_at(std::int64_t out) {
+  const std::int64_t count = std::min(out, kFigureRows);
+  std::vector<std::int64_t> rows;
+  for (std::int64_t k = 0; k < count; ++k) rows.push_back(k * out / count);
+  return rows;
+}
+
+/// Columns [first, first + columns) of rows times L, which is below its diagonal only.
+std::vector<float> times_lower(const std::vector<float>& rows, const GptqFactor& factor, std::int64_t first,
+                               std::int64_t columns) {
+  const std::int64_t n = factor.in, count = std::ssize(rows) / n, below = first + columns;
+  const float* lower = factor.lower.const_data_ptr<float>();
+  std::vector<float> corner(static_cast<std::size_t>(columns * columns));
+  for (std::int64_t i = 0; i < columns; ++i)
+    std::copy_n(lower + (first + i) * n + first, i + 1, corner.data() + i * columns);
+  std::vector<float> product(static_cast<std::size_t>(count * columns));
+  gemm_f32(product.data(), columns, {rows.data() + first, n, 1}, {corner.data(), columns, 1}, count, columns,
+           columns);
+  gemm_f32(product.data(), columns, {rows.data() + below, n, 1}, {lower + below * n + first, n, 1}, count,
+           columns, n - below);
+  return product;
+}
+
+/// tr(W H W^T) over some rows of W: |W L|^2 without what was added to H's diagonal.
+double output_square(const at::Tensor& W, const GptqFactor& factor, const std::vector<std::int64_t>& which) {
+  const std::int64_t n = factor.in;
+  std::vector<float> rows(which.size() * static_cast<std::size_t>(n));
+  for (std::size_t k = 0; k < which.size(); ++k)
+    gather_row(float_row(W, which[k]), factor, rows.data() + k * static_cast<std::size_t>(n));
+  std::vector<double> sums(static_cast<std::size_t>((n + kBlock - 1) / kBlock));
+  for_each_task(std::ssize(sums), [&](std::int64_t task) {
+    const std::int64_t first = task * kBlock, columns = std::min(kBlock, n - first);
+    double sum = 0;
+    for (const float x : times_lower(rows, factor, first, columns))
+      sum += static_cast<double>(x) * static_cast<double>(x);
+    for (std::int64_t k = 0; k < std::ssize(which); ++k)
+      sum -= added_part(factor, rows.data() + k * n, first, first + columns);
+    sums[static_cast<std::size_t>(task)] = sum;
+  });
+  return std::max(0.0, std::accumulate(sums.begin(), sums.end(), 0.0));
+}
+
 }  // namespace
 
 GptqResult gptq(const at::Tensor& W, const GptqFactor& factor, const QuantScheme& scheme,
@@ -215,13 +165,19 @@ GptqResult gptq(const at::Tensor& W, const GptqFactor& factor, const QuantScheme
   QuantizedLinear& linear = result.linear;
   linear.weight_scale = weight_scales(w, scheme.weight_bits, options);
   linear.codes.resize(static_cast<std::size_t>(linear.out * linear.in));
-  std::vector<double> loss(static_cast<std::size_t>(linear.out));
+  std::vector<double> loss(static_cast<std::size_t>(linear.out)), part(loss.size());
   const std::int64_t step = rows_in_tile(linear.out);
   for_each_task((linear.out + step - 1) / step, [&](std::int64_t task) {
     const std::int64_t begin = task * step;
-    RowTile(factor, linear, begin, std::min(linear.out, begin + step)).run(w, loss.data() + begin);
+    RowTile(factor, linear, begin, std::min(linear.out, begin + step))
+        .run(w, loss.data() + begin, part.data() + begin);
   });
-  result.squared_error = std::accumulate(loss.begin(), loss.end(), 0.0) / 2;
+  result.squared_error = std::accumulate(loss.begin(), loss.end(), 0.0);
+  const std::vector<std::int64_t> rows = rows_to_look_at(linear.out);
+  double noise = 0;
+  for (const std::int64_t r : rows)
+    noise += loss[static_cast<std::size_t>(r)] - part[static_cast<std::size_t>(r)];
+  result.output_sqnr_db = sqnr_db(output_square(w, factor, rows), std::max(0.0, noise));
   return result;
 }
 

@@ -9,7 +9,7 @@
 
 namespace mquant {
 
-/// H = 2 sum_t lambda_t x_t x_t^T over calibration rows, float32, [in, in].
+/// H = sum_t lambda_t x_t x_t^T over calibration rows, float32, [in, in].
 ///
 /// Rows are summed in chunks of 512, whatever the calls were, each chunk in order of its rows: the bytes depend on the
 /// rows and their order only, not on the number of threads or on the processor.
@@ -33,7 +33,7 @@ class HessianAccumulator {
 
   std::int64_t in_ = 0, rows_ = 0, buffered_ = 0;
   std::vector<float> buffer_;  // [512, in]
-  at::Tensor sum_;             // [in, in], lower triangle, without the factor 2
+  at::Tensor sum_;             // [in, in], lower triangle
 };
 
 }  // namespace mquant

@@ -105,6 +105,25 @@ std::int64_t CodeMoments::entry(std::int64_t i, std::int64_t j) {
                                            column % kMomentTile)];
 }
 
+/// Left of the diagonal a row lies in its own row of tiles, right of it in its column of them.
+void CodeMoments::copy_rows(std::int64_t first, std::int64_t count, double unit, float* out) const {
+  require(waiting_.empty() && first >= 0 && count >= 0 && first + count <= in_, "rows ", first, " to ",
+          first + count, " of ", in_);
+  const auto scaled = [unit](std::int64_t x) { return static_cast<float>(unit * static_cast<double>(x)); };
+  const auto line = [this](std::int64_t row, std::int64_t column_tile) {
+    return values_.data() + tile_number(row / kMomentTile, column_tile) * kTileValues +
+           row % kMomentTile * kMomentTile;
+  };
+  for (std::int64_t r = first; r < first + count; ++r)
+    for (std::int64_t tile = 0; tile <= r / kMomentTile; ++tile) {
+      const std::int64_t begin = tile * kMomentTile, end = std::min(begin + kMomentTile, r + 1);
+      std::transform(line(r, tile), line(r, tile) + end - begin, out + (r - first) * in_ + begin, scaled);
+    }
+  for (std::int64_t row = first; row < in_; ++row)
+    for (std::int64_t r = first; r < std::min(row, first + count); ++r)
+      out[(r - first) * in_ + row] = scaled(line(row, r / kMomentTile)[r % kMomentTile]);
+}
+
 std::span<std::int64_t> CodeMoments::values() {
   flush();
   return values_;

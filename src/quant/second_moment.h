@@ -36,6 +36,10 @@ class CodeMoments {
   /// @param i, j  columns, in any order
   std::int64_t entry(std::int64_t i, std::int64_t j);
 
+  /// Whole rows [first, first + count) times unit, in float32, to out [count, in].
+  /// Only after values() or entry(), with nothing added since.
+  void copy_rows(std::int64_t first, std::int64_t count, double unit, float* out) const;
+
   /// All sums, for adding up those of several processes entry by entry; whoever does that sees to
   /// it that they fit (moment_weights with the rows of all of them). Tile (i, j), j <= i, is the
   /// one at i (i + 1) / 2 + j: [kMomentTile, kMomentTile], row-major.  Those on the diagonal hold

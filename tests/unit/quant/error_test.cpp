@@ -20,14 +20,6 @@ TEST(Sqnr, IsTenTimesTheLogOfTheRatioOfPowers) {
   EXPECT_THROW(sqnr_db(x, x.t()), Error);
 }
 
-TEST(Sqnr, OfTheOutputIsThatOverTheInputsOfTheHessian) {
-  const test::Layer layer = test::correlated_layer(20, 60, 2);
-  const QuantizedLinear linear = round_to_nearest(layer.W, test::kInt4, {});
-  const at::Tensor x = layer.X.to(at::kDouble), w = layer.W.to(at::kDouble);
-  const double direct = sqnr_db(x.matmul(w.t()), x.matmul(dequantized(linear).to(at::kDouble).t()));
-  EXPECT_NEAR(output_sqnr_db(layer.W, linear, layer.H), direct, 0.01);
-}
-
 TEST(Sqnr, OfWeightsGrowsBySixDbABit) {
   const at::Tensor W = test::random_matrix(20, 300, 3);
   const double four = weight_sqnr_db(W, round_to_nearest(W, test::kInt4, {})),

@@ -1,5 +1,6 @@
 #include "quant/gptq.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/diag.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/linalg_cholesky.h>
@@ -101,6 +102,105 @@ TEST(Gptq, ReportsTheErrorThatItMade) {
   EXPECT_NEAR(got.squared_error / test::output_error(layer, got.linear), 1.0, 0.05);
 }
 
+/// 10 log10 of |W x|^2 / |E x|^2 over some rows of W, in double.
+double output_sqnr_db(const Layer& layer, const QuantizedLinear& linear, const at::Tensor& rows) {
+  const at::Tensor x = layer.X.to(at::kDouble), w = layer.W.to(at::kDouble);
+  const at::Tensor error = w - dequantized(linear).to(at::kDouble);
+  const auto square = [&](const at::Tensor& of) {
+    return x.matmul(of.index_select(0, rows).t()).square().sum().item<double>();
+  };
+  return 10 * std::log10(square(w) / square(error));
+}
+
+TEST(Gptq, SqnrOfTheOutputIsThatOverTheInputsOfTheHessianWhateverTheDamping) {
+  for (const auto& [out, in] : {std::pair{20, 60}, std::pair{256, 130}, std::pair{700, 40}})
+    for (const double damping : {1e-4, 0.01, 1.0})
+      for (const bool act_order : {false, true}) {
+        const Layer layer = test::correlated_layer(out, in, 2);
+        const GptqResult got = gptq_of(layer, kInt4, {.damping = damping, .act_order = act_order});
+        const std::int64_t looked_at = std::min<std::int64_t>(out, 256);
+        const at::Tensor rows = at::arange(looked_at, at::kLong).mul(out).floor_divide(looked_at);
+        EXPECT_NEAR(got.output_sqnr_db.value(), output_sqnr_db(layer, got.linear, rows), 0.01)
+            << out << " x " << in << ", damping " << damping;
+      }
+}
+
+TEST(Gptq, SqnrOfTheOutputLeavesOutColumnsWithoutInputAndExcludedOnes) {
+  Layer layer = test::correlated_layer(30, 48, 3);
+  for (const std::int64_t column : {0, 17}) layer.X.select(1, column).zero_();
+  layer.H = layer.X.t().matmul(layer.X);
+  const GptqResult got =
+      gptq(layer.W, prepare_hessian(layer.H, {}, std::vector<std::int64_t>{5, 30}), kInt4, {});
+  for (const std::int64_t column : {5, 30}) layer.W.select(1, column).zero_();
+  EXPECT_NEAR(got.output_sqnr_db.value(), output_sqnr_db(layer, got.linear, at::arange(30, at::kLong)), 0.01);
+}
+
+TEST(Gptq, SqnrOfAnOutputWithoutErrorIsInfinite) {
+  const at::Tensor W = test::random_matrix(6, 20, 4).mul(20).round().clamp(-7, 7) / 8;
+  W.select(1, 0).fill_(7.0F / 8);
+  const GptqResult got = gptq(W, prepare_hessian(at::eye(20, at::kFloat), {}), kInt4, {.search_clip = false});
+  EXPECT_EQ(got.output_sqnr_db, std::numeric_limits<double>::infinity());
+}
+
+/// Codes of two classes, their weights, and the Hessian that they stand for.
+struct CodeLayer {
+  CodeMoments moments;
+  double unit;
+  at::Tensor H;
+};
+
+CodeLayer code_layer(std::int64_t in, bool without_input = false) {
+  const at::Tensor mix = test::random_matrix(in / 3 + 1, in, 31);
+  CodeLayer layer{CodeMoments(in), 0.37, at::zeros({in, in}, at::kDouble)};
+  for (const std::int64_t multiplier : {2, 5}) {
+    const auto seed = static_cast<std::uint64_t>(multiplier);
+    at::Tensor x = test::random_matrix(2 * in, in / 3 + 1, seed).matmul(mix) * 20;
+    x = (x + test::random_matrix(2 * in, in, seed + 1) * 9).round().clamp(-127, 127);
+    if (without_input) x.select(1, 3).zero_();
+    const at::Tensor codes = x.to(at::kChar).contiguous(), exact = x.to(at::kDouble);
+    layer.moments.add(codes.const_data_ptr<std::int8_t>(), codes.size(0), in, multiplier);
+    layer.H += exact.t().matmul(exact) * multiplier;
+  }
+  layer.H = (layer.H * layer.unit).to(at::kFloat);
+  return layer;
+}
+
+TEST(Gptq, MomentsOfCodesGiveWhatTheirHessianGives) {
+  for (const std::int64_t in : {7, 150, 421})
+    for (const bool act_order : {false, true}) {
+      CodeLayer layer = code_layer(in, true);
+      const std::vector<std::int64_t> excluded = {1, 5};
+      const GptqOptions options{.damping = 0.02, .act_order = act_order};
+      const at::Tensor W = test::random_matrix(40, in, 6);
+      const GptqFactor of_float = prepare_hessian(layer.H, options, excluded),
+                       of_codes = prepare_hessian(std::move(layer.moments), layer.unit, options, excluded);
+      EXPECT_EQ(of_codes.column_at, of_float.column_at);
+      EXPECT_TRUE(of_codes.lower.equal(of_float.lower)) << in;
+      const GptqResult got = gptq(W, of_codes, kInt4, kRounding),
+                       expected = gptq(W, of_float, kInt4, kRounding);
+      EXPECT_EQ(got.linear.codes, expected.linear.codes);
+      EXPECT_EQ(got.output_sqnr_db, expected.output_sqnr_db);
+    }
+}
+
+TEST(Gptq, ScaleOfTheHessianDoesNotMatter) {
+  const at::Tensor W = test::random_matrix(9, 100, 7);
+  const auto codes = [&](double unit) {
+    return gptq(W, prepare_hessian(code_layer(100).moments, unit, {}), kInt4, kRounding).linear.codes;
+  };
+  EXPECT_EQ(codes(0x1p-40), codes(1.0));
+}
+
+TEST(Gptq, MomentsTooLargeForFloatsAreAnErrorThatSaysWhere) {
+  try {
+    prepare_hessian(code_layer(10).moments, 1e36, {});
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::input);
+    EXPECT_THAT(error.what(), testing::HasSubstr("Hessian[0, 0]"));
+  }
+}
+
 TEST(Gptq, FactorOfOneHessianServesSeveralLinears) {
   const Layer q = test::correlated_layer(20, 70, 11);
   const at::Tensor k = test::random_matrix(9, 70, 12);
@@ -145,7 +245,7 @@ TEST(Gptq, WithoutAnyInputRoundsToNearest) {
 TEST(Gptq, SingularHessianIsDampedAndStillRounded) {
   Layer layer = test::correlated_layer(6, 32, 15);
   const at::Tensor x = test::random_matrix(1, 32, 16);
-  layer.H = x.t().matmul(x) * 2;  // rank one
+  layer.H = x.t().matmul(x);  // rank one
   const GptqResult got = gptq_of(layer, kInt4);
   EXPECT_FALSE(got.fell_back);
   layer.X = x;
@@ -174,6 +274,7 @@ TEST(Gptq, HopelessHessianFallsBackToRoundToNearestInTheWeightsOwnOrder) {
   const at::Tensor W = test::random_matrix(5, 40, 18);
   const GptqResult got = gptq(W, factor, kInt4, kRounding);
   EXPECT_TRUE(got.fell_back);
+  EXPECT_FALSE(got.output_sqnr_db.has_value());
   EXPECT_EQ(got.linear.codes, round_to_nearest(W, kInt4, kRounding).codes);
   set_log_level(LogLevel::info);
 }
@@ -200,13 +301,13 @@ TEST(Gptq, NanIsAnErrorThatSaysWhere) {
 struct Outcome {
   std::vector<std::int8_t> codes;
   std::vector<float> scales;
-  double error = 0;
+  double error = 0, sqnr = 0;
   bool operator==(const Outcome&) const = default;
 };
 
 Outcome outcome(const Layer& layer) {
   const GptqResult got = gptq_of(layer, kInt4);
-  return {got.linear.codes, got.linear.weight_scale, got.squared_error};
+  return {got.linear.codes, got.linear.weight_scale, got.squared_error, got.output_sqnr_db.value()};
 }
 
 TEST(Gptq, BytesDoNotDependOnThreadsOrProcessor) {

@@ -18,7 +18,7 @@ at::Tensor random_matrix(std::int64_t rows, std::int64_t columns, std::uint64_t 
 struct Layer {
   at::Tensor W;  // [out, in]
   at::Tensor X;  // [rows, in]
-  at::Tensor H;  // 2 sum x x^T
+  at::Tensor H;  // sum x x^T
 };
 Layer correlated_layer(std::int64_t out, std::int64_t in, std::uint64_t seed);
 
