@@ -5,8 +5,10 @@
 
 namespace mquant {
 
-/// A = L L^T for a small tile: the lower triangle is replaced by L, the upper one neither read nor written.
-/// Returns false, with the tile half done, for a pivot that is not positive and finite.
+/// A = L L^T for a small tile: the lower triangle is replaced by L, the upper one neither read nor
+/// written.  Products are subtracted in the order of the columns, by fused multiply-adds; so they
+/// are in solve_tile. Returns false, with the tile as it was, for a pivot that is not positive and
+/// finite.
 bool cholesky_tile(float* a, std::int64_t n, std::int64_t stride);
 
 /// x <- x L^-T for the rows of x [rows, n], L [n, n] lower triangular with a positive diagonal.

@@ -13,10 +13,11 @@ struct MatrixView {
 
 enum class GemmSign { add, subtract };
 
-/// c[i, j] = (...((c[i, j] +- a[i, 0] b[0, j]) +- a[i, 1] b[1, j]) +- ...), each product and each sum rounded to float32,
-/// in just this order.
+/// c[i, j] = (...((c[i, j] +- a[i, 0] b[0, j]) +- a[i, 1] b[1, j]) +- ...), in just this order, by
+/// fused multiply-adds: a sum is rounded to float32, its product is not.
 ///
-/// Splitting the rows or columns of c over calls or threads changes nothing, and a sum over p may be cut in two calls.
+/// Splitting the rows or columns of c over calls or threads changes nothing, and a sum over p may
+/// be cut in two calls.
 ///
 /// @param c   [m, n], rows `c_stride` apart; read and written
 /// @param a   [m, k]

@@ -78,39 +78,6 @@ constexpr std::int64_t kLanes = VectorOf<float>::lanes;
   return sum * unit;
 }
 
-/// pending[0 .. count) += error * factor[0 .. count); both may be read and written up to the next multiple of kLanes
-/// where `count` + kLanes stays inside the row.
-[[gnu::always_inline]] inline void add_feedback(float* pending, const float* factor, float error,
-                                                std::int64_t count) {
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes)
-    store<float>(pending + i, load(pending + i) + error * load(factor + i));
-  for (; i < count; ++i) pending[i] += error * factor[i];
-}
-
-[[gnu::always_inline]] inline void feedback_body(const FeedbackBlock& b, float low, float high) {
-  constexpr std::int64_t kRowsAtOnce = 16;  // what stays in the L1 cache beside a row of the factor
-  for (std::int64_t first = 0; first < b.rows; first += kRowsAtOnce) {
-    const std::int64_t last = std::min(first + kRowsAtOnce, b.rows);
-    for (std::int64_t a = b.columns - 1; a >= 0; --a) {
-      const float* factor = b.factor + a * b.factor_stride;
-      const float pivot = factor[a];
-      for (std::int64_t r = first; r < last; ++r) {
-        float* pending = b.pending + r * b.columns;
-        float& value = b.values[r * b.value_stride + a];
-        const float scale = b.scales[r];
-        const float target = value + pending[a] / pivot;
-        const float code = code_of(target, scale, low, high);
-        const double miss = static_cast<double>(target - code * scale) * static_cast<double>(pivot);
-        b.loss[r] += miss * miss;
-        b.codes[r * b.columns + a] = static_cast<std::int8_t>(static_cast<int>(code));
-        value -= code * scale;
-        add_feedback(pending, factor, value, a);
-      }
-    }
-  }
-}
-
 void round_row_portable(const float* w, std::int64_t n, float scale, float low, float high,
                         std::int8_t* codes) {
   round_row_body(w, n, scale, low, high, codes);
@@ -119,7 +86,6 @@ double clip_error_portable(const float* w, std::int64_t n, float scale, float lo
                            double give_up) {
   return clip_error_body(w, n, scale, low, high, give_up);
 }
-void feedback_portable(const FeedbackBlock& b, float low, float high) { feedback_body(b, low, high); }
 
 #if defined(__x86_64__)
 [[gnu::target("avx2")]] void round_row_avx2(const float* w, std::int64_t n, float scale, float low,
@@ -130,14 +96,10 @@ void feedback_portable(const FeedbackBlock& b, float low, float high) { feedback
                                                float high, double give_up) {
   return clip_error_body(w, n, scale, low, high, give_up);
 }
-[[gnu::target("avx2")]] void feedback_avx2(const FeedbackBlock& b, float low, float high) {
-  feedback_body(b, low, high);
-}
 bool has_avx2() { return cpu_level() >= CpuLevel::avx2; }
 #else
 constexpr auto round_row_avx2 = round_row_portable;
 constexpr auto clip_error_avx2 = clip_error_portable;
-constexpr auto feedback_avx2 = feedback_portable;
 bool has_avx2() { return false; }
 #endif
 
@@ -157,11 +119,6 @@ double clip_error(std::span<const float> w, float scale, const CodeRange& range,
   const auto low = static_cast<float>(range.low), high = static_cast<float>(range.high);
   return (has_avx2() ? clip_error_avx2 : clip_error_portable)(w.data(), std::ssize(w), scale, low, high,
                                                               give_up);
-}
-
-void round_with_feedback(const FeedbackBlock& block, const CodeRange& range) {
-  const auto low = static_cast<float>(range.low), high = static_cast<float>(range.high);
-  (has_avx2() ? feedback_avx2 : feedback_portable)(block, low, high);
 }
 
 }  // namespace mquant

@@ -83,7 +83,7 @@ double operations(const BlockSpec& spec, bool compensated, const Load& load) {
   if (!compensated) return sum;
   for (const LinearGroup& group : linear_groups(spec)) {
     const auto in = static_cast<double>(spec.linear(group.linears[0]).in);
-    sum += rows * in * in + 2 * in * in * in;  // Hessian, its factor, rounding
+    sum += rows * in * in + 2 * in * in * in;  // Hessian, its factor
   }
   return sum;
 }

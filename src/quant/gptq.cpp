@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/feedback.h"
 #include "kernels/gemm_f32.h"
-#include "kernels/rounding.h"
 #include "mquant/error.h"
 #include "quant/error.h"
 #include "quant/parallel.h"
@@ -32,7 +32,8 @@ double added_part(const GptqFactor& factor, const float* row, std::int64_t begin
   return sum;
 }
 
-/// Rows [begin, end) of a linear.
+/// Rows [begin, end) of a linear, column by column beside each other; rows of zeros fill up
+/// vectors.
 class RowTile {
  public:
   RowTile(const GptqFactor& factor, QuantizedLinear& linear, std::int64_t begin, std::int64_t end)
@@ -40,63 +41,82 @@ class RowTile {
         linear_(linear),
         begin_(begin),
         rows_(end - begin),
+        lanes_((rows_ + kFeedbackRows - 1) / kFeedbackRows * kFeedbackRows),
         n_(factor.in),
-        values_(static_cast<std::size_t>(rows_ * n_)),
-        pending_(static_cast<std::size_t>(rows_ * kBlock)),
-        codes_(static_cast<std::size_t>(rows_ * kBlock)) {}
+        values_(static_cast<std::size_t>(n_ * lanes_)),
+        pending_(static_cast<std::size_t>(kBlock * lanes_)),
+        scales_(static_cast<std::size_t>(lanes_), 1.0F),
+        loss_(static_cast<std::size_t>(lanes_)),
+        codes_(static_cast<std::size_t>(kBlock * lanes_)) {}
 
-  /// @param loss  [rows], added to: of the damped Hessian
-  /// @param part  [rows], set: what of it is not the Hessian's
-  void run(const at::Tensor& W, double* loss, double* part) {
-    for (std::int64_t r = 0; r < rows_; ++r)
-      gather_row(float_row(W, begin_ + r), factor_, values_.data() + r * n_);
+  /// @param loss   [rows], set: |E L|^2, of the damped Hessian
+  /// @param added  [rows], set: what of it is not the Hessian's
+  void run(const at::Tensor& W, double* loss, double* added) {
+    gather(W);
+    std::copy_n(linear_.weight_scale.data() + begin_, rows_, scales_.data());
     const std::int64_t last = (n_ - 1) / kBlock * kBlock;
     for (std::int64_t first = last; first >= 0; first -= kBlock)
-      round_block(first, std::min(kBlock, n_ - first), loss);
-    for (std::int64_t r = 0; r < rows_; ++r) part[r] = added_part(factor_, values_.data() + r * n_, 0, n_);
+      round_block(first, std::min(kBlock, n_ - first));
+    std::copy_n(loss_.data(), rows_, loss);
+    std::fill_n(added, rows_, 0.0);
+    for (std::int64_t a = 0; a < n_; ++a)
+      for (std::int64_t r = 0; r < rows_; ++r) {
+        const auto error = static_cast<double>(values_[static_cast<std::size_t>(a * lanes_ + r)]);
+        added[r] += factor_.added[static_cast<std::size_t>(a)] * error * error;
+      }
   }
 
  private:
+  /// A few rows at a time, which stay in a cache.
+  void gather(const at::Tensor& W) {
+    for (std::int64_t first = 0; first < rows_; first += kFeedbackRows) {
+      const std::int64_t last = std::min(rows_, first + kFeedbackRows);
+      for (std::int64_t a = 0; a < n_; ++a)
+        for (std::int64_t r = first; r < last; ++r)
+          values_[static_cast<std::size_t>(a * lanes_ + r)] = float_row(W, begin_ + r)[column(a)];
+    }
+  }
+
   std::size_t column(std::int64_t position) const {
     return static_cast<std::size_t>(factor_.column_at[static_cast<std::size_t>(position)]);
   }
 
-  void round_block(std::int64_t first, std::int64_t columns, double* loss) {
+  void round_block(std::int64_t first, std::int64_t columns) {
     const float* lower = factor_.lower.const_data_ptr<float>();
     const std::int64_t done = first + columns;
     std::fill(pending_.begin(), pending_.end(), 0.0F);
-    gemm_f32(pending_.data(), columns, {values_.data() + done, n_, 1}, {lower + done * n_ + first, n_, 1},
-             rows_, columns, n_ - done);
-    round_with_feedback({.rows = rows_,
+    gemm_f32(pending_.data(), lanes_, {lower + done * n_ + first, 1, n_},
+             {values_.data() + done * lanes_, lanes_, 1}, columns, lanes_, n_ - done);
+    round_with_feedback({.rows = lanes_,
                          .columns = columns,
                          .pending = pending_.data(),
                          .factor = lower + first * n_ + first,
                          .factor_stride = n_,
-                         .values = values_.data() + first,
-                         .value_stride = n_,
+                         .values = values_.data() + first * lanes_,
                          .codes = codes_.data(),
-                         .scales = linear_.weight_scale.data() + begin_,
-                         .loss = loss},
+                         .scales = scales_.data(),
+                         .loss = loss_.data()},
                         code_range(linear_.scheme.weight_bits));
     for (std::int64_t r = 0; r < rows_; ++r)
       for (std::int64_t a = 0; a < columns; ++a)
         linear_.codes[static_cast<std::size_t>((begin_ + r) * n_) + column(first + a)] =
-            codes_[static_cast<std::size_t>(r * columns + a)];
+            codes_[static_cast<std::size_t>(a * lanes_ + r)];
   }
 
   const GptqFactor& factor_;
   QuantizedLinear& linear_;
-  std::int64_t begin_, rows_, n_;
-  // Weights in the order of rounding; they become errors as they are rounded.
+  std::int64_t begin_, rows_, lanes_, n_;
+  // Weights in the order of rounding, [in, lanes]; they become errors as they are rounded.
   std::vector<float> values_;
-  std::vector<float> pending_;
-  std::vector<std::int8_t> codes_;
+  std::vector<float> pending_, scales_;
+  std::vector<double> loss_;
+  std::vector<std::int8_t> codes_;  // [kBlock, lanes]
 };
 
 /// Enough tasks for the threads, but no more than needed: every tile reads the whole factor.
 std::int64_t rows_in_tile(std::int64_t out) {
   const std::int64_t tasks = 3 * task_threads();
-  return std::clamp<std::int64_t>((out / tasks + 5) / 6 * 6, 48, 192);
+  return std::clamp<std::int64_t>((out / tasks + 47) / 48 * 48, 48, 192);
 }
 
 at::Tensor without_columns(const at::Tensor& W, const std::vector<std::int64_t>& columns) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "support/rng.h"
@@ -36,8 +37,9 @@ class GemmF32 : public testing::TestWithParam<Shape> {
     for (std::int64_t i = 0; i < m; ++i)
       for (std::int64_t j = 0; j < n; ++j)
         for (std::int64_t p = 0; p < k; ++p)
-          c[static_cast<std::size_t>(i * n + j)] +=
-              sign * a_[static_cast<std::size_t>(i * k + p)] * b_[static_cast<std::size_t>(p * n + j)];
+          c[static_cast<std::size_t>(i * n + j)] =
+              std::fma(sign * a_[static_cast<std::size_t>(i * k + p)],
+                       b_[static_cast<std::size_t>(p * n + j)], c[static_cast<std::size_t>(i * n + j)]);
     return c;
   }
 
