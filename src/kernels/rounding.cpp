@@ -5,48 +5,61 @@
 #include <limits>
 
 #include "kernels/cpu.h"
+#include "kernels/nearest_code.h"
 #include "kernels/vector.h"
 #include "mquant/error.h"
 
 namespace mquant {
 namespace {
 
-constexpr float kRounder = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer, ties to even
-constexpr std::int64_t kLanes = VectorOf<float>::lanes;
+template <std::size_t Bytes>
+using Integers = Vector<std::int32_t, Bytes>;
 
-/// The code as a float.  |w / scale| may be anything.
-[[gnu::always_inline]] inline float code_of(float w, float scale, float low, float high) {
-  float q = w / scale;
-  q = q < high ? q : high;
-  q = q > low ? q : low;
-  return (q + kRounder) - kRounder;
-}
-
+template <std::size_t Bytes>
 [[gnu::always_inline]] inline void round_row_body(const float* w, std::int64_t n, float scale, float low,
                                                   float high, std::int8_t* codes) {
-  for (std::int64_t i = 0; i < n; ++i)
-    codes[i] = static_cast<std::int8_t>(static_cast<int>(code_of(w[i], scale, low, high)));
+  constexpr std::int64_t kLanes = VectorOf<float, Bytes>::lanes;
+  const auto round = [&](const float* from, std::int8_t* to) {
+    const auto code = nearest_code<Bytes>(load<float, Bytes>(from) / scale, low, high);
+    store<std::int8_t, Bytes / 4>(to, __builtin_convertvector(__builtin_convertvector(code, Integers<Bytes>),
+                                                              Vector<std::int8_t, Bytes / 4>));
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) round(w + i, codes + i);
+  if (i == n) return;
+  float padded[kLanes] = {};
+  std::int8_t rest[kLanes];
+  std::copy(w + i, w + n, padded);
+  round(padded, rest);
+  std::copy_n(rest, n - i, codes + i);
 }
 
-/// |e|^2.4 = e^2 (e^2)^(1/5).  The root by Newton's method on x^(-1/5), from a guess that divides the exponent by -5.
-[[gnu::always_inline]] inline Vector<float> power_of_error(const Vector<float>& e) {
-  typedef std::int32_t Integers __attribute__((vector_size(32)));
-  const Vector<float> x = e * e + 1e-20F;  // of an exact zero the root's guess would overflow
-  const Vector<float> guess =
-      1277925000.0F - 0.2F * __builtin_convertvector(reinterpret_cast<Integers>(x), Vector<float>);
-  Vector<float> y = reinterpret_cast<Vector<float>>(__builtin_convertvector(guess, Integers));
-  for (int step = 0; step < 3; ++step) {
-    const Vector<float> square = y * y;
-    y *= 1.2F - 0.2F * x * (square * square * y);
-  }
-  const Vector<float> square = y * y;
-  return x * (x * (square * square));
+/// |e|^2.4 = x^1.2, x = e^2, to 5e-6.  With y near x^(-1/5), from a guess that divides the
+/// exponent by -5, and t = x y^5, which is then in [0.853, 1.168]:  x^1.2 = x^2 y^4 t^-0.8.  The
+/// last by a polynomial of least relative error.
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline Vector<float, Bytes> power_of_error(const Vector<float, Bytes>& e) {
+  using V = Vector<float, Bytes>;
+  const V x = e * e + 1e-20F;  // of an exact zero the guess would overflow
+  const V guess = 1277932000.0F - 0.2F * __builtin_convertvector(reinterpret_cast<Integers<Bytes>>(x), V);
+  const V y = reinterpret_cast<V>(__builtin_convertvector(guess, Integers<Bytes>));
+  const V square = y * y, root = x * (square * square), t = root * y;
+  V power = 0.62674236F * t - 3.1975219F;
+  power = power * t + 6.5525422F;
+  power = power * t - 6.8193755F;
+  power = power * t + 3.8376119F;
+  return x * root * power;
 }
 
-/// Sum of |code - w / scale|^2.4 over one chunk, in 8 lanes.
+constexpr std::int64_t kLanes = 16;  // of the sums, whatever the vectors are
+
+/// Sum of |code - w / scale|^2.4 over one chunk: each lane by itself, then by halves.
+template <std::size_t Bytes>
 [[gnu::always_inline]] inline float chunk_error(const float* w, std::int64_t n, float inverse, float low,
                                                 float high) {
-  Vector<float> sum = {};
+  using V = Vector<float, Bytes>;
+  constexpr std::int64_t kStep = VectorOf<float, Bytes>::lanes, kParts = kLanes / kStep;
+  V sum[kParts] = {};
   float padded[kLanes] = {};
   for (std::int64_t i = 0; i < n; i += kLanes) {
     const float* at = w + i;
@@ -54,17 +67,21 @@ constexpr std::int64_t kLanes = VectorOf<float>::lanes;
       std::copy(at, w + n, padded);
       at = padded;
     }
-    const Vector<float> u = load(at) * inverse;
-    Vector<float> q = u < high ? u : Vector<float>{} + high;
-    q = q > low ? q : Vector<float>{} + low;
-    q = (q + kRounder) - kRounder;
-    sum += power_of_error(u - q);
+#pragma GCC unroll 2
+    for (int part = 0; part < kParts; ++part) {
+      const V u = load<float, Bytes>(at + part * kStep) * inverse;
+      sum[part] += power_of_error<Bytes>(u - nearest_code<Bytes>(u, low, high));
+    }
   }
   float lane[kLanes];
-  store(lane, sum);
-  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+#pragma GCC unroll 2
+  for (int part = 0; part < kParts; ++part) store<float, Bytes>(lane + part * kStep, sum[part]);
+  for (std::int64_t half = kLanes / 2; half > 0; half /= 2)
+    for (std::int64_t i = 0; i < half; ++i) lane[i] += lane[i + half];
+  return lane[0];
 }
 
+template <std::size_t Bytes>
 [[gnu::always_inline]] inline double clip_error_body(const float* w, std::int64_t n, float scale, float low,
                                                      float high, double give_up) {
   constexpr std::int64_t kChunk = 256;
@@ -72,36 +89,56 @@ constexpr std::int64_t kLanes = VectorOf<float>::lanes;
   const float inverse = 1.0F / scale;
   double sum = 0;
   for (std::int64_t i = 0; i < n; i += kChunk) {
-    sum += static_cast<double>(chunk_error(w + i, std::min(kChunk, n - i), inverse, low, high));
+    sum += static_cast<double>(chunk_error<Bytes>(w + i, std::min(kChunk, n - i), inverse, low, high));
     if (sum * unit > give_up) return std::numeric_limits<double>::infinity();
   }
   return sum * unit;
 }
 
+using RoundRow = void (*)(const float*, std::int64_t, float, float, float, std::int8_t*);
+using ClipError = double (*)(const float*, std::int64_t, float, float, float, double);
+
+/// For one level of instructions.
+struct Bodies {
+  RoundRow round_row;
+  ClipError clip_error;
+};
+
 void round_row_portable(const float* w, std::int64_t n, float scale, float low, float high,
                         std::int8_t* codes) {
-  round_row_body(w, n, scale, low, high, codes);
+  round_row_body<32>(w, n, scale, low, high, codes);
 }
 double clip_error_portable(const float* w, std::int64_t n, float scale, float low, float high,
                            double give_up) {
-  return clip_error_body(w, n, scale, low, high, give_up);
+  return clip_error_body<32>(w, n, scale, low, high, give_up);
 }
 
 #if defined(__x86_64__)
 [[gnu::target("avx2")]] void round_row_avx2(const float* w, std::int64_t n, float scale, float low,
                                             float high, std::int8_t* codes) {
-  round_row_body(w, n, scale, low, high, codes);
+  round_row_body<32>(w, n, scale, low, high, codes);
 }
 [[gnu::target("avx2")]] double clip_error_avx2(const float* w, std::int64_t n, float scale, float low,
                                                float high, double give_up) {
-  return clip_error_body(w, n, scale, low, high, give_up);
+  return clip_error_body<32>(w, n, scale, low, high, give_up);
 }
-bool has_avx2() { return cpu_level() >= CpuLevel::avx2; }
-#else
-constexpr auto round_row_avx2 = round_row_portable;
-constexpr auto clip_error_avx2 = clip_error_portable;
-bool has_avx2() { return false; }
+[[gnu::target("avx512f,avx512bw,avx512dq,avx512vl")]] double clip_error_avx512(const float* w, std::int64_t n,
+                                                                               float scale, float low,
+                                                                               float high, double give_up) {
+  return clip_error_body<64>(w, n, scale, low, high, give_up);
+}
 #endif
+
+Bodies bodies() {
+#if defined(__x86_64__)
+  switch (cpu_level()) {
+    case CpuLevel::avx512: return {round_row_avx2, clip_error_avx512};
+    case CpuLevel::avx2: return {round_row_avx2, clip_error_avx2};
+    case CpuLevel::portable: break;
+  }
+#endif
+  return {round_row_portable, clip_error_portable};
+}
 
 }  // namespace
 
@@ -112,13 +149,12 @@ CodeRange code_range(int bits) {
 
 void round_row(std::span<const float> w, float scale, const CodeRange& range, std::int8_t* codes) {
   const auto low = static_cast<float>(range.low), high = static_cast<float>(range.high);
-  (has_avx2() ? round_row_avx2 : round_row_portable)(w.data(), std::ssize(w), scale, low, high, codes);
+  bodies().round_row(w.data(), std::ssize(w), scale, low, high, codes);
 }
 
 double clip_error(std::span<const float> w, float scale, const CodeRange& range, double give_up) {
   const auto low = static_cast<float>(range.low), high = static_cast<float>(range.high);
-  return (has_avx2() ? clip_error_avx2 : clip_error_portable)(w.data(), std::ssize(w), scale, low, high,
-                                                              give_up);
+  return bodies().clip_error(w.data(), std::ssize(w), scale, low, high, give_up);
 }
 
 }  // namespace mquant

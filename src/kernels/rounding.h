@@ -19,7 +19,8 @@ void round_row(std::span<const float> w, float scale, const CodeRange& range, st
 /// The exponent of the error that a clip search minimizes.  Source: GPTQ, the authors' code.
 inline constexpr double kClipNorm = 2.4;
 
-/// sum_i |code_i scale - w_i|^2.4, to 1e-5 relative; infinity as soon as it is known to exceed `give_up`.
+/// sum_i |code_i scale - w_i|^2.4, to 1e-5 relative; infinity as soon as it is known to exceed
+/// `give_up`.
 double clip_error(std::span<const float> w, float scale, const CodeRange& range, double give_up);
 
 }  // namespace mquant

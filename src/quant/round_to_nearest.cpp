@@ -14,33 +14,66 @@
 namespace mquant {
 namespace {
 
-/// Smaller scales are raised to this: below, a bfloat16 or an engine's float16 product would lose them.
+/// Smaller scales are raised to this: below, a bfloat16 or an engine's float16 product would lose
+/// them.
 constexpr float kLeastScale = 0x1p-100F;
 
 float stored_scale(float scale, int scale_bits) {
   return std::max(kLeastScale, scale_bits == 16 ? round_to_bfloat16(scale) : scale);
 }
 
+/// Candidate i of a search is 1 - i / 100 of the row's largest weight.
+constexpr int kCandidates = 80;
+
+/// Every eighth candidate, then the others by their distance to the best of those: a search that
+/// has found a good one early gives up early on the rest.
+class ClipSearch {
+ public:
+  ClipSearch(std::span<const float> w, float most, const CodeRange& range, int scale_bits)
+      : w_(w), most_(most), range_(range), scale_bits_(scale_bits), unclipped_(scale_of(0)) {
+    // Errors are known to 1e-5: a winner must be better than that to be better for sure.
+    least_ = clip_error(w_, unclipped_, range_, HUGE_VAL) * (1 - 1e-4);
+  }
+
+  /// Of the candidate with the least error, the first of those that share it.
+  float best_scale() {
+    for (int i = kStep; i < kCandidates; i += kStep) look_at(i);
+    const int middle = best_;
+    for (int distance = 1; distance < kCandidates; ++distance)
+      for (const int i : {middle - distance, middle + distance})
+        if (i > 0 && i < kCandidates && i % kStep != 0) look_at(i);
+    return best_ == 0 ? unclipped_ : scale_of(best_);
+  }
+
+ private:
+  static constexpr int kStep = 8;
+
+  float scale_of(int i) const {
+    const auto steps = static_cast<float>(range_.high);
+    return stored_scale(most_ * (1.0F - static_cast<float>(i) / 100.0F) / steps, scale_bits_);
+  }
+
+  void look_at(int i) {
+    const double error = clip_error(w_, scale_of(i), range_, least_);
+    if (error > least_ || (error == least_ && (best_ == 0 || best_ < i))) return;
+    least_ = error;
+    best_ = i;
+  }
+
+  std::span<const float> w_;
+  float most_;
+  CodeRange range_;
+  int scale_bits_, best_ = 0;
+  float unclipped_;
+  double least_ = 0;
+};
+
 float row_scale(std::span<const float> w, const CodeRange& range, const RoundingOptions& options) {
   float most = 0;
   for (const float x : w) most = std::max(most, std::abs(x));
   if (most == 0.0F) return 1.0F;
-  const auto steps = static_cast<float>(range.high);
-  const float unclipped = stored_scale(most / steps, options.scale_bits);
-  if (!options.search_clip) return unclipped;
-  const double error = clip_error(w, unclipped, range, HUGE_VAL);
-  // Errors are known to 1e-5: a winner must be better than that to be better for sure.
-  float best_scale = unclipped;
-  double best = error * (1 - 1e-4);
-  for (int i = 1; i < 80; ++i) {
-    const float scale =
-        stored_scale(most * (1.0F - static_cast<float>(i) / 100.0F) / steps, options.scale_bits);
-    const double candidate = clip_error(w, scale, range, best);
-    if (candidate >= best) continue;
-    best = candidate;
-    best_scale = scale;
-  }
-  return best_scale;
+  if (options.search_clip) return ClipSearch(w, most, range, options.scale_bits).best_scale();
+  return stored_scale(most / static_cast<float>(range.high), options.scale_bits);
 }
 
 constexpr std::int64_t kRowsInTask = 8;

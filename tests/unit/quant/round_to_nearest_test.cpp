@@ -77,6 +77,33 @@ TEST(RoundToNearest, ClipSearchIsNeverWorseInItsOwnNormAndOftenBetter) {
   }
 }
 
+TEST(RoundToNearest, ClipSearchFindsWhatTryingAllCandidatesFinds) {
+  for (const at::Tensor& W :
+       {heavy_tailed(40, 300), test::random_matrix(40, 64, 5), test::random_matrix(40, 7, 6)})
+    for (const int bits : {4, 8})
+      for (const int scale_bits : {16, 32}) {
+        const auto got = weight_scales(W, bits, {.scale_bits = scale_bits});
+        for (std::int64_t r = 0; r < W.size(0); ++r) {
+          const std::span<const float> row(W.const_data_ptr<float>() + r * W.size(1),
+                                           static_cast<std::size_t>(W.size(1)));
+          const CodeRange range = code_range(bits);
+          const float most = W.select(0, r).abs().max().item<float>();
+          float expected = 0;
+          double least = 0;
+          for (int i = 0; i < 80; ++i) {
+            const float exact =
+                most * (1.0F - static_cast<float>(i) / 100.0F) / static_cast<float>(range.high);
+            const float scale = scale_bits == 16 ? round_to_bfloat16(exact) : exact;
+            const double error = clip_error(row, scale, range, HUGE_VAL) * (i == 0 ? 1 - 1e-4 : 1.0);
+            if (i > 0 && error >= least) continue;
+            least = error;
+            expected = scale;
+          }
+          ASSERT_EQ(got[static_cast<std::size_t>(r)], expected) << r << ", " << bits << " bits";
+        }
+      }
+}
+
 TEST(RoundToNearest, ClipErrorIsTheNormWithinItsBound) {
   const at::Tensor W = heavy_tailed(1, 777);
   const std::span<const float> row(W.data_ptr<float>(), 777);
