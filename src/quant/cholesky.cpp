@@ -10,7 +10,7 @@
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kColumns = 64;  // of a step
+constexpr std::int64_t kColumns = 96;  // of a step: whole tiles of gemm_f32
 constexpr std::int64_t kRows = 192;    // of a task
 
 /// a[row.., first..] -= L[row.., 0..first] L[first.., 0..first]^T, for the columns of one step.

@@ -71,9 +71,11 @@ class RowTile {
   void gather(const at::Tensor& W) {
     for (std::int64_t first = 0; first < rows_; first += kFeedbackRows) {
       const std::int64_t last = std::min(rows_, first + kFeedbackRows);
+      const float* rows = W.const_data_ptr<float>() + begin_ * n_;
       for (std::int64_t a = 0; a < n_; ++a)
         for (std::int64_t r = first; r < last; ++r)
-          values_[static_cast<std::size_t>(a * lanes_ + r)] = float_row(W, begin_ + r)[column(a)];
+          values_[static_cast<std::size_t>(a * lanes_ + r)] =
+              rows[r * n_ + factor_.column_at[static_cast<std::size_t>(a)]];
     }
   }
 
