@@ -6,7 +6,8 @@
 
 namespace mquant {
 
-/// 10 log10(signal / noise), both sums of squares; +infinity without noise, -infinity without signal.
+/// 10 log10(signal / noise), both sums of squares; +infinity without noise, -infinity without
+/// signal.
 double sqnr_db(double signal, double noise);
 
 /// Of `got` against `reference`, same shape, any float type; summed in double, row by row.

@@ -62,7 +62,8 @@ at::Tensor HessianAccumulator::take() {
   at::Tensor H = std::exchange(sum_, {});
   float* h = H.data_ptr<float>();
   for_each_task((in_ + kTile - 1) / kTile, [&](std::int64_t task) {
-    for (std::int64_t i = 0; i < in_; ++i)  // rows task * kTile and on, from the columns below the diagonal
+    // Rows task * kTile and on, from the columns below the diagonal.
+    for (std::int64_t i = 0; i < in_; ++i)
       for (std::int64_t j = task * kTile; j < std::min(i, (task + 1) * kTile); ++j)
         h[j * in_ + i] = h[i * in_ + j];
   });

@@ -11,8 +11,9 @@ namespace mquant {
 
 /// H = sum_t lambda_t x_t x_t^T over calibration rows, float32, [in, in].
 ///
-/// Rows are summed in chunks of 512, whatever the calls were, each chunk in order of its rows: the bytes depend on the
-/// rows and their order only, not on the number of threads or on the processor.
+/// Rows are summed in chunks of 512, whatever the calls were, each chunk in order of its rows: the
+/// bytes depend on the rows and their order only, not on the number of threads or on the
+/// processor.
 /// Memory  in^2 floats and 512 rows; the sum is kept as its lower triangle
 class HessianAccumulator {
  public:

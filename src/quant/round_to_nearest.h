@@ -9,9 +9,10 @@
 namespace mquant {
 
 struct RoundingOptions {
-  bool search_clip = true;  ///< let the scale clip a row's largest weights where that lowers its error
-  int scale_bits =
-      16;  ///< scales are rounded to bfloat16 (16) or kept float32 (32), before codes are computed
+  /// Let the scale clip a row's largest weights where that lowers its error.
+  bool search_clip = true;
+  /// Scales are rounded to bfloat16 (16) or kept float32 (32), before codes are computed.
+  int scale_bits = 16;
 };
 
 /// One symmetric scale for each output row: max |w| / 7 or / 127.  With search_clip, of the shrunk
@@ -21,8 +22,8 @@ struct RoundingOptions {
 /// @param W  weight, [out, in]
 /// @return   [out], positive, real units a step
 /// @throws   Error{input} naming row and column if W has a NaN or an infinity
-/// Cost      up to 80 passes over W; a row gives up a candidate once it is known to be worse than the
-///           best of those before, which are spread over the whole range first
+/// Cost      up to 80 passes over W; a row gives up a candidate once it is known to be worse than
+///           the best of those before, which are spread over the whole range first
 /// Source    GPTQ, the authors' code (grid 100, norm 2.4); MQuant, section 4.1
 std::vector<float> weight_scales(const at::Tensor& W, int weight_bits, const RoundingOptions& options);
 

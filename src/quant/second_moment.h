@@ -20,8 +20,7 @@ class CodeMoments {
  public:
   explicit CodeMoments(std::int64_t in);
 
-  /// @param codes       [rows, in], rows `stride` apart, each in [-127, 127]; nobody reads them
-  ///                    later
+  /// @param codes       [rows, in], rows `stride` apart, each in [-127, 127]
   /// @param multiplier  in [1, kMostMultiplier]
   /// @throws            Error{unsupported} before a sum could overflow, with nothing added
   /// Cost               rows in^2 operations, on all threads
@@ -40,10 +39,11 @@ class CodeMoments {
   /// Only after values() or entry(), with nothing added since.
   void copy_rows(std::int64_t first, std::int64_t count, double unit, float* out) const;
 
-  /// All sums, for adding up those of several processes entry by entry; whoever does that sees to
-  /// it that they fit (moment_weights with the rows of all of them). Tile (i, j), j <= i, is the
-  /// one at i (i + 1) / 2 + j: [kMomentTile, kMomentTile], row-major.  Those on the diagonal hold
-  /// nothing above it in part, the last ones zeros beyond the width.
+  /// All sums, for adding up those of several processes entry by entry.  The caller sees to it
+  /// that they fit: moment_weights with the rows of all processes.
+  ///
+  /// Tile (i, j), j <= i, of [kMomentTile, kMomentTile], row-major, is number i (i + 1) / 2 + j.
+  /// Tiles on the diagonal are not complete above it; beyond the width there are zeros.
   std::span<std::int64_t> values();
 
  private:
