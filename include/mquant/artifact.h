@@ -91,6 +91,12 @@ struct BlockWork {
   BlockWork& operator+=(const BlockWork& other);
 };
 
+/// The samples' states of an unfinished calibration, as files of its state directory.
+struct KeptState {
+  std::size_t blocks = 0;                    // how many blocks they are after
+  std::map<std::string, std::string> files;  // SHA-256 by name; none: no state has been kept
+};
+
 /// A calibration directory: run.json, journal.jsonl, blocks/NNNN-NAME.{safetensors,json}, and state/ while it runs.
 ///
 /// A block counts once its line stands in the journal: shard and record are written beside, synced and renamed
@@ -123,10 +129,13 @@ class CalibrationStore {
   const std::filesystem::path& directory() const;
   /// Names of the durable blocks, in order.
   const std::vector<std::string>& done() const;
-  /// Makes `block` durable.  `state`: names of safetensors files (in state_directory) to keep for resuming; older ones
-  /// are removed.
-  /// They must not be the names of the block before: those are still needed until this returns.
-  void add(const StoredBlock& block, const std::vector<std::string>& state, const BlockWork& work = {});
+  /// Makes `block` durable.
+  void add(const StoredBlock& block, const BlockWork& work = {});
+  /// Keeps files of state_directory, which are durable already, as the samples' states after the last block, for resuming;
+  /// older ones are removed.  They must not have the names of those: they are still needed until this returns.
+  /// @param files  SHA-256 by name
+  void keep_state(const std::map<std::string, std::string>& files);
+  const KeptState& state() const;
   /// The work on all durable blocks, whichever process did it.
   BlockWork work() const;
   std::filesystem::path state_directory() const;

@@ -22,6 +22,12 @@ struct RunSettings {
   std::string device = "cpu";                // anything else: Error{unsupported}
 };
 
+/// Who runs the blocks of a model.  Both give the same bits.
+enum class Executor {
+  fast,   ///< packed weights, fused steps, all samples of a batch together
+  plain,  ///< the definition, step by step: what the fast one is checked against
+};
+
 struct AgreementRow {  // against the reference, over the tokens of one class, prompt and answer
   std::int64_t tokens = 0;
   double kl = 0, top1 = 0;  // means: nats; share of equal argmax
@@ -35,6 +41,12 @@ struct CalibrateOptions {
   /// What export will be asked for, so that what it would refuse is told before the work.
   std::string format = "auto";
   std::filesystem::path artifact;  // "": not known yet
+  Executor executor = Executor::fast;
+  /// About how much memory the run may take, weights included; what does not fit waits on the disk of `output`.  0: half of
+  /// what is free.
+  std::int64_t memory_bytes = 0;
+  /// How often the samples' states are written, so that a resumed run has not far to go; 0: after each block.
+  double checkpoint_minutes = 10;
   RunSettings run;
 };
 /// @returns the report, as JSON, which is report.json of the calibration too: {"seconds", "peak_bytes",
@@ -103,12 +115,6 @@ struct PlanOptions : CalibrateOptions {  // `data` and `output` may be empty
 /// Throws what calibrate would before its first block.  Several obstacles are logged as errors, each a line, and
 /// the Error has the kind of the first.
 Plan plan_model(const PlanOptions& options);
-
-/// Who runs the blocks of a model.  Both give the same bits.
-enum class Executor {
-  fast,   ///< packed weights, fused steps, all samples of a batch together
-  plain,  ///< the definition, step by step: what the fast one is checked against
-};
 
 /// What keys and values are kept as, while tokens are decoded and while a prompt is run.
 enum class KvCacheType {

@@ -19,14 +19,16 @@
 
 namespace mquant {
 
-/// The inputs of one group of linears over all calibration samples.
-class GroupInputs;
+/// Statistics of the inputs of one group of linears, and of the keys and values of an attention,
+/// over all calibration samples: what a pass asks for, and what was collected
+/// (passes/collected.h).
+struct Request;
+struct Collected;
+struct CacheRequest;
+struct CollectedCache;
 
 /// What passes have decided about one group of linears.
 class GroupFacts;
-
-/// The keys and values of one block over all calibration samples.
-class AttentionInputs;
 
 /// A figure of one linear for the manifest and the log: {"output_sqnr_db", 31.2}.
 using Figures = std::map<std::string, double>;
@@ -48,12 +50,20 @@ class Pass {
   virtual ~Pass() = default;
   /// Weights of a whole block, before any data is run through it.
   virtual void run(Block&, PassContext&) {}
-  /// Weights of a block that is rounded without its inputs (model/ends.h), once the rest has its stored type.
+  /// Weights of a block that is rounded without its inputs (model/ends.h), once the rest has its
+  /// stored type.
   virtual void run_weights(Block&, PassContext&) {}
-  /// One group of linears, once its inputs are known; called in order of execution.
-  virtual void run_group(Block&, const LinearGroup&, GroupInputs&, GroupFacts&, PassContext&) {}
-  /// Keys and values of a block with attention, once the linears that make them are final.
-  virtual void run_attention(Block&, AttentionInputs&, PassContext&) {}
+  /// What the pass still needs to know of a group's inputs before it decides, by what has been
+  /// collected and decided so far.  Asked until there is nothing more; each answer costs a look at
+  /// the inputs of all samples.
+  virtual Request wants(const Block&, const LinearGroup&, const Collected&, const GroupFacts&,
+                        const PassContext&) const;
+  /// One group of linears, once all that it wants is collected; called in order of execution.
+  virtual void decide(Block&, const LinearGroup&, Collected&, GroupFacts&, PassContext&) {}
+  /// The same of the keys and values of a block with attention, once the linears that make them
+  /// are final.
+  virtual std::optional<CacheRequest> wants_cache(const Block&) const;
+  virtual void decide_cache(Block&, const CollectedCache&, PassContext&) {}
   /// A sample's tokens, once, right after the embeddings are merged.
   virtual void run_tokens(SampleState&) {}
 };

@@ -1,12 +1,15 @@
 // A calibration directory.  What order of writes makes it safe against a kill at any moment:
 //
 //   1. blocks/NNNN-NAME.safetensors and .json are written beside, synced, renamed
-//   2. the caller's state files are synced
-//   3. the journal's line with the digests of all of them is appended and synced: from here on the block counts
-//   4. state files that the line does not name are removed
+//   2. the journal's line with their digests is appended and synced: from here on the block counts
+// and now and then
+//   3. the caller writes state files, durably
+//   4. the journal's line with their digests is appended and synced
+//   5. state files that this line does not name are removed
 //
-// A kill before 3 leaves files that no line names, a kill before 4 state that the last line does not name; resume
-// removes both, so a resumed run ends with the same bytes as one that was never killed.
+// A kill before 2 or 4 leaves files that no line names, a kill before 5 state that the last line
+// does not name; resume removes both, and brings the samples forward through the blocks after the
+// kept state, so a resumed run ends with the same bytes as one that was never killed.
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,8 +44,8 @@ void make_directory(const fs::path& path) {
   if (error) fail(ErrorKind::resources, "cannot make the directory '", path.string(), "': ", error.message());
 }
 
-/// A directory inside of a calibration: made if it is not there, refused if it is a link, since what is swept in it would
-/// lie elsewhere.
+/// A directory inside of a calibration: made if it is not there, refused if it is a link, since
+/// what is swept in it would lie elsewhere.
 void make_own_directory(const fs::path& path) {
   const fs::file_type type = fs::symlink_status(path).type();
   if (type == fs::file_type::not_found) return make_directory(path);
@@ -137,8 +140,7 @@ struct CalibrationStore::Impl {
     }
     remove_left_over(directory / "blocks", blocks);
     if (!contents.finished.empty()) return remove_own_directory(state());
-    if (!contents.entries.empty())
-      for (const auto& [name, digest] : contents.entries.back().state) states.insert(name);
+    for (const auto& [name, digest] : contents.state.files) states.insert(name);
     make_own_directory(state());
     remove_left_over(state(), states);
   }
@@ -219,9 +221,8 @@ CalibrationStore CalibrationStore::resume(const fs::path& directory, const RunId
   make_own_directory(directory / "blocks");
   impl->take(impl->journal->contents());
   impl->check_digests();
-  if (impl->contents.finished.empty() && !impl->contents.entries.empty())
-    for (const auto& [name, digest] : impl->contents.entries.back().state)
-      expect_digest(impl->state() / name, digest);
+  if (impl->contents.finished.empty())
+    for (const auto& [name, digest] : impl->contents.state.files) expect_digest(impl->state() / name, digest);
   impl->sweep();
   for (const std::string& change : harmless_changes(impl->identity.source, identity.source))
     info(cat(change, " since the calibration began; it enters no number: the run continues"));
@@ -267,30 +268,33 @@ BlockWork CalibrationStore::work() const {
   return sum;
 }
 
-void CalibrationStore::add(const StoredBlock& block, const std::vector<std::string>& state,
-                           const BlockWork& work) {
+void CalibrationStore::add(const StoredBlock& block, const BlockWork& work) {
   require(impl_->journal != nullptr && !finished(), "block '", block.name,
           "' comes to a calibration that is closed");
   require(is_plain_name(block.name), "a block cannot be named '", block.name, "'");
   for (const std::string& done : impl_->done)
     require(done != block.name, "block '", block.name, "' comes twice");
   const BlockFiles files = block_files(impl_->directory, impl_->done.size(), block.name);
-  JournalEntry entry{block.name, write_stored_block(block, files.shard, files.record), {}, work};
+  impl_->journal->append({block.name, write_stored_block(block, files.shard, files.record), work});
+  impl_->take(impl_->journal->contents());
+}
+
+void CalibrationStore::keep_state(const std::map<std::string, std::string>& files) {
+  require(impl_->journal != nullptr && !finished(), "states come to a calibration that is closed");
   std::set<std::string> keep;
-  for (const std::string& name : state) {
+  for (const auto& [name, digest] : files) {
     require(is_plain_name(name) && name.ends_with(".safetensors"), "a state file cannot be named '", name,
             "'");
-    require(impl_->contents.entries.empty() || !impl_->contents.entries.back().state.contains(name),
-            "state file '", name, "' has the name of one of the block before");
-    sync_path(impl_->state() / name);
-    entry.state[name] = sha256_file(impl_->state() / name);
+    require(!impl_->contents.state.files.contains(name), "state file '", name,
+            "' has the name of one that is kept");
     keep.insert(name);
   }
-  if (!state.empty()) sync_path(impl_->state());
-  impl_->journal->append(entry);
+  impl_->journal->append(files);
   impl_->take(impl_->journal->contents());
   remove_left_over(impl_->state(), keep);
 }
+
+const KeptState& CalibrationStore::state() const { return impl_->contents.state; }
 
 StoredBlock CalibrationStore::read(const std::string& block) const {
   return read_calibrated(*this, block, Detail::whole);

@@ -51,6 +51,16 @@ BlockWork work_from(const Fields& fields) {
   return work;
 }
 
+void read_block(const Fields& line, JournalContents& contents) {
+  JournalEntry entry{plain_name(line.text("block"), line.where()),
+                     {digest(line, "shard"), digest(line, "record")},
+                     work_from(line.object("work"))};
+  for (const JournalEntry& before : contents.entries)
+    if (before.block == entry.block)
+      fail(ErrorKind::input, line.where(), ": block '", entry.block, "' is there twice");
+  contents.entries.push_back(std::move(entry));
+}
+
 void read_line(std::string_view text, const std::string& where, JournalContents& contents) {
   const Json json = parse_json(text, where);
   const Fields line(json, where);
@@ -60,17 +70,12 @@ void read_line(std::string_view text, const std::string& where, JournalContents&
     contents.finished = digest(line, "finished");
     return;
   }
-  JournalEntry entry{plain_name(line.text("block"), where),
-                     {digest(line, "shard"), digest(line, "record")},
-                     {},
-                     work_from(line.object("work"))};
-  const Fields state = line.object("state");
+  if (line.has("block") || !line.has("state")) read_block(line, contents);
+  if (!line.has("state")) return;
+  const Fields state = line.object("state");  // also of blocks of earlier versions
+  contents.state = {contents.entries.size(), {}};
   for (const auto& [name, value] : state.json().items())
-    entry.state[plain_name(name, where)] = digest(state, name);
-  for (const JournalEntry& before : contents.entries)
-    if (before.block == entry.block)
-      fail(ErrorKind::input, where, ": block '", entry.block, "' is there twice");
-  contents.entries.push_back(std::move(entry));
+    contents.state.files[plain_name(name, where)] = digest(state, name);
 }
 
 [[noreturn]] void fail_with(const std::filesystem::path& path, const char* what, int error_number) {
@@ -100,10 +105,14 @@ void Journal::append(const JournalEntry& entry) {
   const OrderedJson line = {{"block", entry.block},
                             {"shard", entry.digests.shard},
                             {"record", entry.digests.record},
-                            {"state", entry.state},
                             {"work", work_json(entry.work)}};
   file_.append(line.dump() + "\n");
   contents_.entries.push_back(entry);
+}
+
+void Journal::append(const std::map<std::string, std::string>& state) {
+  file_.append(OrderedJson{{"state", state}}.dump() + "\n");
+  contents_.state = {contents_.entries.size(), state};
 }
 
 void Journal::finish(const std::string& report_digest) {

@@ -1,7 +1,7 @@
 // calibrate-scales: MSQ.  One static scale of a group's input for each class of tokens.
 //
-// One look at the inputs counts, for each class, the minimum, the maximum and a histogram of |x|; the scale is then
-// chosen by the class's rule.  Visual tokens are many times larger than text in some layers: one scale for both rounds
+// For each class the minimum, the maximum and a histogram of |x| are collected; the scale is then chosen by the class's
+// rule.  Visual tokens are many times larger than text in some layers: one scale for both rounds
 // the text away.  Clipping visual tokens is what costs most, hence `max` is their default.
 // Source: MQuant, arXiv 2502.00425, section 3.1 and table 1.
 //
@@ -10,9 +10,9 @@
 
 #include "mquant/error.h"
 #include "mquant/pass.h"
+#include "passes/collected.h"
 #include "passes/entry.h"
 #include "passes/group_facts.h"
-#include "passes/group_inputs.h"
 #include "passes/scale_rule.h"
 #include "quant/error.h"
 #include "quant/observer.h"
@@ -50,32 +50,23 @@ class CalibrateScales final : public Pass {
     set_rule(TokenClass::sink, options.sink);
   }
 
-  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, GroupFacts& facts,
-                 PassContext& ctx) override {
+  Request wants(const Block& block, const LinearGroup&, const Collected& collected, const GroupFacts& facts,
+                const PassContext& ctx) const override {
+    if (ctx.scheme(block.spec()).activation_bits != 8 || collected.histogram) return {};
+    return {.class_histogram = true, .split = facts.split_channels()};
+  }
+
+  void decide(Block& block, const LinearGroup& group, Collected& collected, GroupFacts& facts,
+              PassContext& ctx) override {
     if (ctx.scheme(block.spec()).activation_bits != 8) return;
-    const std::vector<Observer> observed = observe(inputs, facts.split_channels());
-    InputScales chosen{.scales = scales_of(observed[0]), .of_split = {}};
-    for (std::size_t i = 1; i < observed.size(); ++i) chosen.of_split.push_back(scales_of(observed[i]));
-    for (const TokenClass c : kAllTokenClasses) note_class(c, observed[0].of(c), group, chosen.scales, ctx);
+    const ClassHistogram& seen = collected.histogram.value();
+    InputScales chosen{.scales = scales_of(seen.inputs), .of_split = {}};
+    for (const Observer& channel : seen.of_split) chosen.of_split.push_back(scales_of(channel));
+    for (const TokenClass c : kAllTokenClasses) note_class(c, seen.inputs.of(c), group, chosen.scales, ctx);
     facts.provide(ctx, std::move(chosen));
   }
 
  private:
-  /// Of all channels but the split ones, then of each of those alone.
-  static std::vector<Observer> observe(GroupInputs& inputs, const std::vector<std::int64_t>& split) {
-    std::vector<Observer> empty = {Observer(inputs.width())};
-    empty.resize(1 + split.size(), Observer(1));
-    std::vector<std::vector<Observer>> of_sample(inputs.samples(), empty);
-    inputs.in_parallel([&](std::size_t sample, const at::Tensor& x, const std::vector<TokenClass>& classes) {
-      of_sample[sample][0].add(x, classes, split);
-      for (std::size_t i = 0; i < split.size(); ++i)
-        of_sample[sample][1 + i].add(x.narrow(1, split[i], 1).contiguous(), classes);
-    });
-    for (const std::vector<Observer>& observed : of_sample)
-      for (std::size_t i = 0; i < empty.size(); ++i) empty[i].merge(observed[i]);
-    return empty;
-  }
-
   static void note_class(TokenClass c, const ClassStatistics& values, const LinearGroup& group,
                          const ClassScales& scales, PassContext& ctx) {
     if (values.rows == 0) return;

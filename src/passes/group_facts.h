@@ -22,6 +22,12 @@ struct SplitChannels {
   std::map<std::string, SplitColumns> columns;  ///< by linear, input scales not yet filled in
 };
 
+/// The norm before the group has taken over factors of the input channels.
+struct SmoothedInputs {
+  static constexpr Fact kFact = Fact::smoothed_inputs;
+  at::Tensor factors;  ///< [in]: inputs of before are multiplied by them
+};
+
 struct InputScales {
   static constexpr Fact kFact = Fact::input_scales;
   ClassScales scales;                 ///< of all channels that are not split
@@ -60,7 +66,7 @@ class GroupFacts {
   }
 
  private:
-  std::tuple<std::optional<SplitChannels>, std::optional<InputScales>> facts_;
+  std::tuple<std::optional<SmoothedInputs>, std::optional<SplitChannels>, std::optional<InputScales>> facts_;
 };
 
 }  // namespace mquant

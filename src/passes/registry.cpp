@@ -1,6 +1,7 @@
 // The table of passes.  Each file of this folder defines one entry: name, effect, summary, options, factory.
 #include "mquant/error.h"
 #include "mquant/pass.h"
+#include "passes/collected.h"
 #include "support/strings.h"
 
 namespace mquant {
@@ -26,6 +27,13 @@ const PassInfo& find_pass(std::string_view name) {
   }
   fail(ErrorKind::usage, "no pass '", name, "'", did_you_mean(name, names), " (mquant list passes)");
 }
+
+Request Pass::wants(const Block&, const LinearGroup&, const Collected&, const GroupFacts&,
+                    const PassContext&) const {
+  return {};
+}
+
+std::optional<CacheRequest> Pass::wants_cache(const Block&) const { return std::nullopt; }
 
 void PassContext::note(std::string_view linear, std::string_view figure, double value) {
   figures[std::string(linear)][std::string(figure)] = value;

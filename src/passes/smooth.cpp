@@ -5,14 +5,15 @@
 // Source: SmoothQuant, arXiv 2211.10438, equation 4.  A baseline here: rotations do better on W4A8.
 //
 // keeps  the group's output
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "mquant/pass.h"
+#include "passes/collected.h"
 #include "passes/entry.h"
-#include "passes/group_inputs.h"
+#include "passes/group_facts.h"
 
 namespace mquant {
 namespace {
@@ -32,20 +33,20 @@ class Smooth final : public Pass {
   using Options = SmoothOptions;
   explicit Smooth(const Options& options) : alpha_(options.alpha) {}
 
-  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, GroupFacts&,
-                 PassContext& ctx) override {
-    const BlockSpec& spec = block.spec();
-    const LinearSpec& first = spec.linear(group.linears.front());
-    if (first.norm.empty() || ctx.scheme(spec).activation_bits != 8) return;
-    if (block.linear(first.name).rotation) return;        // a factor of the norm is none of the rotated input
-    if (first.in != spec.norm(first.norm).width) return;  // several patches share one norm scale
-    for (const LinearSpec& linear : spec.linears)
-      if (linear.norm == first.norm && std::ranges::find(group.linears, linear.name) == group.linears.end())
-        return;  // so do experts; the others would see the factors, too
+  Request wants(const Block& block, const LinearGroup& group, const Collected& collected, const GroupFacts&,
+                const PassContext& ctx) const override {
+    return {.channel_max = !collected.channel_max && can_smooth(block, group, ctx)};
+  }
+
+  void decide(Block& block, const LinearGroup& group, Collected& collected, GroupFacts& facts,
+              PassContext& ctx) override {
+    if (!can_smooth(block, group, ctx)) return;
+    const LinearSpec& first = block.spec().linear(group.linears.front());
     at::Tensor weight_max = at::full({first.in}, kFloor, at::kFloat);
     for (const std::string& name : group.linears)
       weight_max = weight_max.maximum(block.linear(name).weight.abs().amax(0));
-    const at::Tensor factors = (input_max(inputs).pow(alpha_) / weight_max.pow(1 - alpha_)).clamp_min(kFloor);
+    const at::Tensor factors =
+        (input_max(collected).pow(alpha_) / weight_max.pow(1 - alpha_)).clamp_min(kFloor);
     for (const std::string& name : group.linears) {
       at::Tensor& weight = block.linear(name).weight;
       weight = weight * factors;
@@ -53,20 +54,29 @@ class Smooth final : public Pass {
     NormWeights& norm = block.norm(first.norm);
     norm.scale = norm.scale.defined() ? norm.scale / factors : factors.reciprocal();
     if (norm.shift.defined()) norm.shift = norm.shift / factors;
-    inputs.scale_columns(factors.reciprocal());
+    facts.provide(ctx, SmoothedInputs{factors.reciprocal()});
     ctx.count("groups_smoothed");
   }
 
  private:
-  static at::Tensor input_max(GroupInputs& inputs) {
-    at::Tensor largest = at::full({inputs.width()}, kFloor, at::kFloat);
-    std::mutex mutex;
-    inputs.in_parallel([&](std::size_t, const at::Tensor& x, const std::vector<TokenClass>&) {
-      const at::Tensor of_sample = x.abs().amax(0);
-      const std::lock_guard lock(mutex);
-      largest = largest.maximum(of_sample);  // a maximum does not depend on the order
+  static bool can_smooth(const Block& block, const LinearGroup& group, const PassContext& ctx) {
+    const BlockSpec& spec = block.spec();
+    const LinearSpec& first = spec.linear(group.linears.front());
+    if (first.norm.empty() || ctx.scheme(spec).activation_bits != 8) return false;
+    if (block.linear(first.name).rotation) return false;  // a factor of the norm is none of the rotated input
+    if (first.in != spec.norm(first.norm).width) return false;  // several patches share one norm scale
+    // Experts that share a norm would see each other's factors.
+    return std::ranges::none_of(spec.linears, [&](const LinearSpec& linear) {
+      return linear.norm == first.norm &&
+             std::ranges::find(group.linears, linear.name) == group.linears.end();
     });
-    return largest;
+  }
+
+  static at::Tensor input_max(const Collected& collected) {
+    const std::vector<float>& largest = collected.channel_max.value();
+    at::Tensor x = at::empty({std::ssize(largest)}, at::kFloat);
+    std::ranges::copy(largest, x.data_ptr<float>());
+    return x.clamp_min(kFloor);
   }
 
   double alpha_;

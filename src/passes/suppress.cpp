@@ -15,10 +15,9 @@
 #include <vector>
 
 #include "mquant/pass.h"
+#include "passes/collected.h"
 #include "passes/entry.h"
 #include "passes/group_facts.h"
-#include "passes/group_inputs.h"
-#include "quant/observer.h"
 #include "quant/outliers.h"
 
 namespace mquant {
@@ -47,13 +46,19 @@ class Suppress final : public Pass {
   using Options = SuppressOptions;
   explicit Suppress(const Options& options) : options_(options) {}
 
-  void run_group(Block& block, const LinearGroup& group, GroupInputs& inputs, GroupFacts& facts,
-                 PassContext& ctx) override {
-    if (!block.linear(group.linears.front()).rotation || ctx.scheme(block.spec()).weight_bits == 16) return;
+  Request wants(const Block& block, const LinearGroup& group, const Collected& collected, const GroupFacts&,
+                const PassContext& ctx) const override {
+    const bool looks = options_.outliers.activation_ratio > 0 && may_split(block, group, ctx);
+    return {.channel_max = looks && !collected.channel_max};
+  }
+
+  void decide(Block& block, const LinearGroup& group, Collected& collected, GroupFacts& facts,
+              PassContext& ctx) override {
+    if (!may_split(block, group, ctx)) return;
     std::vector<at::Tensor> weights;
     for (const std::string& name : group.linears) weights.push_back(block.linear(name).weight);
-    const std::vector<float> absmax =
-        options_.outliers.activation_ratio > 0 ? channel_absmax(inputs) : std::vector<float>();
+    std::vector<float> absmax;
+    if (options_.outliers.activation_ratio > 0) absmax = collected.channel_max.value();
     SplitChannels split{.channels = outlier_channels(weights, absmax, options_.outliers), .columns = {}};
     if (split.channels.empty()) return;
     for (const auto& [tensor, linears] : by_matrix(block.spec(), group)) split_columns(block, linears, split);
@@ -65,6 +70,10 @@ class Suppress final : public Pass {
   }
 
  private:
+  static bool may_split(const Block& block, const LinearGroup& group, const PassContext& ctx) {
+    return block.linear(group.linears.front()).rotation && ctx.scheme(block.spec()).weight_bits != 16;
+  }
+
   using LinearsByMatrix = std::map<std::string, std::vector<std::string>>;
 
   /// The group's linears by the tensor whose rows they are: fused ones share it.
@@ -84,16 +93,6 @@ class Suppress final : public Pass {
     std::vector<SplitColumns> parts =
         make_splits(weights, split.channels, options_.columns == SuppressOptions::Columns::int8);
     for (std::size_t i = 0; i < linears.size(); ++i) split.columns[linears[i]] = std::move(parts[i]);
-  }
-
-  static std::vector<float> channel_absmax(GroupInputs& inputs) {
-    std::vector<Observer> of_sample(inputs.samples(), Observer(inputs.width(), true));
-    inputs.in_parallel([&](std::size_t sample, const at::Tensor& x, const std::vector<TokenClass>& classes) {
-      of_sample[sample].add(x, classes);
-    });
-    Observer all(inputs.width(), true);
-    for (const Observer& observer : of_sample) all.merge(observer);
-    return all.channel_absmax();
   }
 
   Options options_;

@@ -2,8 +2,8 @@
 //
 // For each block, ends included: load it in float64, let the passes rewrite its weights, round what stays float to its
 // stored type, run all samples through it group by group of linears so that scales and codes are found on inputs that
-// have seen the quantized weights before them, write it, free it.  A block counts once the store has it; --resume goes
-// on behind the last one that does.
+// have seen the quantized weights before them, write it, free it.  A block counts once the store has it; --resume
+// continues after the last one that does.
 #include "mquant/compile.h"
 
 #include <ATen/core/grad_mode.h>
@@ -22,18 +22,21 @@
 #include "mquant/recipe.h"
 #include "nn/stored.h"
 #include "nn/token_order.h"
+#include "passes/collected.h"
 #include "passes/group_facts.h"
-#include "pipeline/block_inputs.h"
 #include "pipeline/export_report.h"
 #include "pipeline/find_sinks.h"
 #include "pipeline/frames.h"
 #include "pipeline/identity.h"
+#include "pipeline/memory_budget.h"
 #include "pipeline/preflight.h"
 #include "pipeline/report.h"
 #include "pipeline/sample_states.h"
 #include "pipeline/self_check.h"
 #include "pipeline/source.h"
+#include "pipeline/state_store.h"
 #include "pipeline/streams.h"
+#include "pipeline/sweep.h"
 #include "support/timer.h"
 
 namespace mquant {
@@ -69,39 +72,50 @@ class Compiler {
     ctx_.scheme = [this](const BlockSpec& spec) { return recipe_.scheme_of(spec.name); };
   }
 
-  /// One block, from the checkpoint to the form in which it is stored; `states` go from its input to its output.
-  StoredBlock compile(const BlockSpec& spec, std::vector<SampleState>& states, SelfCheck& check, bool last) {
+  /// One block, from the checkpoint to the form in which it is stored; `states` go from its input to its output, but stay
+  /// at the input of the last.
+  StoredBlock compile(const BlockSpec& spec, StateStore& states, SelfCheck& check) {
     Stopwatch watch;
     Block block = load_block(checkpoint_, model_, spec, at::kDouble);
     report_.time("load", watch);
-    check.run_float(block);
+    check.run_float(block, states);
     report_.time("self-check", watch);
     rewrite(block, states);
     round_to_stored(block, stored_, ctx_.scheme(spec).weight_bits < 16);
-    report_.time("fold and turn", watch);
-    run_data(block, states, last);
+    report_.time("fold and rotate", watch);
+    run_data(block, states);
     watch.restart();
-    std::map<std::string, double> checked = check.run_quantized(block);
+    std::map<std::string, double> checked = check.compare(block, states);
     report_.time("self-check", watch);
-    if (spec.name == "embed") {
-      reorder(states);
-      check.reorder([this](std::vector<SampleState>& of_check) { reorder(of_check); });
-    }
+    leave(spec, states, check);
     StoredBlock stored = to_stored(block, stored_);
     stored.figures = std::exchange(ctx_.figures, {});
     stored.self_check = std::move(checked);
     return stored;
   }
 
+  /// Takes the samples through a block that is stored already.
+  void bring_through(const BlockSpec& spec, const StoredBlock& stored, StateStore& states, SelfCheck& check) {
+    check.run_float(load_block(checkpoint_, model_, spec, at::kDouble), states);
+    Block block = from_stored(stored, spec);
+    Sweep(block, states, options_.executor).finish();
+    leave(spec, states, check);
+  }
+
   const PassContext& context() const { return ctx_; }
 
  private:
-  void reorder(std::vector<SampleState>& states) {
-    for (SampleState& state : states)
+  /// What is done to samples after a block: tokens are put in order once the embeddings are merged.
+  void leave(const BlockSpec& spec, StateStore& states, SelfCheck& check) {
+    if (spec.name != "embed") return;
+    const auto reorder = [this](SampleState& state) {
       for (const NamedPass& named : passes_) named.pass->run_tokens(state);
+    };
+    states.each_sample(reorder);
+    check.reorder(reorder);
   }
 
-  void rewrite(Block& block, const std::vector<SampleState>& states) {
+  void rewrite(Block& block, const StateStore& states) {
     std::vector<Snapshot> snapshots;
     if (options_.verify_each) snapshots.push_back({"", block});
     for (const NamedPass& named : passes_) {
@@ -110,14 +124,18 @@ class Compiler {
       if (options_.verify_each && named.info->effect == Effect::keeps_function)
         snapshots.push_back({named.info->name, block});
     }
-    if (options_.verify_each) report_.kept(verify_function_kept(model_, ctx_.seed, snapshots, states));
+    if (!options_.verify_each) return;
+    std::vector<SampleState> verified;
+    for (std::size_t i = 0; i < states.samples() && verified.size() < kVerifiedSamples; ++i)
+      if (takes_part(block.spec(), *states.outline(i).features)) verified.push_back(states.sample(i));
+    report_.kept(verify_function_kept(model_, ctx_.seed, snapshots, verified));
   }
 
   /// The passes that need data, then the samples on to the next block.
-  void run_data(Block& block, std::vector<SampleState>& states, bool last) {
+  void run_data(Block& block, StateStore& states) {
     Stopwatch watch;
-    BlockInputs walk(block, states);
     block.run_float = !recipe_.calibration.quantized;
+    Sweep sweep(block, states, options_.executor);
     std::vector<LinearGroup> groups;
     const QuantScheme scheme = ctx_.scheme(block.spec());
     if (rounds_without_inputs(block.spec(), scheme))
@@ -125,25 +143,36 @@ class Compiler {
     else if (!scheme.is_float())
       groups = linear_groups(block.spec());
     const std::size_t attention = block.spec().attention_step();
-    const auto behind =
+    const auto after =
         std::ranges::partition_point(groups, [&](const LinearGroup& g) { return g.step < attention; });
-    run_groups(block, walk, {groups.begin(), behind}, watch);
-    if (attention < block.spec().steps.size()) {
-      const std::unique_ptr<AttentionInputs> inputs = walk.attention_inputs();
-      run_passes(block, watch, [&](Pass& pass) { pass.run_attention(block, *inputs, ctx_); });
-    }
-    run_groups(block, walk, {behind, groups.end()}, watch);
-    if (!last) walk.finish();
+    for (const LinearGroup& group : std::span(groups.begin(), after)) run_group(block, sweep, group, watch);
+    if (attention < block.spec().steps.size()) run_cache(block, sweep, watch);
+    for (const LinearGroup& group : std::span(after, groups.end())) run_group(block, sweep, group, watch);
+    if (&block.spec() != &model_.blocks.back()) sweep.finish();
     report_.time("forward", watch);
   }
 
-  void run_groups(Block& block, BlockInputs& walk, std::span<const LinearGroup> groups, Stopwatch& watch) {
-    for (const LinearGroup& group : groups) {
-      const std::unique_ptr<GroupInputs> inputs = walk.inputs_of(group);
+  void run_group(Block& block, Sweep& sweep, const LinearGroup& group, Stopwatch& watch) {
+    GroupFacts facts;
+    Collected collected;
+    run_passes(block, watch, [&](Pass& pass) {
+      for (Request request; (request = pass.wants(block, group, collected, facts, ctx_)).any();) {
+        sweep.look(group, request, collected);
+        report_.time(request.second_moment ? "second moments" : "forward", watch);
+      }
+      pass.decide(block, group, collected, facts, ctx_);
+    });
+    if (const auto* smoothed = facts.find<SmoothedInputs>()) sweep.scale_inputs(group, smoothed->factors);
+  }
+
+  void run_cache(Block& block, Sweep& sweep, Stopwatch& watch) {
+    run_passes(block, watch, [&](Pass& pass) {
+      const std::optional<CacheRequest> request = pass.wants_cache(block);
+      if (!request) return;
+      const CollectedCache collected = sweep.look_at_cache(*request);
       report_.time("forward", watch);
-      GroupFacts facts;
-      run_passes(block, watch, [&](Pass& pass) { pass.run_group(block, group, *inputs, facts, ctx_); });
-    }
+      if (!collected.is_empty()) pass.decide_cache(block, collected, ctx_);
+    });
   }
 
   void run_passes(const Block& block, Stopwatch& watch, const std::function<void(Pass&)>& run) {
@@ -164,16 +193,124 @@ class Compiler {
   Report& report_;
 };
 
-SinkRule sinks_of(const CalibrationSettings& settings, const SourceModel& source,
-                  const std::vector<Sample>& samples, const std::vector<Features>& features) {
+SinkRule sinks_of(const Preflight& work, const PixelSource& pixels) {
+  const CalibrationSettings& settings = work.recipe.calibration;
   if (!settings.classes.contains(TokenClass::sink)) return {};
   switch (settings.sinks) {
     case SinkSetting::none: return {};
     case SinkSetting::first_token: return {.first_token = true};
-    case SinkSetting::find: return find_sinks(source, samples, features);
+    case SinkSetting::find: return find_sinks(work.source, work.samples, work.features, pixels);
   }
   return {};
 }
+
+/// One calibration from the blocks that are done to the last.
+class CalibrationRun {
+ public:
+  CalibrationRun(const CalibrateOptions& options, const Preflight& work, const PixelSource& pixels,
+                 CalibrationStore& store, Report& report)
+      : options_(options),
+        model_(work.source.model),
+        propagates_(work.recipe.calibration.quantized),
+        pixels_(pixels),
+        store_(store),
+        report_(report),
+        compiler_(options, work.source, work.recipe, report),
+        states_(work.features, widest_register(model_, true), widest_register(model_, false),
+                state_budget(options, work, store.state_directory())),
+        check_(model_, work.samples, work.features, pixels,
+               {.seed = options.run.seed,
+                .count = work.recipe.calibration.self_check,
+                .propagates = propagates_}) {}
+
+  /// The samples to where the next block begins: from the states that were kept, through the blocks that are done since.
+  void bring_forward() {
+    const std::size_t done = store_.done().size(), kept = store_.state().blocks;
+    if (done == model_.blocks.size()) return;  // only the report is missing
+    if (kept == 0)
+      states_.start(pixels_);
+    else
+      load_kept(model_.blocks[kept - 1]);
+    require(kept == done || propagates_, "blocks whose samples ran in float, and no state after them");
+    for (std::size_t i = kept; i < done; ++i) {
+      const BlockSpec& spec = model_.blocks[i];
+      compiler_.bring_through(spec, store_.read(spec.name), states_, check_);
+      check_interrupt();
+    }
+  }
+
+  void compile_blocks() {
+    Progress progress("calibrate", static_cast<std::int64_t>(model_.blocks.size()));
+    progress.advance(std::ssize(store_.done()));
+    for (std::size_t i = store_.done().size(); i < model_.blocks.size(); ++i) {
+      const BlockSpec& spec = model_.blocks[i];
+      const StoredBlock block = compile(spec);
+      Stopwatch watch;
+      store_.add(block, report_.take(block, compiler_.context().counters));
+      if (i + 1 == model_.blocks.size())
+        store_.keep_state({});  // none is needed any more
+      else if (state_is_due())
+        keep_states();
+      report_.time("write", watch);
+      progress.advance(1, spec.name);
+    }
+  }
+
+ private:
+  StoredBlock compile(const BlockSpec& spec) {
+    if (!store_.done().empty()) {
+      states_.remember();
+      check_.remember();
+    }
+    try {
+      return compiler_.compile(spec, states_, check_);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::interrupted) keep_last_states();
+      throw;
+    }
+  }
+
+  /// Samples that run in float cannot be brought through blocks of which only the codes are stored.
+  bool state_is_due() const {
+    return !propagates_ || since_kept_.seconds() >= 60 * options_.checkpoint_minutes;
+  }
+
+  /// Those before the block that was interrupted.
+  void keep_last_states() {
+    if (store_.done().empty() || store_.state().blocks == store_.done().size()) return;
+    states_.restore();
+    check_.restore();
+    keep_states();
+  }
+
+  void keep_states() {
+    const std::string& block = store_.done().back();
+    std::map<std::string, std::string> files;
+    const auto add = [&](const WrittenState& written) { files[written.file] = written.digest; };
+    add(save_states(store_, block, states_));
+    for (const auto& [name, states] : check_.states())
+      add(save_states(store_, cat(block, ".", name), *states));
+    store_.keep_state(files);
+    since_kept_.restart();
+  }
+
+  void load_kept(const BlockSpec& after) {
+    load_states(store_, after.name, after, states_);
+    for (const auto& [name, states] : check_.states())
+      load_states(store_, cat(after.name, ".", name), after, *states);
+  }
+
+  const CalibrateOptions& options_;
+  const ModelSpec& model_;
+  bool propagates_;
+  const PixelSource& pixels_;
+  CalibrationStore& store_;
+  Report& report_;
+  Compiler compiler_;
+  StateStore states_;
+  SelfCheck check_;
+  Stopwatch since_kept_;
+};
 
 /// The model of a calibration, where it lies now.
 SourceModel open_calibrated(const RunIdentity& identity, const std::filesystem::path& moved) {
@@ -194,51 +331,20 @@ std::string calibrate(const CalibrateOptions& options) {
   apply(options.run);
   Report report;
   Preflight work = preflight({options, 0, true});
-  const Recipe& recipe = work.recipe;
-  const SourceModel& source = work.source;
-  const std::vector<Sample>& samples = work.samples;
-  std::vector<Features>& features = work.features;
-  const bool resumed = work.resumed;
-  const SinkRule sinks = resumed ? CalibrationStore::sinks_of(options.output)
-                                 : sinks_of(recipe.calibration, source, samples, features);
-  for (Features& f : features) mark_sinks(sinks, f);
-  const RunIdentity identity = identity_of(source, options, recipe, samples, features, sinks);
-  CalibrationStore store = resumed ? CalibrationStore::resume(options.output, identity)
-                                   : CalibrationStore::create(options.output, identity);
+  const PixelSource pixels = pixels_of(*work.source.processor, work.samples, work.with_answer());
+  const SinkRule sinks = work.resumed ? CalibrationStore::sinks_of(options.output) : sinks_of(work, pixels);
+  for (Features& f : work.features) mark_sinks(sinks, f);
+  const RunIdentity identity =
+      identity_of(work.source, options, work.recipe, work.samples, work.features, sinks);
+  CalibrationStore store = work.resumed ? CalibrationStore::resume(options.output, identity)
+                                        : CalibrationStore::create(options.output, identity);
   if (store.finished()) {
     info(cat(options.output.string(), " is complete already"));
     return read_report(options.output);
   }
-  Compiler compiler(options, source, recipe, report);
-  const std::size_t done = store.done().size();
-  std::vector<SampleState> states = initial_states(features);
-  SelfCheck check(source.model, options.run.seed, samples, features, recipe.calibration.self_check);
-  const auto named_states = [&](const std::string& block) {
-    std::vector<std::pair<std::string, std::vector<SampleState>*>> named = {{block, &states}};
-    if (check.is_on()) {
-      named.emplace_back(block + ".float", &check.float_states());
-      named.emplace_back(block + ".quantized", &check.quantized_states());
-    }
-    return named;
-  };
-  if (done > 0 && done < source.model.blocks.size())  // the last block leaves no state
-    for (const auto& [name, to] : named_states(store.done().back()))
-      load_states(store, name, source.model.blocks[done - 1], *to);
-  Progress progress("calibrate", static_cast<std::int64_t>(source.model.blocks.size()));
-  progress.advance(static_cast<std::int64_t>(done));
-  for (std::size_t i = done; i < source.model.blocks.size(); ++i) {
-    const BlockSpec& spec = source.model.blocks[i];
-    const bool last = i + 1 == source.model.blocks.size();
-    const StoredBlock block = compiler.compile(spec, states, check, last);
-    Stopwatch watch;
-    std::vector<std::string> files;
-    if (!last)
-      for (const auto& [name, from] : named_states(spec.name))
-        files.push_back(save_states(store, name, *from));
-    store.add(block, files, report.take(block, compiler.context().counters));
-    report.time("write", watch);
-    progress.advance(1, spec.name);
-  }
+  CalibrationRun run(options, work, pixels, store, report);
+  run.bring_forward();
+  run.compile_blocks();
   const std::string text = report.json(store);
   store.finish(text);
   return text;

@@ -59,8 +59,7 @@ std::int64_t widest_input(const BlockSpec& spec) {
 
 /// @param compensated  rounded with a Hessian of its inputs
 /// @param checked      the self-check keeps a float head until the quantized one is there
-std::int64_t peak_bytes(const BlockSpec& spec, bool quantized, bool compensated, bool checked,
-                        const Load& load) {
+std::int64_t block_bytes(const BlockSpec& spec, bool quantized, bool compensated, bool checked) {
   const std::int64_t widest = widest_input(spec);
   const bool keeps_float = checked && spec.name == "head";
   const std::int64_t weights =
@@ -68,8 +67,7 @@ std::int64_t peak_bytes(const BlockSpec& spec, bool quantized, bool compensated,
   // Of both models, as they are, in float64 and as probabilities.
   const std::int64_t logits = keeps_float ? 6 * kCheckedRows * spec.linears.back().out * 4 : 0;
   const std::int64_t hessian = compensated ? 2 * widest * widest * 4 : 0;
-  const std::int64_t standing = std::min<std::int64_t>(load.rows(spec) * widest * 4, std::int64_t{4} << 30);
-  return weights + logits + hessian + 2 * standing;
+  return weights + logits + hessian;
 }
 
 double operations(const BlockSpec& spec, bool compensated, const Load& load) {
@@ -104,7 +102,7 @@ Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::ve
   for (const Features& f : features) {
     load.tokens += std::ssize(f.input_ids);
     load.visual_rows += std::ssize(f.patches);
-    load.pixel_bytes += 4 * std::ssize(f.pixels);
+    load.pixel_bytes += 4 * std::ssize(f.patches) * f.pixel_columns;
   }
   if (features.empty()) load.pixel_bytes = 4 * load.visual_rows * widest_input(source.model.blocks.front());
   const std::int64_t float_size = byte_size(stored_dtype(source));
@@ -119,14 +117,14 @@ Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::ve
     sum.parameters += block.parameters;
     sum.source_bytes += block.float_bytes;
     sum.artifact_bytes += block.artifact_bytes;
-    sum.peak_bytes = std::max(
-        sum.peak_bytes, peak_bytes(spec, quantized, compensated, recipe.calibration.self_check > 0, load));
+    sum.block_bytes = std::max(sum.block_bytes,
+                               block_bytes(spec, quantized, compensated, recipe.calibration.self_check > 0));
     sum.operations += operations(spec, compensated, load);
     sum.blocks.push_back(block);
   }
   const std::int64_t state =
       4 * std::max(load.tokens * source.model.decoder_width, load.visual_rows * source.model.vision_width);
-  sum.peak_bytes += kLibraryBytes + load.pixel_bytes + 2 * state;
+  sum.peak_bytes = kLibraryBytes + sum.block_bytes + load.pixel_bytes + 2 * state;
   sum.calibration_bytes =
       sum.artifact_bytes + unpacked + 2 * state;  // that of a block is removed when the next one's is there
   return sum;

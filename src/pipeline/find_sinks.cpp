@@ -8,7 +8,7 @@
 #include "mquant/block.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
-#include "pipeline/for_all.h"
+#include "nn/for_all.h"
 
 namespace mquant {
 namespace {
@@ -27,14 +27,17 @@ using Excess = std::vector<double>;
 
 class Probe {
  public:
-  Probe(const SourceModel& source, const std::vector<Sample>& samples, const std::vector<Features>& features)
+  Probe(const SourceModel& source, const std::vector<Sample>& samples, const std::vector<Features>& features,
+        const PixelSource& pixels)
       : source_(source) {
-    for (const std::size_t i : representatives(samples, kProbes)) samples_.push_back(&features[i]);
+    for (const std::size_t i : representatives(samples, kProbes)) {
+      samples_.push_back(&features[i]);
+      states_.push_back(start_sample(features[i], i, pixels));
+    }
   }
 
   void run() {
-    std::vector<SampleState> states;
-    for (const Features* f : samples_) states.push_back(start(*f, at::kFloat));
+    std::vector<SampleState> states = std::move(states_);
     const auto& blocks = source_.model.blocks;
     std::size_t end = blocks.size();  // nothing is looked at after the last decoder block
     while (end > 0 && !blocks[end - 1].has_kv_cache()) --end;
@@ -153,6 +156,7 @@ class Probe {
 
   const SourceModel& source_;
   std::vector<const Features*> samples_;
+  std::vector<SampleState> states_;                       // before the first block
   std::vector<std::vector<std::vector<double>>> excess_;  // by group, sample and token; no tokens: no part
 };
 
@@ -183,8 +187,8 @@ std::vector<std::size_t> representatives(const std::vector<Sample>& samples, std
 }
 
 SinkRule find_sinks(const SourceModel& source, const std::vector<Sample>& samples,
-                    const std::vector<Features>& features) {
-  Probe probe(source, samples, features);
+                    const std::vector<Features>& features, const PixelSource& pixels) {
+  Probe probe(source, samples, features, pixels);
   probe.run();
   return probe.rule();
 }

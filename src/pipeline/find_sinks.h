@@ -20,9 +20,9 @@ namespace mquant {
 ///
 /// A candidate's excess at a group is the median over its tokens.  The rule is one for the model, so a
 /// runtime needs nothing but the prompt's tokens.
-/// @param features  of `samples`
+/// @param features  of `samples`; their pixels are taken from `pixels`
 SinkRule find_sinks(const SourceModel& source, const std::vector<Sample>& samples,
-                    const std::vector<Features>& features);
+                    const std::vector<Features>& features, const PixelSource& pixels);
 
 /// Up to `count` samples, spread evenly over those with pictures and those without, half of each where there are
 /// enough; indices, in an order that depends on what the samples hold and not on their place in the file.

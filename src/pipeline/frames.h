@@ -32,7 +32,10 @@ class Frames {
   std::uint64_t seed_;
 };
 
-/// Runs every snapshot, in float64, on the first samples and compares its output with the first's, each brought to the
+/// Samples that verify_function_kept looks at.
+inline constexpr std::size_t kVerifiedSamples = 2;
+
+/// Runs every snapshot, in float64, on samples that take part and compares its output with the first's, each brought to the
 /// snapshot's frame.
 /// @param states  samples at the block's input, in the frame of the last snapshot
 /// @returns the largest difference relative to the largest magnitude

@@ -10,7 +10,7 @@
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "mquant/version.h"
-#include "pipeline/for_all.h"
+#include "nn/for_all.h"
 #include "support/mapped_file.h"
 #include "support/sha256.h"
 

@@ -22,8 +22,8 @@ namespace fs = std::filesystem;
 void read_samples_of(const PlanOptions& options, Preflight& work) {
   const CalibrationSettings& settings = work.recipe.calibration;
   work.samples = read_samples(options.data, options.limit > 0 ? options.limit : settings.samples);
-  work.features = all_features(*work.source.processor, work.source.model, work.samples,
-                               settings.answers ? WithAnswer::yes : WithAnswer::no);
+  work.features = all_features(*work.source.processor, work.source.model, work.samples, work.with_answer(),
+                               {}, Pixels::dropped);
 }
 
 bool on_one_disk(const fs::path& a, const fs::path& b) {

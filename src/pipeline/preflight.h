@@ -14,8 +14,10 @@ struct Preflight {
   Recipe recipe;  // schemes settled
   SourceModel source;
   std::vector<Sample> samples;
-  std::vector<Features> features;  // sinks not marked yet
+  std::vector<Features> features;  // sinks not marked yet; without pixels
   bool resumed = false;            // options.output holds a calibration that is continued
+
+  WithAnswer with_answer() const { return recipe.calibration.answers ? WithAnswer::yes : WithAnswer::no; }
 };
 
 /// Reads recipe, model and samples, and collects every obstacle: headers against the description, links and

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <utility>
 
+#include "artifact/calibration_files.h"
 #include "artifact/run_identity.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
@@ -107,7 +108,7 @@ std::string Report::json(const CalibrationStore& store) {
   std::vector<std::pair<std::string, std::map<std::string, double>>> checked;
   report["linears"] = nlohmann::ordered_json::object();
   for (const std::string& name : store.done()) {
-    const StoredBlock block = store.read(name);
+    const StoredBlock block = read_calibrated(store, name, Detail::outline);
     checked.emplace_back(name, block.self_check);
     const auto add = [&](const char* kind, const std::string& part, const StoredLinear& stored) {
       nlohmann::ordered_json& entry = report[kind][name + "." + part];

@@ -1,4 +1,4 @@
-// The samples between two blocks: where they start, and how a run goes on with them after a kill.
+// The samples between two blocks, on disk: how a run continues with them after a kill.
 #pragma once
 
 #include <string>
@@ -6,18 +6,27 @@
 
 #include "mquant/artifact.h"
 #include "mquant/block.h"
+#include "pipeline/state_store.h"
 
 namespace mquant {
 
-/// All samples before the first block.
-std::vector<SampleState> initial_states(const std::vector<Features>& features);
+/// A file that was written into the state directory, durably.
+struct WrittenState {
+  std::string file, digest;  // SHA-256
+};
 
-/// Writes every register of every sample into NAME.safetensors of the store's state directory; returns the file's name.
-std::string save_states(const CalibrationStore& store, const std::string& name,
-                        const std::vector<SampleState>& states);
+/// Writes every register of every sample, batch by batch, into NAME.safetensors of the store's
+/// state directory.
+WrittenState save_states(const CalibrationStore& store, const std::string& name, const StateStore& states);
+/// The same of states in memory.
+WrittenState save_states(const CalibrationStore& store, const std::string& name,
+                         const std::vector<SampleState>& states);
 
-/// Reads such a file, written after the block `done`, into states that stand at the start: one for each sample, their
-/// registers replaced.  @throws Error{input} for anything that save_states does not write
+/// Reads such a file, written after the block `done`, into states that stand at the start: their
+/// registers replaced.
+/// @throws Error{input} for anything that save_states does not write
+void load_states(const CalibrationStore& store, const std::string& name, const BlockSpec& done,
+                 StateStore& states);
 void load_states(const CalibrationStore& store, const std::string& name, const BlockSpec& done,
                  std::vector<SampleState>& states);
 

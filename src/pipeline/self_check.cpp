@@ -6,11 +6,11 @@
 #include <optional>
 
 #include "mquant/error.h"
+#include "nn/for_all.h"
 #include "nn/stored.h"
 #include "nn/tensors.h"
 #include "pipeline/agreement.h"
 #include "pipeline/find_sinks.h"
-#include "pipeline/for_all.h"
 #include "pipeline/frames.h"
 
 namespace mquant {
@@ -75,27 +75,44 @@ std::string key(const char* figure, TokenClass c) { return cat(figure, "_", toke
 
 }  // namespace
 
-SelfCheck::SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Sample>& samples,
-                     const std::vector<Features>& features, std::int64_t count)
-    : model_(model), seed_(seed) {
+SelfCheck::SelfCheck(const ModelSpec& model, const std::vector<Sample>& samples,
+                     const std::vector<Features>& features, const PixelSource& pixels,
+                     const Settings& settings)
+    : model_(model), settings_(settings) {
   const std::size_t most = std::max<std::size_t>(1, samples.size() / kSamplesForOne);
-  for (const std::size_t i : representatives(samples, std::min(most, static_cast<std::size_t>(count)))) {
+  chosen_ = representatives(samples, std::min(most, static_cast<std::size_t>(settings.count)));
+  for (const std::size_t i : chosen_) {
     samples_.push_back(&features[i]);
-    float_states_.push_back(start(features[i], at::kFloat));
+    float_states_.push_back(start_sample(features[i], i, pixels));
   }
-  quantized_states_ = float_states_;
+  if (!settings.propagates) quantized_states_ = float_states_;
 }
 
-void SelfCheck::reorder(const std::function<void(std::vector<SampleState>&)>& reorder) {
-  reorder(float_states_);
-  reorder(quantized_states_);
+void SelfCheck::reorder(const std::function<void(SampleState&)>& reorder) {
+  for (const auto& [name, states] : states())
+    for (SampleState& state : *states) reorder(state);
 }
 
-void SelfCheck::run_float(const Block& loaded) {
+std::map<std::string, std::vector<SampleState>*> SelfCheck::states() {
+  std::map<std::string, std::vector<SampleState>*> states;
+  if (!is_on()) return states;
+  states["float"] = &float_states_;
+  if (!settings_.propagates) states["quantized"] = &quantized_states_;
+  return states;
+}
+
+void SelfCheck::take_from(const StateStore& states) {
+  if (!settings_.propagates) return;
+  quantized_states_.clear();
+  for (const std::size_t i : chosen_) quantized_states_.push_back(states.sample(i));
+}
+
+void SelfCheck::run_float(const Block& loaded, const StateStore& states) {
   if (!is_on()) return;
   Block block = converted(loaded, at::kFloat);
   if (&loaded.spec() == &model_.blocks.back()) {
     float_head_.emplace(std::move(block));
+    take_from(states);  // a sweep over the head leaves its input nowhere
     return;
   }
   for_all(samples_.size(), [&](std::size_t i) {
@@ -103,22 +120,24 @@ void SelfCheck::run_float(const Block& loaded) {
   });
 }
 
-std::map<std::string, double> SelfCheck::run_quantized(const Block& calibrated) {
+std::map<std::string, double> SelfCheck::compare(const Block& calibrated, const StateStore& states) {
   if (!is_on()) return {};
   Block compiled = calibrated;  // shares its tensors
   compiled.run_float = false;   // whatever the samples of the calibration are propagated by
-  if (&compiled.spec() == &model_.blocks.back()) return compare_logits(compiled);
-  for_all(samples_.size(), [&](std::size_t i) {
-    if (takes_part(compiled.spec(), *samples_[i])) run_block(compiled, quantized_states_[i]);
-  });
-  return compare_outputs(compiled);
+  const bool head = &compiled.spec() == &model_.blocks.back();
+  if (!head) take_from(states);
+  if (!head && !settings_.propagates)
+    for_all(samples_.size(), [&](std::size_t i) {
+      if (takes_part(compiled.spec(), *samples_[i])) run_block(compiled, quantized_states_[i]);
+    });
+  return head ? compare_logits(compiled) : compare_outputs(compiled);
 }
 
 std::map<std::string, double> SelfCheck::compare_outputs(const Block& compiled) const {
   const BlockSpec& spec = compiled.spec();
   const std::string name = output_of(spec);
   if (name.empty()) return {};
-  const Frames frames(model_, spec, seed_);
+  const Frames frames(model_, spec, settings_.seed);
   std::vector<ErrorSums> of_sample(samples_.size());
   for_all(samples_.size(), [&](std::size_t i) {
     if (!takes_part(spec, *samples_[i]) || !float_states_[i].registers.contains(name)) return;

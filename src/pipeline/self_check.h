@@ -6,11 +6,15 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "mquant/artifact.h"
 #include "mquant/block.h"
 #include "mquant/compile.h"
+#include "pipeline/source.h"
+#include "pipeline/state_store.h"
 
 namespace mquant {
 
@@ -30,37 +34,52 @@ struct SelfCheckReport {
   double error_before = 0, error_after = 0;
 };
 
-/// Walks the blocks with the calibration: each is run in float as it was loaded, then as it was compiled, so that the
-/// model is read once.
+/// Walks the blocks with the calibration: each is run in float as it was loaded, and compared as it was compiled, so that
+/// the model is read once.
 class SelfCheck {
  public:
-  /// @param count  of samples, chosen by representatives(); at most one in eight, 0: nothing is done
-  SelfCheck(const ModelSpec& model, std::uint64_t seed, const std::vector<Sample>& samples,
-            const std::vector<Features>& features, std::int64_t count);
+  struct Settings {
+    std::uint64_t seed = 0;  // of rotations
+    std::int64_t count =
+        0;  // of samples, chosen by representatives(); at most one in eight, 0: nothing is done
+    bool propagates =
+        true;  // the calibration's own samples see the quantized blocks: they need not run again
+  };
+  /// @param pixels  of `features`, which may be without
+  SelfCheck(const ModelSpec& model, const std::vector<Sample>& samples, const std::vector<Features>& features,
+            const PixelSource& pixels, const Settings& settings);
 
   bool is_on() const { return !float_states_.empty(); }
   /// @param loaded  as load_block made it, before any pass
-  void run_float(const Block& loaded);
-  /// @param calibrated  the same block, final; run by its codes
+  /// @param states  of the calibration, at the block's input
+  void run_float(const Block& loaded, const StateStore& states);
+  /// @param calibrated  the same block, final
+  /// @param states      of the calibration, at its output; not looked at after the last block
   /// @returns figures for StoredBlock::self_check: "error_CLASS", the mean over rows of |q - f|^2 / |f|^2 of the output;
   ///   of the head "kl_CLASS" and "top1_CLASS" (means), "tokens_CLASS", and of the answers "answer_tokens", "float_nll",
   ///   "quantized_nll" (sums, nats)
-  std::map<std::string, double> run_quantized(const Block& calibrated);
-  /// Calls `reorder` for the states of both models, once the embeddings are merged.
-  void reorder(const std::function<void(std::vector<SampleState>&)>& reorder);
+  std::map<std::string, double> compare(const Block& calibrated, const StateStore& states);
+  /// Calls `reorder` for every state that is held here, once the embeddings are merged.
+  void reorder(const std::function<void(SampleState&)>& reorder);
 
-  /// The states between two blocks, for saving and loading.
-  std::vector<SampleState>& float_states() { return float_states_; }
-  std::vector<SampleState>& quantized_states() { return quantized_states_; }
+  /// The states as they are now, for `restore`.
+  void remember() { remembered_ = {float_states_, quantized_states_}; }
+  void restore() { std::tie(float_states_, quantized_states_) = std::move(remembered_); }
+
+  /// The states between two blocks that a resumed run needs, by name: "float", and "quantized" where they are its own.
+  std::map<std::string, std::vector<SampleState>*> states();
 
  private:
+  void take_from(const StateStore& states);
   std::map<std::string, double> compare_outputs(const Block& compiled) const;
   std::map<std::string, double> compare_logits(const Block& compiled);
 
   const ModelSpec& model_;
-  std::uint64_t seed_;
+  Settings settings_;
+  std::vector<std::size_t> chosen_;  // of the calibration's samples
   std::vector<const Features*> samples_;
   std::vector<SampleState> float_states_, quantized_states_;
+  std::pair<std::vector<SampleState>, std::vector<SampleState>> remembered_;
   std::optional<Block> float_head_;  // kept until the quantized one is there
 };
 

@@ -8,7 +8,7 @@
 #include "io/json_text.h"
 #include "io/pytorch_bin.h"
 #include "mquant/error.h"
-#include "pipeline/for_all.h"
+#include "nn/for_all.h"
 #include "pipeline/source_checks.h"
 #include "pipeline/torch_memory.h"
 #include "support/work_inputs.h"
@@ -72,14 +72,30 @@ void expect_embedded(const Features& features, const ModelSpec& model, const Pro
 
 std::vector<Features> all_features(const Processor& processor, const ModelSpec& model,
                                    const std::vector<Sample>& samples, WithAnswer with_answer,
-                                   const SinkRule& sinks) {
+                                   const SinkRule& sinks, Pixels pixels) {
   std::vector<Features> features(samples.size());
   for_all(samples.size(), [&](std::size_t i) {
     features[i] = processor.features(samples[i], with_answer);
     in_context(cat("sample '", samples[i].id, "'"), [&] { expect_embedded(features[i], model, processor); });
+    if (pixels == Pixels::dropped) features[i].pixels = {};
   });
   for (Features& f : features) mark_sinks(sinks, f);
   return features;
+}
+
+PixelSource pixels_of(const Processor& processor, const std::vector<Sample>& samples,
+                      WithAnswer with_answer) {
+  return [&processor, &samples, with_answer](std::size_t i) {
+    const Features features = processor.features(samples[i], with_answer);
+    return start(features, at::kFloat).registers.at("pixels");
+  };
+}
+
+SampleState start_sample(const Features& features, std::size_t sample, const PixelSource& pixels) {
+  SampleState state;
+  state.features = &features;
+  if (!features.patches.empty()) state.registers["pixels"] = pixels(sample);
+  return state;
 }
 
 std::map<std::string, std::int64_t> count_tokens(const std::vector<Features>& features) {

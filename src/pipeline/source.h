@@ -2,11 +2,13 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "mquant/block.h"
 #include "mquant/checkpoint.h"
 #include "mquant/compile.h"
 #include "mquant/config.h"
@@ -37,11 +39,22 @@ DType stored_dtype(const SourceModel& source);
 /// Threads (0: all cores) and device.  Throws Error{unsupported} for a device other than "cpu".
 void apply(const RunSettings& run);
 
+enum class Pixels { kept, dropped };
+
 /// Features of all samples, in order; several at a time.  An error names the sample; a token that has no row among the
 /// embeddings of `model` is one, Error{input}.
+/// @param pixels  dropped: `Features::pixels` is empty, and all else as if they were there
 std::vector<Features> all_features(const Processor& processor, const ModelSpec& model,
                                    const std::vector<Sample>& samples, WithAnswer with_answer,
-                                   const SinkRule& sinks = {});
+                                   const SinkRule& sinks = {}, Pixels pixels = Pixels::kept);
+
+/// Pixels of a sample, [patches, columns] float32, made by its processor each time: kept, they would be most of what a run
+/// holds.  Thread-safe.
+using PixelSource = std::function<at::Tensor(std::size_t sample)>;
+PixelSource pixels_of(const Processor& processor, const std::vector<Sample>& samples, WithAnswer with_answer);
+
+/// A sample before the first block, its pixels from `pixels`.
+SampleState start_sample(const Features& features, std::size_t sample, const PixelSource& pixels);
 
 /// Tokens by class over all samples, and "visual_rows": rows of the vision tower.
 std::map<std::string, std::int64_t> count_tokens(const std::vector<Features>& features);

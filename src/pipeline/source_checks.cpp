@@ -15,7 +15,7 @@
 #include "model/ends.h"
 #include "model/stored_tensors.h"
 #include "mquant/log.h"
-#include "pipeline/for_all.h"
+#include "nn/for_all.h"
 #include "support/strings.h"
 
 namespace mquant {

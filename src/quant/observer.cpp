@@ -93,6 +93,19 @@ std::int64_t ClassStatistics::values() const {
   return std::accumulate(histogram.begin(), histogram.end(), std::int64_t{0});
 }
 
+double energy(const ClassStatistics& statistics) {
+  double sum = 0;
+  for (int bin = 1; bin < kHistogramBins; ++bin) {
+    const std::int64_t count = statistics.histogram[static_cast<std::size_t>(bin)];
+    if (count == 0) continue;
+    const auto low = static_cast<double>(histogram_edge(bin)),
+               high = bin + 1 < kHistogramBins ? static_cast<double>(histogram_edge(bin + 1)) : low;
+    const double middle = (low + high) / 2;
+    sum += static_cast<double>(count) * middle * middle;
+  }
+  return sum;
+}
+
 Observer::Observer(std::int64_t width, bool per_channel) : width_(width), per_channel_(per_channel) {
   require(width > 0, "an observer of width ", width);
   if (per_channel)

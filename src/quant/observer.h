@@ -31,6 +31,10 @@ struct ClassStatistics {
   std::int64_t values() const;  ///< sum of the histogram
 };
 
+/// Sum of squares, each value taken as the middle of its bin: within 1.6 % of the exact sum, and the same for any order of
+/// rows.  Values beyond the last bin count as its least.
+double energy(const ClassStatistics& statistics);
+
 /// Counts, extremes and histograms merge exactly: the result depends neither on the order of samples nor on threads.
 class Observer {
  public:

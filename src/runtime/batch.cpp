@@ -2,9 +2,11 @@
 
 #include <ATen/ops/cat.h>
 
+#include <algorithm>
 #include <set>
 
 #include "mquant/error.h"
+#include "nn/for_all.h"
 
 namespace mquant {
 namespace {
@@ -52,20 +54,24 @@ const BatchRegister& Batch::get(const std::string& name) const {
 }
 
 void Batch::each(const std::vector<std::string>& names, const std::string& out,
-                 const std::vector<bool>& takes_part, const std::function<at::Tensor(SampleState&)>& work) {
+                 const std::vector<bool>& takes_part, const std::function<at::Tensor(SampleState&)>& work,
+                 Samples order) {
   std::vector<at::Tensor> parts(samples_.size());
-  bool any = false;
-  for (std::size_t i = 0; i < samples_.size(); ++i) {
-    if (!takes_part.empty() && !takes_part[i]) continue;
+  const auto run = [&](std::size_t i) {
+    if (!takes_part.empty() && !takes_part[i]) return;
     SampleState& sample = samples_[i];
     for (const std::string& name : names)
       if (const auto it = registers_.find(name); it != registers_.end() && it->second.present[i])
         sample.registers[name] = it->second.of(i);
     parts[i] = work(sample);
-    any = any || parts[i].defined();
     sample.registers.clear();
-  }
-  if (any) put(out, joined(parts));
+  };
+  if (order == Samples::in_parallel)
+    for_all(parts.size(), run);
+  else
+    for (std::size_t i = 0; i < parts.size(); ++i) run(i);
+  if (std::ranges::any_of(parts, [](const at::Tensor& part) { return part.defined(); }))
+    put(out, joined(parts));
 }
 
 SampleState Batch::state(std::size_t sample) const {

@@ -51,38 +51,34 @@ at::Tensor bfloat16_product(const Linear& linear, const at::Tensor& x) {
 
 }  // namespace
 
-PreparedBlock::PreparedBlock(Block block)
-    : block_(std::make_unique<Block>(std::move(block))), linears_(std::make_unique<PreparedLinears>()) {
+PreparedSteps::PreparedSteps(const Block& block, StepRange steps)
+    : block_(&block), steps_(steps), linears_(std::make_unique<PreparedLinears>()) {
   std::set<std::string, std::less<>> by_codes;
-  for (const auto& [name, linear] : block_->linears)
-    if (runs_by_codes(linear)) by_codes.insert(name);
-  ranges_ = row_wise_ranges(spec(), by_codes);
+  if (!block.run_float)
+    for (const auto& [name, linear] : block.linears)
+      if (runs_by_codes(linear)) by_codes.insert(name);
+  ranges_ = row_wise_ranges(spec(), steps_, by_codes);
   for (const StepRange& range : ranges_) {
     for (std::size_t i = range.begin; i < range.end; ++i) {
       const Step& step = spec().steps[i];
       if (step.op != Op::linear || linears_->contains(step.name)) continue;
-      Linear& linear = block_->linear(step.name);
       in_context(cat("linear '", step.name, "'"), [&] {
-        linears_->emplace(step.name, PreparedLinear(step.name, linear, spec().linear(step.name).rows));
+        linears_->emplace(step.name,
+                          PreparedLinear(step.name, block.linear(step.name), spec().linear(step.name).rows));
       });
     }
-    programs_.push_back(compile_rows(*block_, *linears_, range));
+    programs_.push_back(compile_rows(block, *linears_, range));
   }
   for (std::size_t next = 0; next <= spec().steps.size(); ++next)
     unused_.push_back(unused_registers(spec(), next));
-  for (const auto& [name, prepared] : *linears_) {
-    Linear& linear = block_->linear(name);
-    linear.quantized.reset();
-    linear.weight = at::Tensor();
-  }
 }
 
-void PreparedBlock::run(Batch& batch, const RunMode& mode) const {
+void PreparedSteps::run(Batch& batch, const RunMode& mode) const {
   std::vector<bool> part;
   for (const SampleState& sample : batch.samples()) part.push_back(takes_part(spec(), *sample.features));
   in_context(spec().name, [&] {
     std::size_t range = 0;
-    for (std::size_t i = 0; i < spec().steps.size();) {
+    for (std::size_t i = steps_.begin; i < steps_.end;) {
       if (range < ranges_.size() && ranges_[range].begin == i) {
         run_rows(programs_[range], spec(), batch, mode);
         i = ranges_[range++].end;
@@ -94,21 +90,23 @@ void PreparedBlock::run(Batch& batch, const RunMode& mode) const {
   });
 }
 
-void PreparedBlock::run_step_of(const Step& step, Batch& batch, const RunMode& mode,
+void PreparedSteps::run_step_of(const Step& step, Batch& batch, const RunMode& mode,
                                 const std::vector<bool>& takes_part) const {
   const Stopwatch watch;
-  if (step.op == Op::linear && is_compact(block_->linear(step.name))) return run_compact(step, batch, mode);
-  batch.each(step.in, step.out, takes_part,
-             [&](SampleState& sample) { return run_step(*block_, sample, step); });
+  const bool linear = step.op == Op::linear;
+  if (linear && !block_->run_float && is_compact(block_->linear(step.name)))
+    return run_compact(step, batch, mode);
+  const bool apart = mode.samples_apart && step.op != Op::attention;
+  batch.each(
+      step.in, step.out, takes_part, [&](SampleState& sample) { return run_step(*block_, sample, step); },
+      apart ? Batch::Samples::in_parallel : Batch::Samples::in_turn);
   if (mode.clock == nullptr) return;
-  const Stage stage = step.op == Op::attention ? Stage::attention
-                      : step.op == Op::linear  ? Stage::linears
-                                               : Stage::rest;
+  const Stage stage = step.op == Op::attention ? Stage::attention : linear ? Stage::linears : Stage::rest;
   mode.clock->of(spec().tower)[static_cast<std::size_t>(stage)] += watch.seconds();
 }
 
 /// All rows of the batch at once, so that the weight is read once.
-void PreparedBlock::run_compact(const Step& step, Batch& batch, const RunMode& mode) const {
+void PreparedSteps::run_compact(const Step& step, Batch& batch, const RunMode& mode) const {
   const Stopwatch watch;
   const Linear& linear = block_->linear(step.name);
   const BatchRegister& in = batch.get(step.in[0]);
@@ -119,11 +117,20 @@ void PreparedBlock::run_compact(const Step& step, Batch& batch, const RunMode& m
     mode.clock->of(spec().tower)[static_cast<std::size_t>(Stage::linears)] += watch.seconds();
 }
 
+PreparedBlock::PreparedBlock(Block block)
+    : block_(std::make_unique<Block>(std::move(block))), steps_(*block_, {0, block_->spec().steps.size()}) {
+  for (const auto& [name, prepared] : steps_.linears()) {
+    Linear& linear = block_->linear(name);
+    linear.quantized.reset();
+    linear.weight = at::Tensor();
+  }
+}
+
 std::int64_t PreparedBlock::bytes() const {
   std::int64_t bytes = 0;
-  for (const auto& [name, linear] : *linears_) bytes += linear.bytes();
+  for (const auto& [name, linear] : steps_.linears()) bytes += linear.bytes();
   for (const auto& [name, linear] : block_->linears) {
-    bytes += bytes_of(linear.weight) + (linears_->contains(name) ? 0 : bytes_of(linear.bias));
+    bytes += bytes_of(linear.weight) + (steps_.linears().contains(name) ? 0 : bytes_of(linear.bias));
     if (linear.quantized != nullptr) bytes += bytes_of(*linear.quantized);
   }
   for (const auto& [name, norm] : block_->norms) bytes += bytes_of(norm.scale) + bytes_of(norm.shift);

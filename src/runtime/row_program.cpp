@@ -253,14 +253,14 @@ bool is_worth_it(const BlockSpec& spec, const StepRange& range) {
 
 }  // namespace
 
-std::vector<StepRange> row_wise_ranges(const BlockSpec& spec,
+std::vector<StepRange> row_wise_ranges(const BlockSpec& spec, StepRange steps,
                                        const std::set<std::string, std::less<>>& by_codes) {
   RowSets sets(spec);
   std::vector<StepRange> ranges;
-  for (std::size_t begin = 0, end = 0; begin < spec.steps.size(); begin = std::max(end, begin + 1)) {
+  for (std::size_t begin = steps.begin, end = begin; begin < steps.end; begin = std::max(end, begin + 1)) {
     end = begin;
     bool product = false;
-    while (end < spec.steps.size() && is_row_wise(spec.steps[end], by_codes) && sets.same(begin, end))
+    while (end < steps.end && is_row_wise(spec.steps[end], by_codes) && sets.same(begin, end))
       product = spec.steps[end++].op == Op::linear || product;
     if (product && is_worth_it(spec, {begin, end})) ranges.push_back({begin, end});
   }

@@ -71,9 +71,10 @@ using PreparedLinears = std::map<std::string, PreparedLinear, std::less<>>;
 struct StepRange {
   std::size_t begin = 0, end = 0;
 };
-/// The runs of row-wise steps over rows of one set that hold a product by codes.  All other steps are left to nn.
+/// The runs of row-wise steps within `steps`, over rows of one set, that hold a product by codes.  All other steps are
+/// left to nn.
 /// @param by_codes  linears that may run by their codes
-std::vector<StepRange> row_wise_ranges(const BlockSpec& spec,
+std::vector<StepRange> row_wise_ranges(const BlockSpec& spec, StepRange steps,
                                        const std::set<std::string, std::less<>>& by_codes);
 
 /// Compiles the steps of such a range.  The program points to the norms of `block` and to `linears`.

@@ -23,7 +23,8 @@ inline constexpr std::size_t kStages = 5;
 std::string_view stage_name(Stage stage);
 using StageSeconds = std::array<double, kStages>;
 
-/// Wall time by tower and stage; where threads do different things at a time, in proportion to what each did.
+/// Wall time by tower and stage; where threads do different things at a time, in proportion to
+/// what each did.
 struct StageClock {
   std::array<StageSeconds, 3> towers{};  // by Tower
   StageSeconds& of(Tower tower) { return towers[static_cast<std::size_t>(tower)]; }
@@ -32,6 +33,9 @@ struct StageClock {
 struct RunMode {
   Scaling scaling = Scaling::segments;
   StageClock* clock = nullptr;  // null: not measured
+  /// Steps of libtorch run on one thread a sample, several samples at a time: its bits depend on
+  /// how many threads share a product.
+  bool samples_apart = false;
 };
 
 }  // namespace mquant

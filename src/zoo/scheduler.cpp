@@ -7,7 +7,7 @@
 
 #include "mquant/error.h"
 #include "mquant/log.h"
-#include "zoo/memory.h"
+#include "support/memory.h"
 
 namespace mquant::zoo {
 namespace {

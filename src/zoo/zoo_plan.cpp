@@ -6,10 +6,10 @@
 #include <fstream>
 
 #include "mquant/error.h"
+#include "support/memory.h"
 #include "support/paths.h"
 #include "support/strings.h"
 #include "support/writable.h"
-#include "zoo/memory.h"
 #include "zoo/zoo_work.h"
 
 namespace mquant::zoo {

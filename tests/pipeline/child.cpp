@@ -30,6 +30,8 @@ bool Child::kill() {
   return wait() == 128 + SIGKILL;
 }
 
+bool Child::interrupt() { return running() && ::kill(pid_, SIGINT) == 0; }
+
 bool Child::running() {
   if (!reaped_ && ::waitpid(pid_, &status_, WNOHANG) == pid_) reaped_ = true;
   return !reaped_;

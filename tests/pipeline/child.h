@@ -19,6 +19,8 @@ class Child {
 
   /// Sends SIGKILL and waits.  @returns false if it had ended by itself
   bool kill();
+  /// Sends SIGINT.  @returns false if it had ended by itself
+  bool interrupt();
   bool running();
   /// @returns the exit code, or 128 + the signal
   int wait();

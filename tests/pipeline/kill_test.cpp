@@ -5,8 +5,12 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <string_view>
 #include <thread>
+#include <tuple>
 
+#include "mquant/error.h"
 #include "support/rng.h"
 #include "tests/pipeline/child.h"
 #include "tests/pipeline/runs.h"
@@ -17,7 +21,8 @@ namespace mquant::test {
 namespace fs = std::filesystem;
 namespace {
 
-std::vector<std::string> command(const fs::path& output, bool resume) {
+/// @param minutes  between states that are kept: 0 keeps one after each block, 10 none at all
+std::vector<std::string> command(const fs::path& output, bool resume, const char* minutes = "0") {
   std::vector<std::string> words = {MQUANT_PROGRAM,
                                     "calibrate",
                                     digits().model,
@@ -27,18 +32,22 @@ std::vector<std::string> command(const fs::path& output, bool resume) {
                                     output,
                                     "--set",
                                     "calibration.samples=4",
+                                    "--checkpoint-minutes",
+                                    minutes,
                                     "--threads",
                                     "1"};
   if (resume) words.push_back("--resume");
   return words;
 }
 
-/// Blocks that count.
-std::ptrdiff_t journal_lines(const fs::path& calibration) {
+/// Lines of the journal that begin as `begin` does.
+std::ptrdiff_t journal_lines(const fs::path& calibration, std::string_view begin = "{\"block\"") {
   const fs::path journal = calibration / "journal.jsonl";
   if (!fs::exists(journal)) return 0;
-  const std::string text = read_text(journal);
-  return std::ranges::count(text, '\n');
+  std::istringstream text(read_text(journal));
+  std::ptrdiff_t lines = 0;
+  for (std::string line; std::getline(text, line);) lines += line.starts_with(begin) && !text.eof() ? 1 : 0;
+  return lines;
 }
 
 class Kill : public testing::Test {
@@ -84,27 +93,53 @@ bool kill_behind(Child& child, const fs::path& calibration, std::ptrdiff_t lines
   return child.kill();
 }
 
-class KillAfterBlocks : public Kill, public testing::WithParamInterface<std::ptrdiff_t> {};
+class KillAfterBlocks : public Kill,
+                        public testing::WithParamInterface<std::tuple<std::ptrdiff_t, const char*>> {};
 
 TEST_P(KillAfterBlocks, ResumesToTheSameBytes) {
+  const auto [lines, minutes] = GetParam();
   bool killed = false;
   fs::path calibration;
   for (int attempt = 0; attempt < 5 && !killed;
        ++attempt) {  // a busy machine may let the child run to its end
-    calibration = *directory_ / ("after-" + std::to_string(GetParam()) + "-" + std::to_string(attempt));
-    Child child(command(calibration, false));
-    killed = kill_behind(child, calibration, GetParam(), {});
+    calibration = *directory_ / cat("after-", lines, "-", minutes, "-", attempt);
+    Child child(command(calibration, false, minutes));
+    killed = kill_behind(child, calibration, lines, {});
   }
   ASSERT_TRUE(killed);
-  ASSERT_GE(journal_lines(calibration), GetParam());
+  ASSERT_GE(journal_lines(calibration), lines);
   const std::string before = read_text(calibration / "journal.jsonl");
-  Child resumed(command(calibration, true));
+  const std::ptrdiff_t states = journal_lines(calibration, "{\"state\"");
+  if (std::string_view(minutes) == "0")
+    EXPECT_GE(states, lines - 1);
+  else
+    EXPECT_EQ(states, 0);
+  Child resumed(command(calibration, true, minutes));
   ASSERT_EQ(resumed.wait(), 0);
   EXPECT_TRUE(read_text(calibration / "journal.jsonl").starts_with(before)) << "blocks were calibrated again";
   expect_as_undisturbed(calibration);
 }
 
-INSTANTIATE_TEST_SUITE_P(Journal, KillAfterBlocks, testing::Values(1, 3, 7));
+INSTANTIATE_TEST_SUITE_P(Journal, KillAfterBlocks,
+                         testing::Combine(testing::Values(1, 3, 7, 10), testing::Values("0", "10")));
+
+/// The samples before the block that Ctrl-C cut short are kept, though no state was due.
+TEST_F(Kill, AfterCtrlCTheSamplesContinueWhereTheyWere) {
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    const fs::path calibration = *directory_ / cat("interrupted-", attempt);
+    Child child(command(calibration, false, "10"));
+    while (child.running() && journal_lines(calibration) < 3)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!child.interrupt() || child.wait() == 0) continue;  // it ended by itself
+    const std::string journal = read_text(calibration / "journal.jsonl");
+    EXPECT_EQ(journal_lines(calibration, "{\"state\""), 1) << journal;
+    Child resumed(command(calibration, true, "10"));
+    ASSERT_EQ(resumed.wait(), 0);
+    expect_as_undisturbed(calibration);
+    return;
+  }
+  FAIL() << "no child was interrupted";
+}
 
 /// What a kill between the last block and the end of the journal leaves.
 TEST_F(Kill, BehindTheLastBlockOnlyTheReportIsMade) {
@@ -128,7 +163,7 @@ TEST_F(Kill, AtRandomMomentsResumesToTheSameBytes) {
   for (int i = 0; i < 10; ++i) {
     const std::ptrdiff_t lines = journal_lines(calibration) + static_cast<std::ptrdiff_t>(rng.next() % 3);
     const std::chrono::microseconds delay(rng.next() % 60'000);
-    Child child(command(calibration, true));
+    Child child(command(calibration, true, i % 2 == 0 ? "0" : "10"));
     kills += kill_behind(child, calibration, lines, delay) ? 1 : 0;
   }
   EXPECT_GE(kills, 1);  // how many depends on what else the machine does

@@ -22,7 +22,9 @@ std::string calibrate_into(const fs::path& output, const TestData& data, const R
                                      .output = output,
                                      .recipe = options.recipe,
                                      .overrides = options.overrides,
-                                     .verify_each = options.verify_each};
+                                     .verify_each = options.verify_each,
+                                     .executor = options.executor,
+                                     .memory_bytes = options.memory_bytes};
   calibrate_options.run.threads = options.threads;
   return calibrate(calibrate_options);
 }

@@ -25,6 +25,8 @@ struct RunOptions {
   std::vector<std::string> overrides;
   int threads = 1;
   bool verify_each = false;
+  Executor executor = Executor::fast;
+  std::int64_t memory_bytes = 0;
 };
 
 /// @returns the report, JSON

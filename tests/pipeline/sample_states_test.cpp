@@ -1,7 +1,9 @@
 // The samples' states of an unfinished calibration are read back exactly, or refused.
 #include "pipeline/sample_states.h"
 
+#include <ATen/ops/abs.h>
 #include <ATen/ops/rand.h>
+#include <ATen/ops/sum.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include "io/safetensors.h"
 #include "mquant/error.h"
 #include "pipeline/source.h"
+#include "support/sha256.h"
 #include "tests/pipeline/runs.h"
 #include "tests/support/temp_dir.h"
 
@@ -25,8 +28,9 @@ class States : public testing::Test {
                                WithAnswer::no)),
         store_(CalibrationStore::create(directory_ / "cal", {})),
         embed_(*std::ranges::find(source_.model.blocks, "embed", &BlockSpec::name)) {
-    states_ = initial_states(features_);
-    for (SampleState& state : states_) {
+    for (const Features& features : features_) {
+      SampleState& state = states_.emplace_back();
+      state.features = &features;
       const auto tokens = static_cast<std::int64_t>(state.features->input_ids.size());
       state.registers = {{"x", at::rand({tokens, 8})}};
       state.order.resize(static_cast<std::size_t>(tokens));
@@ -36,7 +40,8 @@ class States : public testing::Test {
   }
 
   std::vector<SampleState> loaded() {
-    std::vector<SampleState> states = initial_states(features_);
+    std::vector<SampleState> states(features_.size());
+    for (std::size_t i = 0; i < states.size(); ++i) states[i].features = &features_[i];
     load_states(store_, "embed", embed_, states);
     return states;
   }
@@ -73,6 +78,34 @@ TEST_F(States, ComeBackBitForBit) {
     EXPECT_TRUE(again[i].registers.at("x").equal(states_[i].registers.at("x")));
     EXPECT_EQ(again[i].order, states_[i].order);
   }
+}
+
+/// Whether samples wait in memory or on disk, and whatever is in a batch, the file has the same bytes.
+TEST_F(States, OfAStoreAreTheSameFile) {
+  for (const std::int64_t memory : {std::int64_t{0}, std::int64_t{1} << 20})
+    for (const std::int64_t batch : {std::int64_t{1}, std::int64_t{1} << 20}) {
+      StateStore store(features_, 8, 8, {memory, batch, directory_.path()});
+      load_states(store_, "embed", embed_, store);
+      EXPECT_EQ(store.batches(), batch == 1 ? features_.size() : 1U);
+      EXPECT_EQ(store.spilled_bytes() > 0, memory == 0);
+      const WrittenState written = save_states(store_, "again", store);
+      EXPECT_EQ(written.digest, sha256_file(store_.state_directory() / "embed.safetensors"));
+      EXPECT_EQ(written.digest, sha256_file(store_.state_directory() / written.file));
+    }
+}
+
+TEST_F(States, ComeBackWhenAStoreIsRestored) {
+  StateStore store(features_, 8, 8, {0, 1, directory_.path()});
+  load_states(store_, "embed", embed_, store);
+  store.remember();
+  store.each_sample([](SampleState& state) {
+    state.registers.at("x").zero_();
+    state.order.clear();
+  });
+  EXPECT_EQ(store.sample(1).registers.at("x").abs().sum().item<float>(), 0);
+  store.restore();
+  EXPECT_TRUE(store.sample(1).registers.at("x").equal(states_[1].registers.at("x")));
+  EXPECT_EQ(store.sample(1).order, states_[1].order);
 }
 
 TEST_F(States, ThatAreForgedAreAnInputError) {

@@ -87,7 +87,8 @@ TEST(Representatives, AreOfBothKindsAndDoNotDependOnTheOrderOfSamples) {
 SinkRule found_in(const std::filesystem::path& model) {
   const SourceModel source = open_source(model);
   const std::vector<Sample> samples = read_samples(qwen2_vl().samples);
-  return find_sinks(source, samples, all_features(*source.processor, source.model, samples, WithAnswer::yes));
+  return find_sinks(source, samples, all_features(*source.processor, source.model, samples, WithAnswer::yes),
+                    pixels_of(*source.processor, samples, WithAnswer::yes));
 }
 
 TEST(FindSinks, FindsAMassiveFirstToken) {

@@ -13,10 +13,12 @@ using testing::SizeIs;
 
 const std::set<std::string, std::less<>> kAll = {"gate", "up", "down"};
 
+StepRange all_steps(const BlockSpec& spec) { return {0, spec.steps.size()}; }
+
 RowProgram compiled(const Block& block, PreparedLinears& linears) {
   for (const LinearSpec& linear : block.spec().linears)
     linears.emplace(linear.name, PreparedLinear(linear.name, block.linear(linear.name), linear.rows));
-  return compile_rows(block, linears, row_wise_ranges(block.spec(), kAll).at(0));
+  return compile_rows(block, linears, row_wise_ranges(block.spec(), all_steps(block.spec()), kAll).at(0));
 }
 
 std::vector<std::string> names(const RowProgram& program, Slot::Place place) {
@@ -54,15 +56,15 @@ TEST(RowProgram, KeepsRegistersNoLongerThanTheyAreSeen) {
 
 TEST(RowWiseRanges, EndWhereRowsAreOthersAndHoldAProduct) {
   BlockSpec spec = mlp_spec();
-  EXPECT_THAT(row_wise_ranges(spec, kAll), SizeIs(1));
-  EXPECT_TRUE(row_wise_ranges(spec, {}).empty());  // no product by codes: nothing to prepare
+  EXPECT_THAT(row_wise_ranges(spec, all_steps(spec), kAll), SizeIs(1));
+  EXPECT_TRUE(row_wise_ranges(spec, all_steps(spec), {}).empty());  // no product by codes: nothing to prepare
   Step merge;
   merge.op = Op::merge_rows;
   merge.in = {"n"};
   merge.out = "n";
   merge.count = 2;
   spec.steps.insert(spec.steps.begin() + 1, merge);  // fewer rows than x from here on
-  const std::vector<StepRange> ranges = row_wise_ranges(spec, kAll);
+  const std::vector<StepRange> ranges = row_wise_ranges(spec, all_steps(spec), kAll);
   ASSERT_THAT(ranges, SizeIs(1));
   EXPECT_EQ(ranges[0].begin, 2U);
 }

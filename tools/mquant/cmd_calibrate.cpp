@@ -1,4 +1,4 @@
-// mquant calibrate: everything that needs data, into a calibration directory that can be gone on with.
+// mquant calibrate: everything that needs data, into a calibration directory; a run that was interrupted continues.
 #include <nlohmann/json.hpp>
 
 #include "arguments.h"
@@ -52,6 +52,7 @@ void add_calibrate(CLI::App& app, Command& command) {
   cmd->add_flag("--resume", options->resume, "Continue an interrupted calibration in --output");
   cmd->add_flag("--verify-each", options->verify_each,
                 "Run each block before and after passes that must not change it");
+  add_loop_options(*cmd, *options);
   options->check.add_options(*cmd);
   cmd->add_flag("--dry-run", options->dry_run, "Show what would be done, memory and time; write nothing");
   add_json_option(*cmd, options->json);

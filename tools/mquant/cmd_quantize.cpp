@@ -116,6 +116,7 @@ void add_quantize(CLI::App& app, Command& command) {
   cmd->add_flag("--resume", options->resume, "Continue an interrupted calibration");
   cmd->add_flag("--verify-each", options->verify_each,
                 "Run each block before and after passes that must not change it");
+  add_loop_options(*cmd, *options);
   options->check.add_options(*cmd);
   cmd->add_flag("--overwrite", options->overwrite, "Replace an artifact of ours that is there");
   cmd->add_flag("--dry-run", options->dry_run, "Show what would be done, memory and time; write nothing");

@@ -106,15 +106,8 @@ void add_zoo(CLI::App& app, Command& command) {
       ->type_name("N")
       ->check(integer_from(1, 256))
       ->capture_default_str();
-  cmd->add_option_function<std::string>(
-         "--memory",
-         [options](const std::string& text) {
-           const auto size = parse_bytes(text);
-           if (!size) fail(ErrorKind::usage, "--memory '", text, "': expected a size such as 12GiB or 800MB");
-           options->memory = *size;
-         },
-         "Memory of all jobs together, such as 12GiB; default: nine tenths of what is free")
-      ->type_name("SIZE");
+  add_memory_option(*cmd, options->memory,
+                    "Memory of all jobs together, such as 12GiB; default: nine tenths of what is free");
   cmd->add_flag("--resume", options->resume, "Continue what is in DIR; keep what is unchanged");
   cmd->add_option("--only", options->only, "Jobs (MODEL.RECIPE) that match PATTERN; may be repeated")
       ->type_name("PATTERN")

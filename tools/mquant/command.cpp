@@ -7,6 +7,7 @@
 #include "arguments.h"
 #include "mquant/error.h"
 #include "support/atomic_file.h"
+#include "support/strings.h"
 #include "support/table.h"
 
 namespace mquant::cli {
@@ -48,6 +49,33 @@ void add_executor_option(CLI::App& command, Executor& executor) {
       ->type_name("NAME")
       ->check(one_of({"fast", "plain"}))
       ->default_str("fast");
+}
+
+void add_memory_option(CLI::App& command, std::int64_t& bytes, const std::string& what) {
+  command
+      .add_option_function<std::string>(
+          "--memory",
+          [&bytes](const std::string& text) {
+            const auto size = parse_bytes(text);
+            if (!size || *size <= 0)
+              fail(ErrorKind::usage, "--memory '", text, "': expected a size such as 12GiB or 800MB");
+            bytes = *size;
+          },
+          what)
+      ->type_name("SIZE");
+}
+
+void add_loop_options(CLI::App& command, CalibrateOptions& options) {
+  add_memory_option(command, options.memory_bytes,
+                    "Memory to work in, such as 12GiB; samples that do not fit wait on the disk of the "
+                    "calibration; default: half of what is free");
+  command
+      .add_option("--checkpoint-minutes", options.checkpoint_minutes,
+                  "How often the samples' states are written for --resume; 0: after each block")
+      ->type_name("MINUTES")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  add_executor_option(command, options.executor);
 }
 
 void add_chat_template_option(CLI::App& command, RunSettings& run) {

@@ -55,6 +55,12 @@ void add_json_option(CLI::App& command, std::string& target);
 /// --chat-template.
 void add_chat_template_option(CLI::App& command, RunSettings& run);
 
+/// --memory SIZE, where `what` says whose.
+void add_memory_option(CLI::App& command, std::int64_t& bytes, const std::string& what);
+
+/// --memory, --checkpoint-minutes and --executor of a calibration.
+void add_loop_options(CLI::App& command, CalibrateOptions& options);
+
 /// --executor fast|plain.
 void add_executor_option(CLI::App& command, Executor& executor);
 

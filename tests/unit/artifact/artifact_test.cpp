@@ -195,7 +195,7 @@ TEST(ArtifactConfig, HeadThatIsStillTheEmbeddingIsStoredOnce) {
   for (const BlockSpec& spec : made.model().blocks) {
     StoredBlock block = made.block(spec.name);
     if (spec.name == "head") block.linears["head"].weight = made.block("embed").params["table"];
-    calibration.add(block, {});
+    calibration.add(block);
   }
   calibration.finish("{}");
   ExportInput input = made.input();
@@ -232,7 +232,7 @@ TEST(ArtifactFormats, WhatEnginesWouldComputeWrongIsRefusedByName) {
     for (const BlockSpec& spec : made.model().blocks) {
       StoredBlock block = made.block(spec.name);
       if (spec.name == "decoder.1" || spec.name == "vision.0") change(block);
-      calibration.add(block, {});
+      calibration.add(block);
     }
     calibration.finish("{}");
     ExportInput input = made.input();

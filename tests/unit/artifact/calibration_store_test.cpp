@@ -23,20 +23,29 @@ RunIdentity identity() {
   return identity;
 }
 
-/// What a run does: goes on behind the last durable block, each block with a state file of its own.
+std::string state_after(std::size_t blocks) { return cat("after-", blocks, ".safetensors"); }
+
+void keep_state(CalibrationStore& store) {
+  const std::size_t done = store.done().size();
+  const std::string text = cat("state ", done);
+  test::write_text(store.state_directory() / state_after(done), text);
+  store.keep_state({{state_after(done), sha256_hex(text)}});
+}
+
+/// What a run does: continues after the last durable block, and keeps a state after each.
 void run(const fs::path& directory, std::size_t blocks = 99) {
   const ModelSpec model = test::made_up_model();
   CalibrationStore store = CalibrationStore::is_calibration(directory)
                                ? CalibrationStore::resume(directory, identity())
                                : CalibrationStore::create(directory, identity());
+  const std::size_t kept = store.state().blocks;
+  if (kept > 0 && !store.finished()) {
+    EXPECT_EQ(test::read_text(store.state_directory() / state_after(kept)), cat("state ", kept));
+  }
+  if (kept < store.done().size() && !store.finished()) keep_state(store);  // brought forward
   for (std::size_t i = store.done().size(); i < std::min(blocks, model.blocks.size()); ++i) {
-    if (i > 0) {  // needs the state that the block before left
-      EXPECT_EQ(test::read_text(store.state_directory() / cat("after-", i - 1, ".safetensors")),
-                cat("state ", i - 1));
-    }
-    const std::string state = cat("after-", i, ".safetensors");
-    test::write_text(store.state_directory() / state, cat("state ", i));
-    store.add(test::made_up_block(model.blocks[i], Contents::all), {state});
+    store.add(test::made_up_block(model.blocks[i], Contents::all));
+    keep_state(store);
   }
   if (blocks >= model.blocks.size() && !store.finished()) store.finish("{\"seconds\": 1}\n");
 }
@@ -75,7 +84,7 @@ TEST_F(Calibration, StateOfOlderBlocksIsRemoved) {
   std::vector<std::string> state;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory() / "state"))
     state.push_back(entry.path().filename());
-  EXPECT_EQ(state, std::vector<std::string>{"after-2.safetensors"});
+  EXPECT_EQ(state, std::vector<std::string>{state_after(3)});
 }
 
 // The journal is cut at every byte, which is what a kill during an append leaves; files of later blocks stay around.
@@ -89,9 +98,9 @@ TEST_F(Calibration, KillDuringAnyAppendEndsWithTheSameBytes) {
     test::write_text(directory() / "journal.jsonl", journal.substr(0, cut));
     const auto lines = std::count(journal.begin(), journal.begin() + static_cast<std::ptrdiff_t>(cut), '\n');
     fs::create_directory(directory() / "state");
-    for (std::ptrdiff_t i = std::max<std::ptrdiff_t>(lines - 1, 0);
-         i < std::min<std::ptrdiff_t>(lines + 1, 8); ++i)
-      test::write_text(directory() / "state" / cat("after-", i, ".safetensors"), cat("state ", i));
+    const std::size_t kept = static_cast<std::size_t>(lines) / 2;  // every other line is of a state
+    for (const std::size_t i : {kept, kept + 1})
+      test::write_text(directory() / "state" / state_after(i), cat("state ", i));
     test::write_text(directory() / "blocks" / "0003-x.safetensors.partial", "half");
     run(directory());
     EXPECT_EQ(test::contents_of(directory()), expected) << "cut at " << cut;
@@ -178,7 +187,7 @@ TEST_F(Calibration, WorkOfAllProcessesIsTold) {
                                     : CalibrationStore::resume(directory(), identity());
     work.peak_bytes = i == 1 ? 900 : 100;
     if (i == 1) work.kept = 0.25;
-    store.add(test::made_up_block(model.blocks[i], Contents::all), {}, work);
+    store.add(test::made_up_block(model.blocks[i], Contents::all), work);
   }
   const BlockWork all = CalibrationStore::resume(directory(), identity()).work();
   EXPECT_EQ(all.seconds, 6);
@@ -294,10 +303,9 @@ TEST_F(Calibration, HostileJournalIsAnInputError) {
   const std::string digest(64, 'a');
   for (const std::string& line :
        {std::string("{}"), std::string("[1]"), std::string("\"block\""),
-        R"({"block": "../../x", "shard": ")" + digest + R"(", "record": ")" + digest + R"(", "state": {}})",
-        R"({"block": "x", "shard": "abc", "record": ")" + digest + R"(", "state": {}})",
-        R"({"block": "x", "shard": ")" + digest + R"(", "record": ")" + digest +
-            R"(", "state": {"/etc/passwd": ")" + digest + R"("}})",
+        R"({"block": "../../x", "shard": ")" + digest + R"(", "record": ")" + digest + R"("})",
+        R"({"block": "x", "shard": "abc", "record": ")" + digest + R"("})",
+        R"({"state": {"/etc/passwd": ")" + digest + R"("}})", std::string(R"({"state": {"x": "abc"}})"),
         std::string(200, '[')}) {
     fs::remove_all(directory());
     run(directory(), 1);
@@ -313,11 +321,11 @@ TEST_F(Calibration, NamesThatLeaveTheDirectoryAreRefused) {
   CalibrationStore store = CalibrationStore::create(directory(), identity());
   StoredBlock block = test::made_up_block(test::made_up_model().blocks[0], Contents::all);
   block.name = "../x";
-  EXPECT_THROW(store.add(block, {}), Error);
+  EXPECT_THROW(store.add(block), Error);
+  EXPECT_THROW(store.keep_state({{"../run.json", sha256_hex("")}}), Error);
   block.name = "x";
-  EXPECT_THROW(store.add(block, {"../run.json"}), Error);
-  store.add(block, {});
-  EXPECT_THROW(store.add(block, {}), Error);  // twice
+  store.add(block);
+  EXPECT_THROW(store.add(block), Error);  // twice
 }
 
 }  // namespace

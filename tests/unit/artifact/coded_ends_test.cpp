@@ -34,7 +34,7 @@ class EndsInCodes {
         block.linears["head"] = table_;
         if (!same) block.linears["head"].quantized->weight_scale[3] *= 2;
       }
-      calibration.add(block, {});
+      calibration.add(block);
     }
     calibration.finish("{}");
     ExportInput input = made_.input();
@@ -121,7 +121,7 @@ TEST(CodedEnds, EnginesTakeAHeadInCodesBesideFloatEmbeddings) {
           .name = "table", .source = {}, .shape = {spec.linears[0].out, spec.linears[0].in}};
       block.linears["head"] = test::made_up_embedding(table);
     }
-    calibration.add(block, {});
+    calibration.add(block);
   }
   calibration.finish("{}");
   ExportInput input = made.input();

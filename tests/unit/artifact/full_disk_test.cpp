@@ -70,9 +70,9 @@ TEST(FullDisk, CalibrationGoesOnWhenThereIsSpaceAgain) {
     for (std::size_t i = 0; i < model.blocks.size(); ++i) {
       if (full_at_times) {
         const FullDisk disk(40 * i);  // in the shard, in the record, in the journal
-        EXPECT_EQ(kind_of_failure([&] { store.add(block(i), {}); }), ErrorKind::resources) << i;
+        EXPECT_EQ(kind_of_failure([&] { store.add(block(i)); }), ErrorKind::resources) << i;
       }
-      store.add(block(i), {});
+      store.add(block(i));
     }
     store.finish("{}");
   };

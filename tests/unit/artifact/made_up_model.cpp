@@ -179,7 +179,7 @@ void write_source(const fs::path& directory, const ModelSpec& model) {
 CalibrationStore calibrate(const fs::path& directory, const fs::path& source, const ModelSpec& model,
                            Contents contents) {
   CalibrationStore store = CalibrationStore::create(directory, made_up_identity(source));
-  for (const BlockSpec& block : model.blocks) store.add(made_up_block(block, contents), {});
+  for (const BlockSpec& block : model.blocks) store.add(made_up_block(block, contents));
   store.finish("{}\n");
   return CalibrationStore::open(directory);
 }

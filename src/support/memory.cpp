@@ -1,4 +1,4 @@
-#include "zoo/memory.h"
+#include "support/memory.h"
 
 #include <algorithm>
 #include <fstream>
@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string>
 
-namespace mquant::zoo {
+namespace mquant {
 namespace fs = std::filesystem;
 namespace {
 
@@ -70,4 +70,4 @@ std::int64_t available_memory(const fs::path& root) {
   return least;
 }
 
-}  // namespace mquant::zoo
+}  // namespace mquant

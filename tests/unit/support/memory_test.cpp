@@ -1,11 +1,11 @@
-#include "zoo/memory.h"
+#include "support/memory.h"
 
 #include <gtest/gtest.h>
 
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
 
-namespace mquant::zoo {
+namespace mquant {
 namespace {
 
 using test::write_text;
@@ -71,4 +71,4 @@ TEST(AvailableMemory, IsNeverNegative) {
 }
 
 }  // namespace
-}  // namespace mquant::zoo
+}  // namespace mquant
