@@ -74,7 +74,8 @@ class Runner {
     const auto codes = block_.embeddings.find(name);
     if (codes != block_.embeddings.end() && !block_.run_float) return embedding_rows(*codes->second, ids);
     const at::Tensor rows = block_.param(name).index_select(0, index_tensor(ids));
-    return rows.scalar_type() == at::kBFloat16 ? rows.to(at::kFloat) : rows;
+    const bool narrow = rows.scalar_type() == at::kBFloat16 || rows.scalar_type() == at::kHalf;
+    return narrow ? rows.to(at::kFloat) : rows;
   }
 
   at::Tensor of_patches(const Step& step) {

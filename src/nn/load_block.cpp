@@ -3,6 +3,7 @@
 #include <ATen/ops/eye.h>
 #include <ATen/ops/layer_norm.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "io/finite.h"
@@ -26,7 +27,27 @@ class SourceReader {
   /// The whole stored tensor, in `shape`; checked.
   at::Tensor read(const Source& source, const std::vector<std::int64_t>& shape) const {
     const std::string name = find(source);
-    const TensorView view = checkpoint_.get(name);
+    const TensorView view = checked(name, shape);
+    expect_finite(name, view);
+    return to_tensor(view, dtype_);
+  }
+
+  /// Rows [begin, begin + count) of a stored tensor of that shape.
+  at::Tensor read_rows(const Source& source, const std::vector<std::int64_t>& shape, std::int64_t begin,
+                       std::int64_t count) const {
+    TensorView view = checked(find(source), shape);
+    const std::size_t row = view.bytes.size() / static_cast<std::size_t>(std::max<std::int64_t>(1, shape[0]));
+    view.bytes =
+        view.bytes.subspan(static_cast<std::size_t>(begin) * row, static_cast<std::size_t>(count) * row);
+    view.shape[0] = count;
+    return to_tensor(view, dtype_);
+  }
+
+  at::ScalarType dtype() const { return dtype_; }
+
+ private:
+  TensorView checked(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    TensorView view = checkpoint_.get(name);
     if (view.shape != shape)
       fail(ErrorKind::input, checkpoint_.directory().string(), ": tensor '", name, "': expected shape ",
            shape_text(shape), " by config.json, found ", shape_text(view.shape));
@@ -34,13 +55,9 @@ class SourceReader {
         view.dtype != DType::f64)
       fail(ErrorKind::unsupported, checkpoint_.directory().string(), ": tensor '", name, "' holds ",
            dtype_name(view.dtype), ": only float checkpoints can be quantized");
-    expect_finite(name, view);
-    return to_tensor(view, dtype_);
+    return view;
   }
 
-  at::ScalarType dtype() const { return dtype_; }
-
- private:
   std::string find(const Source& source) const {
     return name_in(model_, source.name, source.otherwise,
                    [this](const std::string& candidate) { return checkpoint_.has(candidate); });
@@ -138,6 +155,24 @@ Block load_block(const Checkpoint& checkpoint, const ModelSpec& model, const Blo
   }
   for (const NormSpec& norm : spec.norms) block.norms[norm.name] = load_norm(reader, norm);
   for (const ParamSpec& param : spec.params) block.params[param.name] = load_param(reader, param, spec);
+  return block;
+}
+
+Block load_rows_of_end(const Checkpoint& checkpoint, const ModelSpec& model, const BlockSpec& end,
+                       const BlockSpec& rows, std::int64_t begin, at::ScalarType dtype) {
+  const SourceReader reader(checkpoint, model, dtype);
+  Block block(rows);
+  for (std::size_t i = 0; i < end.linears.size(); ++i) {
+    const LinearSpec& whole = end.linears[i];
+    const std::int64_t count = rows.linears[i].out;
+    Linear& loaded = block.linears[whole.name];
+    loaded.weight = reader.read_rows(whole.weight, {whole.out, whole.in}, begin, count);
+    if (whole.bias) loaded.bias = reader.read_rows(whole.bias, {whole.out}, begin, count);
+  }
+  for (const NormSpec& norm : end.norms) block.norms[norm.name] = load_norm(reader, norm);
+  for (std::size_t i = 0; i < end.params.size(); ++i)
+    block.params[end.params[i].name] =
+        reader.read_rows(end.params[i].source, end.params[i].shape, begin, rows.params[i].shape[0]);
   return block;
 }
 

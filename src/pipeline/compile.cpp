@@ -21,9 +21,11 @@
 #include "mquant/pass.h"
 #include "mquant/recipe.h"
 #include "nn/stored.h"
+#include "nn/tensors.h"
 #include "nn/token_order.h"
 #include "passes/collected.h"
 #include "passes/group_facts.h"
+#include "pipeline/end_rows.h"
 #include "pipeline/export_report.h"
 #include "pipeline/find_sinks.h"
 #include "pipeline/frames.h"
@@ -75,6 +77,7 @@ class Compiler {
   /// One block, from the checkpoint to the form in which it is stored; `states` go from its input to its output, but stay
   /// at the input of the last.
   StoredBlock compile(const BlockSpec& spec, StateStore& states, SelfCheck& check) {
+    if (goes_in_runs(spec)) return compile_end(spec, states, check);
     Stopwatch watch;
     Block block = load_block(checkpoint_, model_, spec, at::kDouble);
     report_.time("load", watch);
@@ -85,6 +88,7 @@ class Compiler {
     report_.time("fold and rotate", watch);
     run_data(block, states);
     watch.restart();
+    if (is_last(spec)) check.run_head(block);
     std::map<std::string, double> checked = check.compare(block, states);
     report_.time("self-check", watch);
     leave(spec, states, check);
@@ -96,8 +100,9 @@ class Compiler {
 
   /// Takes the samples through a block that is stored already.
   void bring_through(const BlockSpec& spec, const StoredBlock& stored, StateStore& states, SelfCheck& check) {
-    check.run_float(load_block(checkpoint_, model_, spec, at::kDouble), states);
-    Block block = from_stored(stored, spec);
+    const bool table = goes_in_runs(spec);
+    check.run_float(load_block(checkpoint_, model_, spec, table ? own_type(spec) : at::kFloat), states);
+    Block block = from_stored(stored, spec, table ? FloatTensors::compact : FloatTensors::widened);
     Sweep(block, states, options_.executor).finish();
     leave(spec, states, check);
   }
@@ -105,6 +110,71 @@ class Compiler {
   const PassContext& context() const { return ctx_; }
 
  private:
+  bool is_last(const BlockSpec& spec) const { return &spec == &model_.blocks.back(); }
+
+  /// An end whose rows need no inputs of theirs, and whose samples need no rows in float.
+  bool goes_in_runs(const BlockSpec& spec) const {
+    const QuantScheme scheme = ctx_.scheme(spec);
+    return rows_of_end(spec) > 0 && (scheme.is_float() || rounds_without_inputs(spec, scheme)) &&
+           recipe_.calibration.quantized && !options_.verify_each;
+  }
+
+  at::ScalarType own_type(const BlockSpec& table) const {
+    return scalar_type(types_in(checkpoint_, model_, DType::f32)(table.params.front().source));
+  }
+
+  /// The same as compile, a run of rows at a time.
+  StoredBlock compile_end(const BlockSpec& spec, StateStore& states, SelfCheck& check) {
+    Stopwatch watch;
+    const std::int64_t rows = rows_of_end(spec);
+    if (!is_last(spec)) check.run_float(load_block(checkpoint_, model_, spec, own_type(spec)), states);
+    report_.time("self-check", watch);
+    EndRows end(spec, rows);
+    std::map<Space, Frame> frames;
+    for (const RowRun& run : runs_of_end(spec, rows)) {
+      check_interrupt();
+      const auto counted = ctx_.counters;
+      const BlockSpec run_spec = with_rows(spec, run.count);
+      const Block block =
+          compile_run(load_rows_of_end(checkpoint_, model_, spec, run_spec, run.begin, at::kDouble), states,
+                      check, watch);
+      end.add(block, to_stored(block, stored_), std::exchange(ctx_.figures, {}));
+      if (run.begin > 0) ctx_.counters = counted;  // the end counts once
+      frames = block.frames;
+      report_.time("write", watch);
+    }
+    StoredBlock stored = end.take();
+    if (is_last(spec)) {
+      stored.self_check = check.compare(Block(spec), states);
+      report_.time("self-check", watch);
+      return stored;
+    }
+    Block table = from_stored(stored, spec, FloatTensors::compact);
+    table.frames = frames;
+    Sweep(table, states, options_.executor).finish();
+    report_.time("forward", watch);
+    stored.self_check = check.compare(table, states);
+    report_.time("self-check", watch);
+    leave(spec, states, check);
+    return stored;
+  }
+
+  Block compile_run(Block block, const StateStore& states, SelfCheck& check, Stopwatch& watch) {
+    report_.time("load", watch);
+    const BlockSpec& spec = block.spec();
+    const bool head = spec.name == model_.blocks.back().name;
+    if (head) check.run_float(block, states);
+    report_.time("self-check", watch);
+    rewrite(block, states);
+    const QuantScheme scheme = ctx_.scheme(spec);
+    round_to_stored(block, stored_, scheme.weight_bits < 16);
+    report_.time("fold and rotate", watch);
+    if (!scheme.is_float()) run_passes(block, watch, [&](Pass& pass) { pass.run_weights(block, ctx_); });
+    if (head) check.run_head(block);
+    report_.time("self-check", watch);
+    return block;
+  }
+
   /// What is done to samples after a block: tokens are put in order once the embeddings are merged.
   void leave(const BlockSpec& spec, StateStore& states, SelfCheck& check) {
     if (spec.name != "embed") return;
@@ -148,7 +218,7 @@ class Compiler {
     for (const LinearGroup& group : std::span(groups.begin(), after)) run_group(block, sweep, group, watch);
     if (attention < block.spec().steps.size()) run_cache(block, sweep, watch);
     for (const LinearGroup& group : std::span(after, groups.end())) run_group(block, sweep, group, watch);
-    if (&block.spec() != &model_.blocks.back()) sweep.finish();
+    if (!is_last(block.spec())) sweep.finish();
     report_.time("forward", watch);
   }
 

@@ -1,10 +1,13 @@
 #include "pipeline/self_check.h"
 
+#include <ATen/ops/cat.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <optional>
 
+#include "model/ends.h"
 #include "mquant/error.h"
 #include "nn/for_all.h"
 #include "nn/stored.h"
@@ -107,30 +110,72 @@ void SelfCheck::take_from(const StateStore& states) {
   for (const std::size_t i : chosen_) quantized_states_.push_back(states.sample(i));
 }
 
+void SelfCheck::begin_head(const StateStore& states) {
+  take_from(states);  // a sweep over the head leaves its input nowhere
+  const std::int64_t most =
+      std::max<std::int64_t>(kAllTokenClasses.size(), kLogitRows / std::ssize(samples_));
+  for (std::size_t i = 0; i < samples_.size(); ++i) {
+    restore_order(float_states_[i]);
+    restore_order(quantized_states_[i]);
+    tokens_.push_back(spread_tokens(*samples_[i], most));
+  }
+  float_logits_.resize(samples_.size());
+  logits_.resize(samples_.size());
+}
+
+namespace {
+
+/// Logits of some tokens, [tokens, rows of the head].
+at::Tensor logits_of(const Block& head, SampleState state, const std::vector<std::int64_t>& tokens) {
+  const at::Tensor rows = index_tensor(tokens);
+  at::Tensor& x = state.registers.at("x");
+  const bool by_class = quantizes_inputs(head);  // rows alone do not tell theirs
+  if (!by_class) x = x.index_select(0, rows);
+  run_block(head, state);
+  const at::Tensor all = state.registers.at("logits");
+  return by_class ? all.index_select(0, rows) : all;
+}
+
+/// In float32, but for a table of embeddings in a narrower type, whose rows are widened when they are taken.
+Block in_float(const Block& loaded) {
+  const bool table = loaded.spec().linears.empty() && rows_of_end(loaded.spec()) > 0;
+  const auto is_narrow = [](const auto& param) { return param.second.element_size() < 4; };
+  return table && std::ranges::all_of(loaded.params, is_narrow) ? loaded : converted(loaded, at::kFloat);
+}
+
+}  // namespace
+
 void SelfCheck::run_float(const Block& loaded, const StateStore& states) {
   if (!is_on()) return;
-  Block block = converted(loaded, at::kFloat);
-  if (&loaded.spec() == &model_.blocks.back()) {
-    float_head_.emplace(std::move(block));
-    take_from(states);  // a sweep over the head leaves its input nowhere
+  const Block block = in_float(loaded);
+  if (block.spec().name != model_.blocks.back().name) {
+    for_all(samples_.size(), [&](std::size_t i) {
+      if (takes_part(block.spec(), *samples_[i])) run_block(block, float_states_[i]);
+    });
     return;
   }
+  if (tokens_.empty()) begin_head(states);
+  for_all(samples_.size(),
+          [&](std::size_t i) { float_logits_[i].push_back(logits_of(block, float_states_[i], tokens_[i])); });
+}
+
+void SelfCheck::run_head(const Block& calibrated) {
   for_all(samples_.size(), [&](std::size_t i) {
-    if (takes_part(block.spec(), *samples_[i])) run_block(block, float_states_[i]);
+    logits_[i].push_back(logits_of(calibrated, quantized_states_[i], tokens_[i]));
   });
 }
 
 std::map<std::string, double> SelfCheck::compare(const Block& calibrated, const StateStore& states) {
   if (!is_on()) return {};
+  if (calibrated.spec().name == model_.blocks.back().name) return compare_logits();
   Block compiled = calibrated;  // shares its tensors
   compiled.run_float = false;   // whatever the samples of the calibration are propagated by
-  const bool head = &compiled.spec() == &model_.blocks.back();
-  if (!head) take_from(states);
-  if (!head && !settings_.propagates)
+  take_from(states);
+  if (!settings_.propagates)
     for_all(samples_.size(), [&](std::size_t i) {
       if (takes_part(compiled.spec(), *samples_[i])) run_block(compiled, quantized_states_[i]);
     });
-  return head ? compare_logits(compiled) : compare_outputs(compiled);
+  return compare_outputs(compiled);
 }
 
 std::map<std::string, double> SelfCheck::compare_outputs(const Block& compiled) const {
@@ -159,28 +204,13 @@ std::map<std::string, double> SelfCheck::compare_outputs(const Block& compiled) 
   return figures;
 }
 
-std::map<std::string, double> SelfCheck::compare_logits(const Block& compiled) {
-  require(float_head_.has_value(), "the head ran quantized before it ran in float");
-  const std::int64_t most =
-      std::max<std::int64_t>(kAllTokenClasses.size(), kLogitRows / std::ssize(samples_));
+std::map<std::string, double> SelfCheck::compare_logits() {
   std::vector<LogitSums> of_sample(samples_.size());
   for_all(samples_.size(), [&](std::size_t i) {
-    restore_order(float_states_[i]);
-    restore_order(quantized_states_[i]);
-    const std::vector<std::int64_t> tokens = spread_tokens(*samples_[i], most);
-    const auto logits = [&](const Block& head, SampleState state) {
-      const at::Tensor rows = index_tensor(tokens);
-      at::Tensor& x = state.registers.at("x");
-      const bool by_class = quantizes_inputs(head);  // rows alone do not tell theirs
-      if (!by_class) x = x.index_select(0, rows);
-      run_block(head, state);
-      const at::Tensor all = state.registers.at("logits");
-      return by_class ? all.index_select(0, rows) : all;
-    };
-    add_logits(*samples_[i], tokens, logits(compiled, quantized_states_[i]),
-               logits(*float_head_, float_states_[i]), of_sample[i]);
+    const at::Tensor found = at::cat(std::exchange(logits_[i], {}), 1),
+                     wanted = at::cat(std::exchange(float_logits_[i], {}), 1);
+    add_logits(*samples_[i], tokens_[i], found, wanted, of_sample[i]);
   });
-  float_head_.reset();
   LogitSums sums;
   for (const LogitSums& of_one : of_sample) sums.add(of_one);
   std::map<std::string, double> figures;

@@ -1,4 +1,5 @@
-// A few samples through the float model beside the quantized one: what a run tells about its own result.
+// A few samples through the float model beside the quantized one: what a run tells about its own
+// result.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,13 @@
 
 namespace mquant {
 
-/// KL in nats, mean over the tokens of a class, above which an artifact does not answer like its model.
+/// KL in nats, mean over the tokens of a class, above which an artifact does not answer like its
+/// model.
 inline constexpr double kSelfCheckBound = 0.2;
 
-/// What `calibrate` says of its own result: a few samples of the calibration, through the float model and the quantized
-/// one.  The samples are ones that scales and codes were chosen on: evaluate with others before you publish numbers.
+/// What `calibrate` says of its own result: a few samples of the calibration, through the float
+/// model and the quantized one.  The samples are ones that scales and codes were chosen on:
+/// evaluate with others before you publish numbers.
 struct SelfCheckReport {
   std::int64_t samples = 0;                       // 0: the check was off
   std::map<std::string, AgreementRow> agreement;  // by token class
@@ -34,8 +37,8 @@ struct SelfCheckReport {
   double error_before = 0, error_after = 0;
 };
 
-/// Walks the blocks with the calibration: each is run in float as it was loaded, and compared as it was compiled, so that
-/// the model is read once.
+/// Walks the blocks with the calibration: each is run in float as it was loaded, and compared as
+/// it was compiled, so that the model is read once.
 class SelfCheck {
  public:
   struct Settings {
@@ -50,14 +53,17 @@ class SelfCheck {
             const PixelSource& pixels, const Settings& settings);
 
   bool is_on() const { return !float_states_.empty(); }
-  /// @param loaded  as load_block made it, before any pass
+  /// @param loaded  as load_block made it, before any pass, in any type; of the head, rows of it
+  ///                at a time, in order
   /// @param states  of the calibration, at the block's input
   void run_float(const Block& loaded, const StateStore& states);
+  /// The same rows of the head, final.
+  void run_head(const Block& calibrated);
   /// @param calibrated  the same block, final
   /// @param states      of the calibration, at its output; not looked at after the last block
-  /// @returns figures for StoredBlock::self_check: "error_CLASS", the mean over rows of |q - f|^2 / |f|^2 of the output;
-  ///   of the head "kl_CLASS" and "top1_CLASS" (means), "tokens_CLASS", and of the answers "answer_tokens", "float_nll",
-  ///   "quantized_nll" (sums, nats)
+  /// @returns figures for StoredBlock::self_check: "error_CLASS", the mean over rows of |q - f|^2
+  ///   / |f|^2 of the output; of the head "kl_CLASS" and "top1_CLASS" (means), "tokens_CLASS", and
+  ///   of the answers "answer_tokens", "float_nll", "quantized_nll" (sums, nats)
   std::map<std::string, double> compare(const Block& calibrated, const StateStore& states);
   /// Calls `reorder` for every state that is held here, once the embeddings are merged.
   void reorder(const std::function<void(SampleState&)>& reorder);
@@ -66,13 +72,15 @@ class SelfCheck {
   void remember() { remembered_ = {float_states_, quantized_states_}; }
   void restore() { std::tie(float_states_, quantized_states_) = std::move(remembered_); }
 
-  /// The states between two blocks that a resumed run needs, by name: "float", and "quantized" where they are its own.
+  /// The states between two blocks that a resumed run needs, by name: "float", and "quantized"
+  /// where they are its own.
   std::map<std::string, std::vector<SampleState>*> states();
 
  private:
   void take_from(const StateStore& states);
   std::map<std::string, double> compare_outputs(const Block& compiled) const;
-  std::map<std::string, double> compare_logits(const Block& compiled);
+  void begin_head(const StateStore& states);
+  std::map<std::string, double> compare_logits();
 
   const ModelSpec& model_;
   Settings settings_;
@@ -80,7 +88,10 @@ class SelfCheck {
   std::vector<const Features*> samples_;
   std::vector<SampleState> float_states_, quantized_states_;
   std::pair<std::vector<SampleState>, std::vector<SampleState>> remembered_;
-  std::optional<Block> float_head_;  // kept until the quantized one is there
+  /// Of the head, by sample: the tokens that are compared, and their logits, rows of the head by
+  /// rows.
+  std::vector<std::vector<std::int64_t>> tokens_;
+  std::vector<std::vector<at::Tensor>> float_logits_, logits_;
 };
 
 /// The summary of all blocks' figures, by name of the block in order of execution.
