@@ -1,7 +1,6 @@
 // The exponential function over a run of values, the same bits on every processor.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include "kernels/multiply_add.h"
@@ -36,11 +35,28 @@ template <class Math = SeparateMath<float>>
   return tiny ? Floats{} : p * power;
 }
 
-/// The same in double, by the standard library.
-template <class Math>
-inline Vector<double> exp_of_nonpositive(Vector<double> value) {
-  for (int lane = 0; lane < VectorOf<double>::lanes; ++lane) value[lane] = std::exp(value[lane]);
-  return value;
+/// The same in double, below -708: a polynomial of degree 13.
+template <class Math = SeparateMath<double>>
+[[gnu::always_inline]] inline Vector<double> exp_of_nonpositive(const Vector<double>& value) {
+  typedef std::int64_t Integers __attribute__((vector_size(32)));
+  typedef Vector<double> Doubles;
+  constexpr double kLog2High = 0x1.62e42feep-1, kLog2Low = 0x1.a39ef35793c76p-33, kLowest = -708.0;
+  constexpr double kRounder = 0x1.8p52;  // its sum with an integer ends with that integer's bits
+  constexpr double kReciprocals[] = {
+      1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+      1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      0.5};
+  const Integers tiny = value < kLowest;
+  const Doubles safe = tiny ? Doubles{} : value;
+  const Doubles shifted = safe * 1.4426950408889634 + kRounder;
+  const Doubles k = shifted - kRounder;
+  const Doubles r = (safe - k * kLog2High) - k * kLog2Low;
+  Doubles p = r * (1.0 / 6227020800);
+#pragma GCC unroll 11
+  for (const double reciprocal : kReciprocals) p = (p + reciprocal) * r;
+  p = p * r + r + 1.0;
+  const Integers bits = reinterpret_cast<Integers>(shifted);
+  const Doubles power = reinterpret_cast<Doubles>((bits + 1023) << 52);
+  return tiny ? Doubles{} : p * power;
 }
 
 }  // namespace mquant

@@ -4,50 +4,20 @@
 #include <cmath>
 
 #include "kernels/cpu.h"
+#include "kernels/row_sums.h"
 #include "kernels/vector.h"
 #include "mquant/error.h"
 
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kLanes = 16;  // of a sum: lane l takes the values at l, l + 16, ...
-constexpr int kStep = VectorOf<double>::lanes, kParts = static_cast<int>(kLanes) / kStep;
+constexpr int kStep = VectorOf<double>::lanes;
 
 typedef float Quad __attribute__((vector_size(16)));
-typedef float UnalignedQuad __attribute__((vector_size(16), aligned(4), may_alias));
-
-[[gnu::always_inline]] inline Vector<double> load_doubles(const float* x) {
-  return __builtin_convertvector(static_cast<Quad>(*reinterpret_cast<const UnalignedQuad*>(x)),
-                                 Vector<double>);
-}
 
 [[gnu::always_inline]] inline Vector<float> rounded(const Vector<double>& low, const Vector<double>& high) {
   return __builtin_shufflevector(__builtin_convertvector(low, Quad), __builtin_convertvector(high, Quad), 0,
                                  1, 2, 3, 4, 5, 6, 7);
-}
-
-/// The sum of term(x) over a row; lanes are added pairwise.
-template <class Term>
-[[gnu::always_inline]] inline double sum_of(const float* x, std::int64_t width, const Term& term) {
-  Vector<double> sum[kParts] = {};
-  const std::int64_t whole = width / kLanes * kLanes;
-  for (std::int64_t i = 0; i < whole; i += kLanes)
-#pragma GCC unroll 4
-    for (int v = 0; v < kParts; ++v) sum[v] += term(load_doubles(x + i + v * kStep));
-  double lane[kLanes];
-  for (int v = 0; v < kParts; ++v) store<double>(lane + v * kStep, sum[v]);
-  if (whole < width) {
-    float rest[kLanes] = {};
-    std::copy(x + whole, x + width, rest);
-    for (int v = 0; v < kParts; ++v) {
-      double terms[kStep];
-      store<double>(terms, term(load_doubles(rest + v * kStep)));
-      for (int l = 0; l < kStep && whole + v * kStep + l < width; ++l) lane[v * kStep + l] += terms[l];
-    }
-  }
-  for (std::int64_t half = kLanes / 2; half > 0; half /= 2)
-    for (std::int64_t l = 0; l < half; ++l) lane[l] += lane[l + half];
-  return lane[0];
 }
 
 /// out = scale * (x * factor) + shift, where x is taken less `mean` first if `centred`.
@@ -87,7 +57,7 @@ float inverse_root(double sum, std::int64_t width, double eps) {
   for (std::int64_t r = 0; r < p.rows; ++r) {
     const float* x = p.x + r * p.x_stride;
     const double squares =
-        sum_of(x, p.width, [](const Vector<double>& v) __attribute__((always_inline)) { return v * v; });
+        sum_of([](const Vector<double>& v) __attribute__((always_inline)) { return v * v; }, p.width, x);
     scaled_row<false>(p, x, 0.0, inverse_root(squares, p.width, p.eps), p.out + r * p.out_stride);
   }
 }
@@ -96,12 +66,13 @@ float inverse_root(double sum, std::int64_t width, double eps) {
   for (std::int64_t r = 0; r < p.rows; ++r) {
     const float* x = p.x + r * p.x_stride;
     const double mean =
-        sum_of(x, p.width, [](const Vector<double>& v) __attribute__((always_inline)) { return v; }) /
+        sum_of([](const Vector<double>& v) __attribute__((always_inline)) { return v; }, p.width, x) /
         static_cast<double>(p.width);
-    const double squares = sum_of(x, p.width, [mean](const Vector<double>& v) __attribute__((always_inline)) {
+    const auto square = [mean](const Vector<double>& v) __attribute__((always_inline)) {
       const Vector<double> centred = v - mean;
       return centred * centred;
-    });
+    };
+    const double squares = sum_of(square, p.width, x);
     scaled_row<true>(p, x, mean, inverse_root(squares, p.width, p.eps), p.out + r * p.out_stride);
   }
 }
