@@ -6,19 +6,17 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
-#include <numeric>
 #include <set>
 
 #include "eval/bounds.h"
-#include "eval/greedy.h"
 #include "eval/journal.h"
 #include "eval/loaded_model.h"
 #include "eval/prepare.h"
+#include "eval/sample_run.h"
 #include "mquant/compile.h"
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "mquant/version.h"
-#include "pipeline/agreement.h"
 #include "pipeline/identity.h"
 #include "pipeline/source.h"
 #include "support/sha256.h"
@@ -26,12 +24,6 @@
 
 namespace mquant {
 namespace {
-
-/// Of every token, [T, vocabulary].
-at::Tensor all_logits(const LoadedModel& model, const Features& features) {
-  std::vector<KvCache> none;
-  return model.logits(features, none, 0, LogitRows::all);
-}
 
 std::string sha256_or_none(const std::string& text) { return text.empty() ? "none" : sha256_hex(text); }
 
@@ -71,9 +63,7 @@ class Evaluation {
       : options_(options),
         journal_(open_journal(options, work)),  // refused before the weights are read
         model_(LoadedModel::load(std::move(work.model), options.executor)),
-        samples_(std::move(work.samples)),
-        prompts_(std::move(work.prompts)),
-        whole_(std::move(work.whole)) {
+        samples_(std::move(work.samples)) {
     model_.use_kv_cache(options.kv_cache);
     if (work.reference) reference_.emplace(LoadedModel::load(std::move(*work.reference), options.executor));
   }
@@ -114,7 +104,7 @@ class Evaluation {
         const std::size_t i = left[turn];
         try {
           check_interrupt();
-          results[i] = evaluate_one(samples_[i], prompts_[i], whole_[i]);
+          results[i] = evaluate_one(samples_[i]);
           const std::lock_guard lock(mutex);
           if (journal_) journal_->append(i, results[i]);
           progress.advance();
@@ -128,16 +118,12 @@ class Evaluation {
       if (error) std::rethrow_exception(error);
   }
 
-  SampleResult evaluate_one(const Sample& sample, const Features& prompt, const Features& whole) const {
-    SampleResult result;
-    const GreedyOptions greedy_options{.max_new_tokens = options_.max_new_tokens};
-    result.found = model_.processor().decode(greedy(model_, prompt, greedy_options));
+  SampleResult evaluate_one(const Sample& sample) const {
+    const std::vector<Features> features = model_.features({sample}, WithAnswer::yes);
+    const SampleRun run =
+        run_sample(model_, reference_ ? &*reference_ : nullptr, features.front(), options_.max_new_tokens);
+    SampleResult result{.found = model_.processor().decode(run.answer), .sums = run.sums};
     result.exact = sample.answer == result.found;
-    if (!sample.answer && !reference_) return result;
-    std::vector<std::int64_t> tokens(whole.input_ids.size());
-    std::iota(tokens.begin(), tokens.end(), 0);
-    add_logits(whole, tokens, all_logits(model_, whole),
-               reference_ ? all_logits(*reference_, whole) : at::Tensor(), result.sums);
     return result;
   }
 
@@ -176,7 +162,6 @@ class Evaluation {
   LoadedModel model_;
   std::optional<LoadedModel> reference_;
   std::vector<Sample> samples_;
-  std::vector<Features> prompts_, whole_;
 };
 
 }  // namespace
@@ -184,7 +169,7 @@ class Evaluation {
 EvalReport evaluate(const EvalOptions& options) {
   const c10::InferenceMode no_gradients;
   apply(options.run);
-  EvalReport report = Evaluation(options, prepare(options, Keep::all)).run();
+  EvalReport report = Evaluation(options, prepare(options)).run();
   if (report.shared_with_calibration > 0)
     warn(cat(report.shared_with_calibration, " of ", report.answers.size(), " samples of ",
              options.data.string(), " were calibration samples of this model: its scores are flattered"));

@@ -21,4 +21,17 @@ std::vector<std::int64_t> greedy(const LoadedModel& model, const Features& featu
                                  const GreedyOptions& options,
                                  const std::function<void(std::int64_t)>& on_token = {});
 
+/// The same tokens, where the prompt and an answer went through the model in one pass: they are
+/// read off as far as they are the answer's, and decoded from there.
+/// @param features     of the prompt and the answer
+/// @param caches       of that pass, with room for the prompt and max_new_tokens
+/// @param most_likely  after each token, from the last one of the prompt on
+std::vector<std::int64_t> greedy_along(const LoadedModel& model, const Features& features,
+                                       std::vector<KvCache>& caches,
+                                       const std::vector<std::int64_t>& most_likely,
+                                       const GreedyOptions& options);
+
+/// The tokens before the answer, without pixels: what is decoded after them starts from there.
+Features prompt_of(const Features& features);
+
 }  // namespace mquant

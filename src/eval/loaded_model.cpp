@@ -1,4 +1,4 @@
-// Loading all blocks of a model, and the forward pass over them.
+// Loading all blocks of a model.
 #include "eval/loaded_model.h"
 
 #include <ATen/Parallel.h>
@@ -16,18 +16,6 @@
 #include "pipeline/source.h"
 
 namespace mquant {
-namespace {
-
-bool caches_keys(const BlockSpec& spec, const Sequence& sequence) {
-  return spec.has_kv_cache() && sequence.caches != nullptr && !sequence.caches->empty();
-}
-
-at::Tensor wanted_rows(const at::Tensor& x, LogitRows rows) {
-  return rows == LogitRows::last ? x.narrow(0, x.size(0) - 1, 1) : x;
-}
-
-}  // namespace
-
 LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor executor,
                               const ChatTemplate& stated) {
   return load(OpenedModel::open(path, stated), executor);
@@ -126,91 +114,6 @@ KvCacheReport LoadedModel::kv_cache() const {
   for (const KvCache& cache : make_caches(1))
     report.bytes_per_token += static_cast<std::int64_t>(cache.keys.nbytes() + cache.values.nbytes());
   return report;
-}
-
-at::Tensor LoadedModel::logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past,
-                               LogitRows rows, const AfterBlock& after) const {
-  const Sequence sequence{&features, &caches, past};
-  return logits({&sequence, 1}, rows, after).front();
-}
-
-at::Tensor LoadedModel::run_plain(const Sequence& sequence, LogitRows rows, const AfterBlock& after) const {
-  SampleState state = start(*sequence.features, at::kFloat);
-  state.past = sequence.past;
-  std::size_t layer = 0;
-  for (const Block& block : plain_) {
-    const BlockSpec& spec = block.spec();
-    if (!takes_part(spec, *sequence.features)) continue;
-    if (spec.name == "head") {
-      restore_order(state);
-      state.registers["x"] = wanted_rows(state.registers.at("x"), rows);
-    }
-    KvCache own;  // of this block alone, so that its keys and values become codes without caches too
-    state.cache = nullptr;
-    if (caches_keys(spec, sequence)) {
-      state.cache = &sequence.caches->at(layer++);
-    } else if (spec.has_kv_cache() && int8_cache_) {
-      own = make_cache(block, std::ssize(sequence.features->input_ids));
-      state.cache = &own;
-    }
-    run_block(block, state);
-    state.cache = nullptr;
-    if (spec.name == "embed" && order_tokens) mquant::order_tokens(state);
-    if (after) after(spec, state);
-  }
-  return state.registers.at("logits");
-}
-
-std::vector<at::Tensor> LoadedModel::logits(std::span<const Sequence> sequences, LogitRows rows,
-                                            const AfterBlock& after) const {
-  std::vector<at::Tensor> logits;
-  if (!plain_.empty()) {
-    for (const Sequence& sequence : sequences) logits.push_back(run_plain(sequence, rows, after));
-    return logits;
-  }
-  std::vector<SampleState> states;
-  for (const Sequence& sequence : sequences) {
-    states.push_back(start(*sequence.features, at::kFloat));
-    states.back().past = sequence.past;
-  }
-  Batch batch(std::move(states));
-  const auto on_x = [&](const std::function<at::Tensor(SampleState&)>& work) {
-    batch.each({"x"}, "x", {}, work);
-  };
-  std::size_t layer = 0;
-  for (const PreparedBlock& block : fast_) {
-    const BlockSpec& spec = block.spec();
-    if (std::ranges::none_of(sequences, [&](const Sequence& s) { return takes_part(spec, *s.features); }))
-      continue;
-    if (spec.name == "head")
-      on_x([&](SampleState& state) {
-        restore_order(state);
-        return wanted_rows(state.registers.at("x"), rows);
-      });
-    std::vector<KvCache> own(sequences.size());  // see run_plain
-    for (std::size_t i = 0; i < sequences.size(); ++i) {
-      KvCache*& cache = batch.samples()[i].cache;
-      cache = nullptr;
-      if (caches_keys(spec, sequences[i])) {
-        cache = &sequences[i].caches->at(layer);
-      } else if (spec.has_kv_cache() && int8_cache_) {
-        own[i] = make_cache(block.block(), std::ssize(sequences[i].features->input_ids));
-        cache = &own[i];
-      }
-    }
-    if (spec.has_kv_cache()) ++layer;
-    block.run(batch, mode);
-    if (spec.name == "embed" && order_tokens)
-      on_x([](SampleState& state) {
-        mquant::order_tokens(state);
-        return state.registers.at("x");
-      });
-    if (!after) continue;
-    for (std::size_t i = 0; i < sequences.size(); ++i)
-      if (takes_part(spec, *sequences[i].features)) after(spec, batch.state(i));
-  }
-  for (std::size_t i = 0; i < sequences.size(); ++i) logits.push_back(batch.get("logits").of(i));
-  return logits;
 }
 
 Features decode_step(const Features& before, std::int64_t token, std::int64_t step) {

@@ -63,13 +63,20 @@ class LoadedModel {
 
   using AfterBlock = std::function<void(const BlockSpec&, const SampleState&)>;
   /// Runs all blocks over the new tokens of all sequences.
-  /// @param after  sees the registers of each sample after each block; token rows in their current order
+  /// @param after  sees the registers of each sample after each block but the head; token rows in
+  ///               their current order
   /// @returns logits of each sequence, [rows, vocabulary], in the original order of tokens
   std::vector<at::Tensor> logits(std::span<const Sequence> batch, LogitRows rows,
                                  const AfterBlock& after = {}) const;
   /// The same for one.
   at::Tensor logits(const Features& features, std::vector<KvCache>& caches, std::int64_t past, LogitRows rows,
                     const AfterBlock& after = {}) const;
+
+  /// What the head reads, [T, width], in the original order: all other blocks over all tokens.
+  at::Tensor hidden(const Features& features, std::vector<KvCache>& caches) const;
+  /// Logits of tokens [begin, begin + count), [count, vocabulary], from `hidden` of all.
+  at::Tensor head(const Features& features, const at::Tensor& hidden, std::int64_t begin,
+                  std::int64_t count) const;
 
   /// Memory of a block's weights as they are held, and how many values they stand for.
   struct Weights {
@@ -87,7 +94,9 @@ class LoadedModel {
   /// Reads all blocks, a thread each at a time, and packs them for the fast executor.
   void read_blocks(const ModelSpec& described, Executor executor,
                    const std::function<Block(const BlockSpec&)>& read);
-  at::Tensor run_plain(const Sequence& sequence, LogitRows rows, const AfterBlock& after) const;
+  /// All blocks but the head; afterwards "x" is in the original order.
+  SampleState run_plain(const Sequence& sequence, const AfterBlock& after) const;
+  Batch run_fast(std::span<const Sequence> sequences, const AfterBlock& after) const;
 
   std::vector<Block> plain_;  // one of the two is empty
   std::vector<PreparedBlock> fast_;

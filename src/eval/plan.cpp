@@ -71,7 +71,7 @@ std::int64_t peak_bytes(const EvalWork& work, const EvalOptions& options, std::i
 
 EvalPlan plan_evaluation(const EvalOptions& options) {
   apply(options.run);
-  const EvalWork work = prepare(options, Keep::sizes);
+  const EvalWork work = prepare(options);
   EvalPlan plan{.samples = std::ssize(work.samples), .answers = work.answers, .tokens = work.tokens};
   plan.longest = std::ranges::max(work.sizes, {}, &SampleSize::tokens).tokens;
   plan.digest = data_digest(work.samples);

@@ -1,10 +1,10 @@
 #include "eval/prepare.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "eval/bounds.h"
 #include "mquant/error.h"
+#include "nn/for_all.h"
 #include "pipeline/obstacles.h"
 
 namespace mquant {
@@ -26,34 +26,32 @@ void expect_comparable(const ModelFacts& model, const ModelFacts& reference) {
          "; give the model that it was made from");
 }
 
-void count(const std::vector<Features>& whole, EvalWork& work) {
-  for (const Features& f : whole)
-    work.sizes.push_back({std::ssize(f.input_ids), std::ssize(f.patches), std::ssize(f.pixels)});
-  for (const auto& [name, n] : count_tokens(whole))
-    if (name != "visual_rows" && n > 0) work.tokens[name] += n;
+SampleSize size_of(const Features& f) {
+  SampleSize size{.tokens = std::ssize(f.input_ids),
+                  .vision_rows = std::ssize(f.patches),
+                  .answer_tokens = f.answer_begin < 0 ? 0 : std::ssize(f.input_ids) - f.answer_begin,
+                  .pixels = std::ssize(f.pixels)};
+  for (const TokenClass c : f.token_class) ++size.of_class[static_cast<std::size_t>(c)];
+  return size;
 }
 
-void make_features(Keep keep, EvalWork& work) {
+void measure_samples(EvalWork& work) {
   const ModelFacts& facts = work.model.facts;
-  const auto features = [&](const std::vector<Sample>& samples, WithAnswer with_answer) {
-    return all_features(*facts.processor, *facts.spec, samples, with_answer, facts.sinks);
-  };
-  if (keep == Keep::all) {
-    work.prompts = features(work.samples, WithAnswer::no);
-    work.whole = features(work.samples, WithAnswer::yes);
-    return count(work.whole, work);
-  }
-  constexpr std::size_t kAtATime = 64;
-  for (std::size_t begin = 0; begin < work.samples.size(); begin += kAtATime) {
-    const auto first = work.samples.begin() + static_cast<std::ptrdiff_t>(begin);
-    const auto n = static_cast<std::ptrdiff_t>(std::min(kAtATime, work.samples.size() - begin));
-    count(features({first, first + n}, WithAnswer::yes), work);
-  }
+  work.sizes.resize(work.samples.size());
+  for_all(work.samples.size(), [&](std::size_t i) {
+    const std::vector<Features> features =
+        all_features(*facts.processor, *facts.spec, {work.samples[i]}, WithAnswer::yes, facts.sinks);
+    work.sizes[i] = size_of(features.front());
+  });
+  for (const SampleSize& size : work.sizes)
+    for (const TokenClass c : kAllTokenClasses)
+      if (const std::int64_t n = size.of_class[static_cast<std::size_t>(c)]; n > 0)
+        work.tokens[std::string(token_class_name(c))] += n;
 }
 
 }  // namespace
 
-EvalWork prepare(const EvalOptions& options, Keep keep) {
+EvalWork prepare(const EvalOptions& options) {
   check_bounds(options);
   EvalWork work{.model = open(options, options.model)};
   if (options.kv_cache == KvCacheType::int8 && !work.model.has_kv_scales()) refuse_int8_cache(options.model);
@@ -67,7 +65,7 @@ EvalWork prepare(const EvalOptions& options, Keep keep) {
     work.samples = read_samples(options.data, options.limit);
     work.answers =
         std::ranges::count_if(work.samples, [](const Sample& sample) { return sample.answer.has_value(); });
-    make_features(keep, work);
+    measure_samples(work);
     check_measurable(options.bounds, work.answers, work.tokens, obstacles);
   });
   obstacles.raise();
