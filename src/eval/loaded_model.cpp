@@ -1,21 +1,16 @@
 // Loading all blocks of a model.
 #include "eval/loaded_model.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
-
-#include <algorithm>
-#include <atomic>
-#include <exception>
 #include <optional>
 
+#include "eval/load_each.h"
 #include "mquant/error.h"
 #include "nn/stored.h"
 #include "passes/facts.h"
 #include "pipeline/source.h"
 
 namespace mquant {
+
 LoadedModel LoadedModel::open(const std::filesystem::path& path, Executor executor,
                               const ChatTemplate& stated) {
   return load(OpenedModel::open(path, stated), executor);
@@ -58,28 +53,15 @@ std::vector<const Block*> LoadedModel::blocks() const {
 void LoadedModel::read_blocks(const ModelSpec& described, Executor executor,
                               const std::function<Block(const BlockSpec&)>& read) {
   const std::vector<BlockSpec>& specs = described.blocks;
-  const auto count = static_cast<std::int64_t>(specs.size());
   std::vector<std::optional<Block>> plain(specs.size());
   std::vector<std::optional<PreparedBlock>> fast(specs.size());
-  std::vector<std::exception_ptr> errors(specs.size());
-  std::atomic<std::size_t> next{0};  // blocks differ too much in size for equal shares
-  at::parallel_for(0, std::min<std::int64_t>(count, at::get_num_threads()), 1,
-                   [&](std::int64_t, std::int64_t) {
-                     const c10::InferenceMode no_gradients;
-                     for (std::size_t i = next++; i < specs.size(); i = next++) {
-                       try {
-                         const BlockSpec& spec = specs[i];
-                         if (executor == Executor::plain)
-                           plain[i] = read(spec);
-                         else
-                           in_context(spec.name, [&] { fast[i].emplace(read(spec)); });
-                       } catch (...) {
-                         errors[i] = std::current_exception();
-                       }
-                     }
-                   });
-  for (const std::exception_ptr& error : errors)
-    if (error) std::rethrow_exception(error);
+  load_each(specs, [&](std::size_t i) {
+    const BlockSpec& spec = specs[i];
+    if (executor == Executor::plain)
+      plain[i] = read(spec);
+    else
+      in_context(spec.name, [&] { fast[i].emplace(read(spec)); });
+  });
   for (std::optional<Block>& block : plain)
     if (block) plain_.push_back(std::move(*block));
   for (std::optional<PreparedBlock>& block : fast)

@@ -91,7 +91,7 @@ class LoadedModel {
 
  private:
   ModelFacts facts_;  // the blocks point into its spec
-  /// Reads all blocks, a thread each at a time, and packs them for the fast executor.
+  /// Reads all blocks, as load_each says, and packs them for the fast executor.
   void read_blocks(const ModelSpec& described, Executor executor,
                    const std::function<Block(const BlockSpec&)>& read);
   /// All blocks but the head; afterwards "x" is in the original order.

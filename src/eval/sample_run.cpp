@@ -72,7 +72,8 @@ SampleRun run_sample(const LoadedModel& model, const LoadedModel* reference, con
   if (!apart) caches = model.make_caches(std::max(tokens, prompt + max_new_tokens));
   const at::Tensor x = model.hidden(features, caches);
   const at::Tensor of_reference = reference != nullptr ? reference->hidden(features, none) : at::Tensor();
-  const std::vector<std::int64_t> most_likely = Rows(model, reference, features).add(x, of_reference, run.sums);
+  const std::vector<std::int64_t> most_likely =
+      Rows(model, reference, features).add(x, of_reference, run.sums);
   const GreedyOptions options{.max_new_tokens = max_new_tokens};
   run.answer = apart ? greedy(model, whole_prompt_of(features), options)
                      : greedy_along(model, features, caches, most_likely, options);

@@ -34,8 +34,8 @@ namespace {
 }
 
 [[gnu::always_inline]] inline double exp_sum(const float* x, std::int64_t n, double max) {
-  return sum_of([&](const Vector<double>& v) __attribute__((
-                    always_inline)) { return exp_of_nonpositive(v - max); },
+  return sum_of([&](const Vector<double>& v)
+                    __attribute__((always_inline)) { return exp_of_nonpositive(v - max); },
                 n, x);
 }
 

@@ -3,6 +3,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "mquant/error.h"
@@ -34,12 +35,25 @@ DType dtype_of(at::ScalarType type) {
 
 namespace {
 
+constexpr std::int64_t kPiece = 1 << 20;  // elements that are there in both types
+
 at::Tensor from_bytes(DType dtype, const std::vector<std::int64_t>& shape, std::span<const std::byte> bytes,
                       at::ScalarType wanted) {
-  at::Tensor raw = at::empty(shape, scalar_type(dtype));
-  require(raw.nbytes() == bytes.size(), "a tensor of ", raw.nbytes(), " bytes from ", bytes.size());
-  if (!bytes.empty()) std::memcpy(raw.data_ptr(), bytes.data(), bytes.size());
-  return raw.to(wanted);
+  const at::ScalarType type = scalar_type(dtype);
+  at::Tensor out = at::empty(shape, wanted);
+  const std::int64_t count = out.numel(), size = byte_size(dtype);
+  require(count * size == std::ssize(bytes), "a tensor of ", count * size, " bytes from ", bytes.size());
+  if (type == wanted) {
+    if (count > 0) std::memcpy(out.data_ptr(), bytes.data(), bytes.size());
+    return out;
+  }
+  at::Tensor piece = at::empty({std::min(kPiece, count)}, type), flat = out.view({count});
+  for (std::int64_t begin = 0; begin < count; begin += kPiece) {
+    const std::int64_t n = std::min(kPiece, count - begin);
+    std::memcpy(piece.data_ptr(), bytes.data() + begin * size, static_cast<std::size_t>(n * size));
+    flat.narrow(0, begin, n).copy_(piece.narrow(0, 0, n));
+  }
+  return out;
 }
 
 }  // namespace

@@ -100,6 +100,13 @@ void install_lost_file_handler() {
   sigaction(SIGBUS, &action, nullptr);
 }
 
+void forget_mapped_pages() {
+  const std::lock_guard lock(changing_ranges());
+  for (const MappedRange* range = ranges; range != nullptr; range = range->next)
+    if (const std::byte* const begin = range->begin; begin != nullptr)
+      madvise(const_cast<std::byte*>(begin), range->size, MADV_DONTNEED);
+}
+
 MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   // O_NONBLOCK: a named pipe is refused at once instead of waited for.
   const int file = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -135,6 +142,8 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 void MappedFile::unmap() noexcept {
   if (bytes_.empty()) return;
+  const std::lock_guard lock(
+      changing_ranges());  // forget_mapped_pages must not meet what is mapped here next
   if (range_ != nullptr) range_->begin = nullptr;
   // munmap takes a pointer to non-const, though it reads nothing through it.
   munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());

@@ -29,6 +29,10 @@ class MappedFile {
   struct MappedRange* range_ = nullptr;
 };
 
+/// What was read of mapped files no longer counts as memory of this process, until it is read
+/// again.  Mappings are read only, so nothing is lost, and other threads may be reading.
+void forget_mapped_pages();
+
 /// From now on a mapped file that was made shorter, or whose disk fails, ends the process with one line that names it and
 /// the exit code of ErrorKind::input, where it would be killed by SIGBUS.  For main().
 void install_lost_file_handler();

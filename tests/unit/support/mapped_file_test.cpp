@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +30,28 @@ TEST(MappedFile, ShowsTheBytesOfTheFile) {
   const MappedFile file(directory / "a");
   EXPECT_EQ(text_of(file), "some bytes");
   EXPECT_EQ(file.path(), directory / "a");
+}
+
+/// Resident pages of files, on disks and in memory, in bytes.
+std::int64_t resident_files() {
+  std::ifstream status("/proc/self/status");
+  std::int64_t bytes = 0;
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("RssFile:") || line.starts_with("RssShmem:"))
+      bytes += 1024 * std::stoll(line.substr(line.find(':') + 1));
+  return bytes;
+}
+
+TEST(MappedFile, ForgottenPagesAreNoMemoryAndReadAgain) {
+  constexpr std::int64_t kSize = 64 << 20;
+  const test::TempDir directory;
+  test::write_text(directory / "large", std::string(kSize, 'x') + "end");
+  const MappedFile file(directory / "large");
+  ASSERT_EQ(std::ranges::count(file.bytes(), std::byte{'x'}), kSize);
+  const std::int64_t before = resident_files();
+  forget_mapped_pages();
+  EXPECT_LT(resident_files(), before - kSize / 2);
+  EXPECT_TRUE(text_of(file).ends_with("xend"));
 }
 
 TEST(WorkInputs, HoldWhatIsMappedWhileTheyLive) {
