@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -14,6 +15,11 @@ namespace mquant {
 /// form in which it stays is never more than one block, and the last ones, when almost all of the
 /// model is there, are small.  What was read of files is given back after each.
 /// The error of the first block in the order of `specs` leaves, after all others have been tried.
+///
+/// @param load  several at a time; an index of `specs`
 void load_each(const std::vector<BlockSpec>& specs, const std::function<void(std::size_t)>& load);
+
+/// The order in which load_each begins: of so many parameters each.
+std::vector<std::size_t> largest_first(const std::vector<std::int64_t>& parameters);
 
 }  // namespace mquant

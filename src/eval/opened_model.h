@@ -45,9 +45,13 @@ struct OpenedModel {
   /// calibration run.json and the journal, which names its finished blocks, of an artifact the
   /// manifest and the files that it reads beside weights.
   std::string digest() const;
-  /// Bytes of memory that the weights take once they are loaded, from headers: see
+  /// Bytes of memory that the weights of each block take once they are loaded, from headers: see
   /// weight_bytes.cpp.
+  std::vector<std::int64_t> block_bytes(Executor executor) const;
+  /// The same of all blocks.
   std::int64_t weight_bytes(Executor executor) const;
+  /// The most that they take while they are loaded.
+  std::int64_t loading_bytes(Executor executor) const;
 
   ModelFacts facts;
   std::variant<SourceModel, CalibrationStore, Artifact> weights;

@@ -1,19 +1,17 @@
 // What an evaluation would do, from headers and samples.
 //
-// Memory is the sum of
-//   the libraries
-//   the weights of the model, and of the reference, as they are held
-//   the pixels of all samples, once for the prompt and once for prompt and answer
-//   for each thread, the most that one sample takes: the registers of one block, which are its
-//   widest input and what its linears make; at the head the logits of all its tokens, of both
-//   models, and 64 rows of them in float64, five times; or the key-value caches of the prompt and
-//   of the tokens that are decoded
-// What loading takes for a moment is not in it.
+// Memory is that of the libraries and the larger of two: what loading takes (weight_bytes.cpp), and
+// the weights of the model and of the reference with, for each thread, the most that one sample
+// takes.  That is its pixels, the key-value caches of its tokens, and
+//   in a block, the registers: the widest input and what the linears make, and the pixels again in
+//   the first block
+//   at the head, what both models' heads read and kLogitRows rows of their logits
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "eval/prepare.h"
+#include "eval/sample_run.h"
 #include "mquant/compile.h"
 #include "pipeline/estimate.h"
 #include "pipeline/identity.h"
@@ -21,7 +19,7 @@
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kFloat = 4, kRowsInDouble = 64 * 8 * 5;
+constexpr std::int64_t kFloat = 4;
 
 std::int64_t registers_of(const BlockSpec& spec, const SampleSize& size) {
   std::int64_t widest = 0, made = 0;
@@ -43,28 +41,31 @@ std::int64_t cache_of_token(const ModelSpec& model, bool int8) {
 std::int64_t bytes_of(const SampleSize& size, const EvalWork& work, const EvalOptions& options,
                       std::int64_t cached_token) {
   const ModelSpec& model = *work.model.facts.spec;
-  const std::int64_t logits = model.vocabulary * (size.tokens * kFloat + kRowsInDouble);
-  std::int64_t most = 0, most_but_head = 0;
-  for (const BlockSpec& spec : model.blocks) {
-    const std::int64_t registers = registers_of(spec, size);
-    most = std::max(most, registers);
-    if (spec.name != "head") most_but_head = std::max(most_but_head, registers);
-  }
-  const std::int64_t compared = most + logits * (work.reference ? 2 : 1),
-                     decoded = most_but_head + cached_token * (size.tokens + options.max_new_tokens);
-  return std::max(compared, decoded);
+  std::int64_t in_blocks = 0;
+  for (const BlockSpec& spec : model.blocks)
+    if (spec.name != "head") in_blocks = std::max(in_blocks, registers_of(spec, size));
+  const std::int64_t rows = std::min(kLogitRows, work.reference ? size.tokens : size.answer_tokens + 1),
+                     head = (work.reference ? 2 : 1) * kFloat *
+                            (size.tokens * model.decoder_width + rows * model.vocabulary),
+                     prompt = size.tokens - size.answer_tokens,
+                     cached = std::max(size.tokens, prompt + options.max_new_tokens);
+  return size.pixels * kFloat + cached * cached_token + std::max(in_blocks + size.pixels * kFloat, head);
 }
 
-std::int64_t peak_bytes(const EvalWork& work, const EvalOptions& options, std::int64_t weights) {
+std::int64_t peak_bytes(const EvalWork& work, const EvalOptions& options) {
   const bool int8 = options.kv_cache != KvCacheType::float32 && work.model.has_kv_scales();
   const std::int64_t cached_token = cache_of_token(*work.model.facts.spec, int8);
-  std::int64_t pixels = 0, largest = 0;
-  for (const SampleSize& size : work.sizes) {
-    pixels += 2 * size.pixels * kFloat;
+  std::int64_t largest = 0;
+  for (const SampleSize& size : work.sizes)
     largest = std::max(largest, bytes_of(size, work, options, cached_token));
-  }
   const auto threads = std::min<std::int64_t>(at::get_num_threads(), std::ssize(work.samples));
-  return kLibraryBytes + weights + pixels + threads * largest;
+  std::int64_t weights = work.model.weight_bytes(options.executor),
+               loading = work.model.loading_bytes(options.executor);
+  if (work.reference) {
+    loading = std::max(loading, weights + work.reference->loading_bytes(options.executor));
+    weights += work.reference->weight_bytes(options.executor);
+  }
+  return kLibraryBytes + std::max(loading, weights + threads * largest);
 }
 
 }  // namespace
@@ -76,9 +77,7 @@ EvalPlan plan_evaluation(const EvalOptions& options) {
   plan.longest = std::ranges::max(work.sizes, {}, &SampleSize::tokens).tokens;
   plan.digest = data_digest(work.samples);
   plan.weight_bytes = work.model.weight_bytes(options.executor);
-  std::int64_t weights = plan.weight_bytes;
-  if (work.reference) weights += work.reference->weight_bytes(options.executor);
-  plan.peak_bytes = peak_bytes(work, options, weights);
+  plan.peak_bytes = peak_bytes(work, options);
   return plan;
 }
 

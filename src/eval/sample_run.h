@@ -17,7 +17,7 @@ struct SampleRun {
   LogitSums sums;
 };
 
-/// Each model sees pictures and prompt once: the pass that has the sample's answer after the prompt
+/// Each model sees pictures and prompt once: the pass with the sample's answer after the prompt
 /// gives the logits that are compared, and the generated answer as far as it is the sample's.
 ///
 /// Where rotary angles depend on the number of tokens (RopeSpec::stretch) and the answer takes it

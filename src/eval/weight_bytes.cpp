@@ -2,14 +2,19 @@
 //
 // Counted: float tensors with four bytes a value, two where embeddings and the weight that makes
 // logits stay bfloat16; codes in the panels of the fast executor, or a byte each; scales of rows.
-// Not counted: split columns, a hundredth of the codes as a rule, and what reading a block takes
-// for a moment.
+// Not counted: split columns, a hundredth of the codes as a rule.
+//
+// While it is loaded, a block takes up to three times as much: its pages of the file, a copy of
+// what is stored there, and what stays.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <utility>
 
 #include "artifact/calibration_files.h"
 #include "artifact/manifest.h"
 #include "artifact/open_artifact.h"
+#include "eval/load_each.h"
 #include "eval/opened_model.h"
 #include "kernels/packed_weight.h"
 #include "model/ends.h"
@@ -57,7 +62,8 @@ class Count {
       bytes_ += checked_product(param.shape) * (fast_ && table && form.bfloat16 ? 2 : kFloat);
   }
 
-  std::int64_t bytes() const { return bytes_; }
+  /// Since the last call: what one block takes.
+  std::int64_t take() { return std::exchange(bytes_, 0); }
 
  private:
   static constexpr std::int64_t kFloat = 4;
@@ -75,8 +81,10 @@ Form form_of(const StoredLinear& linear) {
           linear.quantized ? count_of(linear.quantized->input_scales) : 0};
 }
 
-std::int64_t of_calibration(const CalibrationStore& store, const ModelSpec& model, Executor executor) {
+std::vector<std::int64_t> of_calibration(const CalibrationStore& store, const ModelSpec& model,
+                                         Executor executor) {
   Count count(executor);
+  std::vector<std::int64_t> bytes;
   for (const BlockSpec& spec : model.blocks) {
     StoredBlock block = read_calibrated(store, spec.name, Detail::outline);
     for (const LinearSpec& linear : spec.linears)
@@ -88,8 +96,9 @@ std::int64_t of_calibration(const CalibrationStore& store, const ModelSpec& mode
                   coded ? form_of(block.embeddings[param.name])
                         : Form{{}, block.params[param.name].dtype == DType::bf16, false});
     }
+    bytes.push_back(count.take());
   }
-  return count.bytes();
+  return bytes;
 }
 
 /// Of the matrix whose codes or floats hang on `module`; `tensor` is the name of its floats.
@@ -107,13 +116,15 @@ Form form_of(const Json& entries, const std::string& module, const std::string& 
   return form;
 }
 
-std::int64_t of_artifact(const std::filesystem::path& path, const ModelSpec& model, Executor executor) {
+std::vector<std::int64_t> of_artifact(const std::filesystem::path& path, const ModelSpec& model,
+                                      Executor executor) {
   const OpenArtifact artifact(path, model);
   const Json none = Json::object(), &manifest = artifact.manifest();
   const Json& tables = manifest.contains("embeddings") ? manifest["embeddings"] : none;
   const std::vector<std::string> modules = artifact.embedding_modules();
   auto table = modules.begin();
   Count count(executor);
+  std::vector<std::int64_t> bytes;
   for (const BlockSpec& spec : artifact.model().blocks) {
     for (const Matrix& matrix : artifact.matrices(spec)) {
       const std::string& held = artifact.tensors().has(matrix.tensor) ? matrix.tensor : matrix.tied_to;
@@ -129,20 +140,41 @@ std::int64_t of_artifact(const std::filesystem::path& path, const ModelSpec& mod
         count.param(spec, param, {});
       }
     }
+    bytes.push_back(count.take());
   }
-  return count.bytes();
+  return bytes;
 }
 
 }  // namespace
 
-std::int64_t OpenedModel::weight_bytes(Executor executor) const {
+std::vector<std::int64_t> OpenedModel::block_bytes(Executor executor) const {
   const ModelSpec& model = *facts.spec;
   if (const auto* store = std::get_if<CalibrationStore>(&weights))
     return of_calibration(*store, model, executor);
   if (std::holds_alternative<Artifact>(weights)) return of_artifact(facts.path, model, executor);
-  std::int64_t values = 0;  // a checkpoint runs in float32
-  for (const BlockSpec& spec : model.blocks) values += parameters_of(spec);
-  return values * static_cast<std::int64_t>(sizeof(float));
+  std::vector<std::int64_t> bytes;  // a checkpoint runs in float32
+  for (const BlockSpec& spec : model.blocks)
+    bytes.push_back(parameters_of(spec) * static_cast<std::int64_t>(sizeof(float)));
+  return bytes;
+}
+
+std::int64_t OpenedModel::weight_bytes(Executor executor) const {
+  const std::vector<std::int64_t> bytes = block_bytes(executor);
+  return std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0});
+}
+
+std::int64_t OpenedModel::loading_bytes(Executor executor) const {
+  const std::vector<std::int64_t> bytes = block_bytes(executor);
+  std::vector<std::int64_t> parameters;
+  for (const BlockSpec& spec : facts.spec->blocks) parameters.push_back(parameters_of(spec));
+  // A checkpoint is not copied, and its pages are half of what stays.
+  const double beside = std::holds_alternative<SourceModel>(weights) ? 0.5 : 2;
+  std::int64_t held = 0, most = 0;
+  for (const std::size_t i : largest_first(parameters)) {
+    held += bytes[i];
+    most = std::max(most, held + static_cast<std::int64_t>(beside * static_cast<double>(bytes[i])));
+  }
+  return most;
 }
 
 }  // namespace mquant

@@ -63,6 +63,14 @@ TEST(LoadEach, HoldsNoMoreThanTheLargestBlockInFlight) {
   EXPECT_GE(flight.most_blocks, 2) << "small blocks come together";
 }
 
+TEST(LoadEach, NoSmallBlockOvertakesALargeOne) {
+  apply({.threads = 4});
+  Flight flight;
+  fly({1, 20, 1, 19, 1, 18, 1}, flight);
+  const std::vector<std::size_t> first(flight.begun.begin(), flight.begun.begin() + 3);
+  EXPECT_EQ(first, (std::vector<std::size_t>{1, 3, 5}));
+}
+
 TEST(LoadEach, BeginsWithTheLargest) {
   apply({.threads = 1});
   Flight flight;
