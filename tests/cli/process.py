@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What the operating system can do to the program: closed descriptors, full disks, limits on memory, files and threads,
-weights that shrink while they are read, names that are not UTF-8.
+weights that shrink while they are read, names that are not UTF-8; and what it counts: peaks of memory.
 
     process.py --program build/dev/bin/mquant
 """
@@ -52,6 +52,15 @@ class Program:
         code, err = self.run(*arguments, **options)
         expect(code == 0, f"exit code {code} of {arguments}:\n{err}")
 
+    def peak(self, *arguments):
+        """Bytes resident at most."""
+        child = subprocess.Popen([self.path, *map(str, arguments)], stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        expect(child.returncode == 0, f"exit code {child.returncode} of {arguments}")
+        return usage.ru_maxrss * 1024
+
     def calibrate(self, output, *more, model=GOLDEN / "model", **options):
         return self.run("calibrate", model, "--data", GOLDEN / "cases.jsonl", "--output", self.tmp / output, *more,
                         **options)
@@ -86,9 +95,14 @@ def check_limit_of_file_size(program):
     expect(not left, f"left behind: {left}")
 
 
+def is_sanitized(program):
+    """Sanitizers take address space and memory of their own."""
+    return program.run("--version", limits={resource.RLIMIT_AS: 4096 * MIB})[0] != 0
+
+
 def check_limits_of_memory(program):
     """From too little for the loader to enough for the run, every exit is 0, RESOURCES, or the loader's."""
-    if program.run("--version", limits={resource.RLIMIT_AS: 4096 * MIB})[0] != 0:
+    if is_sanitized(program):
         print("process.py: a sanitizer needs the address space; limits of memory are not checked")
         return
     low, least = 16, 4096  # MiB that are too few for --version, and enough
@@ -106,6 +120,18 @@ def check_limits_of_memory(program):
                f"exit code {code} with {size} MiB and {threads} threads:\n{err}")
         codes[code] = codes.get(code, 0) + 1
     expect(codes.get(RESOURCES, 0) >= 10, f"the limits are not where memory ends: {codes}")
+
+
+def check_memory_of_evaluation(program):
+    if is_sanitized(program):
+        return
+    command = ["eval", DIGITS / "model", "--data", DIGITS / "eval.jsonl", "--threads", "2", "--limit"]
+    few, many = program.peak(*command, 10), program.peak(*command, 110)
+    expect(many < few + 30 * MIB, f"10 samples took {few // MIB} MiB, 110 samples {many // MIB} MiB")
+    plan = program.tmp / "plan.json"
+    program.done(*command, 110, "--dry-run", f"--json={plan}")
+    told = json.loads(plan.read_text())["peak_bytes"]
+    expect(abs(told / many - 1) < 0.2, f"--dry-run told {told // MIB} MiB, it took {many // MIB} MiB")
 
 
 def check_aborts(program):
