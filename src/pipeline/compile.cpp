@@ -21,7 +21,6 @@
 #include "mquant/pass.h"
 #include "mquant/recipe.h"
 #include "nn/stored.h"
-#include "nn/tensors.h"
 #include "nn/token_order.h"
 #include "passes/collected.h"
 #include "passes/group_facts.h"
@@ -39,6 +38,7 @@
 #include "pipeline/state_store.h"
 #include "pipeline/streams.h"
 #include "pipeline/sweep.h"
+#include "support/mapped_file.h"
 #include "support/timer.h"
 
 namespace mquant {
@@ -100,9 +100,9 @@ class Compiler {
 
   /// Takes the samples through a block that is stored already.
   void bring_through(const BlockSpec& spec, const StoredBlock& stored, StateStore& states, SelfCheck& check) {
-    const bool table = goes_in_runs(spec);
-    check.run_float(load_block(checkpoint_, model_, spec, table ? own_type(spec) : at::kFloat), states);
-    Block block = from_stored(stored, spec, table ? FloatTensors::compact : FloatTensors::widened);
+    check.run_float(load_to_run(checkpoint_, model_, spec), states);
+    Block block =
+        from_stored(stored, spec, goes_in_runs(spec) ? FloatTensors::compact : FloatTensors::widened);
     Sweep(block, states, options_.executor).finish();
     leave(spec, states, check);
   }
@@ -119,15 +119,11 @@ class Compiler {
            recipe_.calibration.quantized && !options_.verify_each;
   }
 
-  at::ScalarType own_type(const BlockSpec& table) const {
-    return scalar_type(types_in(checkpoint_, model_, DType::f32)(table.params.front().source));
-  }
-
   /// The same as compile, a run of rows at a time.
   StoredBlock compile_end(const BlockSpec& spec, StateStore& states, SelfCheck& check) {
     Stopwatch watch;
     const std::int64_t rows = rows_of_end(spec);
-    if (!is_last(spec)) check.run_float(load_block(checkpoint_, model_, spec, own_type(spec)), states);
+    if (!is_last(spec)) check.run_float(load_to_run(checkpoint_, model_, spec), states);
     report_.time("self-check", watch);
     EndRows end(spec, rows);
     std::map<Space, Frame> frames;
@@ -140,6 +136,7 @@ class Compiler {
                       check, watch);
       end.add(block, to_stored(block, stored_), std::exchange(ctx_.figures, {}));
       if (run.begin > 0) ctx_.counters = counted;  // the end counts once
+      forget_mapped_pages();
       frames = block.frames;
       report_.time("write", watch);
     }
@@ -287,7 +284,8 @@ class CalibrationRun {
         report_(report),
         compiler_(options, work.source, work.recipe, report),
         states_(work.features, widest_register(model_, true), widest_register(model_, false),
-                state_budget(options, work, store.state_directory())),
+                state_budget(options.memory_bytes, estimate(work.source, work.recipe, work.features),
+                             store.state_directory())),
         check_(model_, work.samples, work.features, pixels,
                {.seed = options.run.seed,
                 .count = work.recipe.calibration.self_check,
@@ -305,6 +303,7 @@ class CalibrationRun {
     for (std::size_t i = kept; i < done; ++i) {
       const BlockSpec& spec = model_.blocks[i];
       compiler_.bring_through(spec, store_.read(spec.name), states_, check_);
+      forget_mapped_pages();
       check_interrupt();
     }
   }
@@ -322,6 +321,7 @@ class CalibrationRun {
       else if (state_is_due())
         keep_states();
       report_.time("write", watch);
+      forget_mapped_pages();
       progress.advance(1, spec.name);
     }
   }
@@ -402,7 +402,9 @@ std::string calibrate(const CalibrateOptions& options) {
   Report report;
   Preflight work = preflight({options, 0, true});
   const PixelSource pixels = pixels_of(*work.source.processor, work.samples, work.with_answer());
+  Stopwatch watch;
   const SinkRule sinks = work.resumed ? CalibrationStore::sinks_of(options.output) : sinks_of(work, pixels);
+  report.time("find sinks", watch);
   for (Features& f : work.features) mark_sinks(sinks, f);
   const RunIdentity identity =
       identity_of(work.source, options, work.recipe, work.samples, work.features, sinks);

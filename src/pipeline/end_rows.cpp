@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/ends.h"
 #include "mquant/error.h"
+#include "nn/stored.h"
+#include "nn/tensors.h"
 #include "quant/error.h"
 
 namespace mquant {
@@ -17,7 +20,8 @@ constexpr const char* kFigure = "weight_sqnr_db";  // the one figure of what is 
 
 template <class T>
 void append(std::vector<T>& to, const std::vector<T>& from, std::int64_t rows_of_all, std::int64_t rows) {
-  if (to.empty()) to.reserve(from.size() / static_cast<std::size_t>(rows) * static_cast<std::size_t>(rows_of_all));
+  if (to.empty())
+    to.reserve(from.size() / static_cast<std::size_t>(rows) * static_cast<std::size_t>(rows_of_all));
   to.insert(to.end(), from.begin(), from.end());
 }
 
@@ -52,6 +56,13 @@ const at::Tensor& weight_of(const Block& block, const std::string& name) {
 }
 
 }  // namespace
+
+Block load_to_run(const Checkpoint& checkpoint, const ModelSpec& model, const BlockSpec& spec) {
+  const bool table = rows_of_end(spec) > 0 && !spec.params.empty();
+  if (!table) return load_block(checkpoint, model, spec, at::kFloat);
+  const DType dtype = types_in(checkpoint, model, DType::f32)(spec.params.front().source);
+  return load_block(checkpoint, model, spec, scalar_type(dtype));
+}
 
 std::vector<RowRun> runs_of_end(const BlockSpec& end, std::int64_t rows) {
   const std::int64_t width = end.params.empty() ? end.linears.front().in : end.params.front().shape[1];

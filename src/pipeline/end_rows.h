@@ -13,6 +13,10 @@
 
 namespace mquant {
 
+/// A block in float32, to run a few samples through the model as it is; a table of embeddings
+/// stays in its own type, since run_step widens the rows that it takes.
+Block load_to_run(const Checkpoint& checkpoint, const ModelSpec& model, const BlockSpec& spec);
+
 struct RowRun {
   std::int64_t begin = 0, count = 0;
 };

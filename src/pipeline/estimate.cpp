@@ -15,7 +15,8 @@
 namespace mquant {
 namespace {
 
-constexpr std::int64_t kCheckedRows = 128;           // tokens whose logits the self-check compares
+constexpr std::int64_t kCheckedRows = 128;                    // tokens whose logits the self-check compares
+constexpr std::int64_t kRunsOfEnd = std::int64_t{300} << 20;  // a run of rows, in all its forms
 constexpr std::int64_t kAssumedTokens = 128 * 1024;  // when no data is given: 128 samples of 1024 tokens
 
 /// @param unpacked  grows by what the codes take more in a calibration, which has a byte for each
@@ -47,7 +48,7 @@ BlockPlan plan_block(const BlockSpec& spec, const QuantScheme& scheme, std::int6
 
 /// Rows that a block's linears see, and the widths of its registers.
 struct Load {
-  std::int64_t tokens = 0, visual_rows = 0, pixel_bytes = 0;
+  std::int64_t tokens = 0, visual_rows = 0;
   std::int64_t rows(const BlockSpec& spec) const { return spec.on_tokens ? tokens : visual_rows; }
 };
 
@@ -57,17 +58,28 @@ std::int64_t widest_input(const BlockSpec& spec) {
   return widest;
 }
 
+/// What a block takes while it is worked on, samples aside.
 /// @param compensated  rounded with a Hessian of its inputs
-/// @param checked      the self-check keeps a float head until the quantized one is there
-std::int64_t block_bytes(const BlockSpec& spec, bool quantized, bool compensated, bool checked) {
-  const std::int64_t widest = widest_input(spec);
-  const bool keeps_float = checked && spec.name == "head";
-  const std::int64_t weights =
-      parameters_of(spec) * (8 + 8 + 4 + (quantized ? 1 : 0) + (keeps_float ? 4 : 0));
-  // Of both models, as they are, in float64 and as probabilities.
-  const std::int64_t logits = keeps_float ? 6 * kCheckedRows * spec.linears.back().out * 4 : 0;
-  const std::int64_t hessian = compensated ? 2 * widest * widest * 4 : 0;
-  return weights + logits + hessian;
+/// @param in_runs      an end that is worked on in runs of rows: it is held as it is stored, and
+///                     once more to run samples
+std::int64_t block_bytes(const BlockSpec& spec, const QuantScheme& scheme, bool compensated, bool in_runs) {
+  const std::int64_t parameters = parameters_of(spec), widest = widest_input(spec);
+  if (in_runs) {
+    const std::int64_t logits = spec.params.empty() ? 6 * kCheckedRows * spec.linears.back().out * 4 : 0;
+    return kRunsOfEnd + parameters * (scheme.weight_bits == 16 ? 4 : 2) + logits;
+  }
+  // In float64 beside the self-check's float32; later in float32 with codes, second moment and
+  // factor.
+  const std::int64_t folding = parameters * (8 + 4),
+                     rounding = parameters * (4 + 1) + (compensated ? 2 * widest * widest * 4 : 0);
+  return std::max(folding, rounding);
+}
+
+/// Of all samples where they stand before the widest group of a block, and as they were at its
+/// input.
+std::int64_t standing_bytes(const ModelSpec& model, const BlockSpec& spec, const Load& load) {
+  const std::int64_t stream = spec.on_tokens ? model.decoder_width : model.vision_width;
+  return 4 * load.rows(spec) * (2 * stream + widest_input(spec));
 }
 
 double operations(const BlockSpec& spec, bool compensated, const Load& load) {
@@ -102,9 +114,7 @@ Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::ve
   for (const Features& f : features) {
     load.tokens += std::ssize(f.input_ids);
     load.visual_rows += std::ssize(f.patches);
-    load.pixel_bytes += 4 * std::ssize(f.patches) * f.pixel_columns;
   }
-  if (features.empty()) load.pixel_bytes = 4 * load.visual_rows * widest_input(source.model.blocks.front());
   const std::int64_t float_size = byte_size(stored_dtype(source));
   const HeadTie tie = head_tie(source, recipe);
   Estimate sum;
@@ -117,14 +127,15 @@ Estimate estimate(const SourceModel& source, const Recipe& recipe, const std::ve
     sum.parameters += block.parameters;
     sum.source_bytes += block.float_bytes;
     sum.artifact_bytes += block.artifact_bytes;
-    sum.block_bytes = std::max(sum.block_bytes,
-                               block_bytes(spec, quantized, compensated, recipe.calibration.self_check > 0));
+    const bool in_runs = rows_of_end(spec) > 0 && !compensated && recipe.calibration.quantized;
+    sum.block_bytes = std::max(sum.block_bytes, block_bytes(spec, scheme, compensated, in_runs));
+    if (&spec != &source.model.blocks.back())
+      sum.state_bytes = std::max(sum.state_bytes, standing_bytes(source.model, spec, load));
     sum.operations += operations(spec, compensated, load);
     sum.blocks.push_back(block);
   }
   const std::int64_t state =
       4 * std::max(load.tokens * source.model.decoder_width, load.visual_rows * source.model.vision_width);
-  sum.peak_bytes = kLibraryBytes + sum.block_bytes + load.pixel_bytes + 2 * state;
   sum.calibration_bytes =
       sum.artifact_bytes + unpacked + 2 * state;  // that of a block is removed when the next one's is there
   return sum;

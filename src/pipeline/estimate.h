@@ -18,7 +18,7 @@ struct Estimate {
   std::int64_t parameters = 0, source_bytes = 0, artifact_bytes = 0;
   std::int64_t calibration_bytes = 0;  // on disk: blocks, and the samples' states twice
   std::int64_t block_bytes = 0;        // of memory: the largest block while it is worked on
-  std::int64_t peak_bytes = 0;         // of memory
+  std::int64_t state_bytes = 0;        // all samples where they take most
   double operations = 0;               // floating point
 };
 

@@ -9,6 +9,8 @@
 #include "mquant/error.h"
 #include "mquant/log.h"
 #include "nn/for_all.h"
+#include "pipeline/end_rows.h"
+#include "support/mapped_file.h"
 
 namespace mquant {
 namespace {
@@ -45,6 +47,7 @@ class Probe {
     for (std::size_t b = 0; b < end; ++b) {
       check_interrupt();
       run_block_and_look(blocks[b], states);
+      forget_mapped_pages();
       progress.advance(1, blocks[b].name);
     }
   }
@@ -109,7 +112,7 @@ class Probe {
   }
 
   void run_block_and_look(const BlockSpec& spec, std::vector<SampleState>& states) {
-    const Block block = load_block(source_.checkpoint, source_.model, spec, at::kFloat);
+    const Block block = load_to_run(source_.checkpoint, source_.model, spec);
     std::vector<std::size_t> part;
     for (std::size_t s = 0; s < states.size(); ++s)
       if (takes_part(spec, *samples_[s])) part.push_back(s);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "mquant/sample.h"
+#include "pipeline/pixels.h"
 #include "pipeline/source.h"
 
 namespace mquant {

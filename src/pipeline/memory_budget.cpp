@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "pipeline/estimate.h"
 #include "support/memory.h"
 
 namespace mquant {
@@ -11,7 +10,7 @@ namespace {
 constexpr std::int64_t kMebi = std::int64_t{1} << 20;
 /// A smaller batch leaves threads without work; a larger one makes none busier.
 constexpr std::int64_t kLeastBatch = 16 * kMebi, kMostBatch = 256 * kMebi;
-constexpr std::int64_t kBatchesInHand = 8;  // what one batch's registers take, in widest registers
+constexpr std::int64_t kRegistersInHand = 4;  // of a batch while it runs, each as wide as the widest
 
 }  // namespace
 
@@ -24,15 +23,23 @@ std::int64_t widest_register(const ModelSpec& model, bool on_tokens) {
   return widest;
 }
 
-StateBudget state_budget(const CalibrateOptions& options, const Preflight& work,
+StateBudget state_budget(std::int64_t memory_bytes, const Estimate& sum,
                          const std::filesystem::path& directory) {
-  const std::int64_t all = options.memory_bytes > 0 ? options.memory_bytes : available_memory() / 2;
-  const Estimate sum = estimate(work.source, work.recipe, work.features);
+  const std::int64_t all = memory_bytes > 0 ? memory_bytes : available_memory() / 2;
   const std::int64_t left = all - kLibraryBytes - sum.block_bytes;
-  const std::int64_t batch = std::clamp(left / kBatchesInHand / 2, kLeastBatch, kMostBatch);
-  return {.memory_bytes = std::max<std::int64_t>(0, left - 2 * batch),
+  const std::int64_t batch = std::clamp(left / 16, kLeastBatch, kMostBatch);
+  return {.memory_bytes = std::max<std::int64_t>(0, left - kRegistersInHand * batch),
           .batch_bytes = batch,
           .directory = directory};
+}
+
+std::int64_t peak_bytes(const Estimate& sum, const StateBudget& budget) {
+  return kLibraryBytes + sum.block_bytes + std::min(sum.state_bytes, budget.memory_bytes) +
+         std::min(sum.state_bytes, kRegistersInHand * budget.batch_bytes);
+}
+
+std::int64_t spilled_bytes(const Estimate& sum, const StateBudget& budget) {
+  return std::max<std::int64_t>(0, sum.state_bytes - budget.memory_bytes);
 }
 
 }  // namespace mquant

@@ -9,6 +9,7 @@
 #include "mquant/pass_table.h"
 #include "pipeline/estimate.h"
 #include "pipeline/identity.h"
+#include "pipeline/memory_budget.h"
 #include "pipeline/preflight.h"
 #include "pipeline/streams.h"
 #include "support/sha256.h"
@@ -46,8 +47,9 @@ Plan plan_model(const PlanOptions& options) {
   plan.parameters = sum.parameters;
   plan.source_bytes = sum.source_bytes;
   plan.artifact_bytes = sum.artifact_bytes;
-  plan.calibration_bytes = sum.calibration_bytes;
-  plan.peak_bytes = sum.peak_bytes;
+  const StateBudget budget = state_budget(options.memory_bytes, sum);
+  plan.calibration_bytes = sum.calibration_bytes + spilled_bytes(sum, budget);
+  plan.peak_bytes = peak_bytes(sum, budget);
   plan.seconds = sum.operations / measured_rate();
   plan.samples = std::ssize(work.samples);
   if (plan.samples > 0) plan.tokens = count_tokens(work.features);

@@ -9,6 +9,7 @@
 #include "pipeline/format_check.h"
 #include "pipeline/head_tie.h"
 #include "pipeline/identity.h"
+#include "pipeline/memory_budget.h"
 #include "pipeline/source_checks.h"
 #include "support/paths.h"
 #include "support/strings.h"
@@ -35,9 +36,11 @@ bool on_one_disk(const fs::path& a, const fs::path& b) {
 void check_disk(const PlanOptions& options, const Preflight& work, Obstacles& obstacles) {
   if (options.output.empty() || work.resumed) return;
   const Estimate sum = estimate(work.source, work.recipe, work.features);
+  const std::int64_t calibration =
+      sum.calibration_bytes + spilled_bytes(sum, state_budget(options.memory_bytes, sum));
   const bool exported = !options.artifact.empty(),
              together = exported && on_one_disk(options.output, options.artifact);
-  check_space(options.output, sum.calibration_bytes + (together ? sum.artifact_bytes : 0), obstacles);
+  check_space(options.output, calibration + (together ? sum.artifact_bytes : 0), obstacles);
   if (exported && !together) check_space(options.artifact, sum.artifact_bytes, obstacles);
 }
 

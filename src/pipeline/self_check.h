@@ -14,7 +14,7 @@
 #include "mquant/artifact.h"
 #include "mquant/block.h"
 #include "mquant/compile.h"
-#include "pipeline/source.h"
+#include "pipeline/pixels.h"
 #include "pipeline/state_store.h"
 
 namespace mquant {

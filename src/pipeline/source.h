@@ -2,13 +2,11 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "mquant/block.h"
 #include "mquant/checkpoint.h"
 #include "mquant/compile.h"
 #include "mquant/config.h"
@@ -47,14 +45,6 @@ enum class Pixels { kept, dropped };
 std::vector<Features> all_features(const Processor& processor, const ModelSpec& model,
                                    const std::vector<Sample>& samples, WithAnswer with_answer,
                                    const SinkRule& sinks = {}, Pixels pixels = Pixels::kept);
-
-/// Pixels of a sample, [patches, columns] float32, made by its processor each time: kept, they would be most of what a run
-/// holds.  Thread-safe.
-using PixelSource = std::function<at::Tensor(std::size_t sample)>;
-PixelSource pixels_of(const Processor& processor, const std::vector<Sample>& samples, WithAnswer with_answer);
-
-/// A sample before the first block, its pixels from `pixels`.
-SampleState start_sample(const Features& features, std::size_t sample, const PixelSource& pixels);
 
 /// Tokens by class over all samples, and "visual_rows": rows of the vision tower.
 std::map<std::string, std::int64_t> count_tokens(const std::vector<Features>& features);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 #include <set>
@@ -16,6 +17,7 @@
 #include "model/stored_tensors.h"
 #include "mquant/log.h"
 #include "nn/for_all.h"
+#include "support/mapped_file.h"
 #include "support/strings.h"
 
 namespace mquant {
@@ -321,18 +323,28 @@ void check_tokenizer(const SourceModel& source, Obstacles& obstacles) {
                 ": resize_token_embeddings was left out, or the tokenizer is of another model");
 }
 
+namespace {
+constexpr std::int64_t kMostTouched = std::int64_t{512} << 20;
+}  // namespace
+
 void check_values(const Checkpoint& checkpoint, Obstacles& obstacles) {
   const std::vector<std::string> names = checkpoint.names();
   std::vector<std::string> problems(names.size());
+  std::atomic<std::int64_t> touched{0};  // bytes that count as memory of this process
   for_all(names.size(), [&](std::size_t i) {
     check_interrupt();
     if (!is_float_type(checkpoint.header(names[i]).dtype)) return;
     try {
-      expect_finite(names[i], checkpoint.get(names[i]));
+      const TensorView view = checkpoint.get(names[i]);
+      expect_finite(names[i], view);
+      if ((touched += std::ssize(view.bytes)) < kMostTouched) return;
+      touched = 0;
+      forget_mapped_pages();
     } catch (const Error& error) {
       problems[i] = error.what();
     }
   });
+  forget_mapped_pages();
   std::erase(problems, "");
   if (problems.empty()) return;
   obstacles.add(ErrorKind::input, checkpoint.directory().string(), ": ", problems.front(),

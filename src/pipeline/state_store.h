@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/source.h"
+#include "pipeline/pixels.h"
 #include "pipeline/spill_file.h"
 #include "runtime/batch.h"
 

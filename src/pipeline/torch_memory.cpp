@@ -2,6 +2,7 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
+#include <malloc.h>
 
 #include <cstddef>
 #include <limits>
@@ -32,6 +33,13 @@ class TorchMemory final : public c10::Allocator {
 }  // namespace
 
 void install_torch_memory() {
+#if defined(__GLIBC__)
+  // Tensors of this size come from the system and go back to it.  By default the bound rises with
+  // what is freed, up to 32 MiB, and registers of samples, which live for very different times,
+  // would leave holes in the heap.
+  constexpr int kOwnMapping = 4 << 20;
+  mallopt(M_MMAP_THRESHOLD, kOwnMapping);
+#endif
   static TorchMemory& memory = *new TorchMemory;  // tensors may be destroyed after all else
   c10::SetCPUAllocator(&memory, /*priority=*/1);
 }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "mquant/recipe.h"
+#include "pipeline/source.h"
 #include "tests/pipeline/runs.h"
 #include "tests/support/files.h"
 #include "tests/support/temp_dir.h"
