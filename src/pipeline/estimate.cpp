@@ -58,6 +58,13 @@ std::int64_t widest_input(const BlockSpec& spec) {
   return widest;
 }
 
+/// Weights; without split columns there is a second copy of them while they are rounded.
+std::int64_t largest_linear(const BlockSpec& spec) {
+  std::int64_t largest = 0;
+  for (const LinearSpec& linear : spec.linears) largest = std::max(largest, linear.out * linear.in);
+  return largest;
+}
+
 /// What a block takes while it is worked on, samples aside.
 /// @param compensated  rounded with a Hessian of its inputs
 /// @param in_runs      an end that is worked on in runs of rows: it is held as it is stored, and
@@ -70,8 +77,9 @@ std::int64_t block_bytes(const BlockSpec& spec, const QuantScheme& scheme, bool 
   }
   // In float64 beside the self-check's float32; later in float32 with codes, second moment and
   // factor.
-  const std::int64_t folding = parameters * (8 + 4),
-                     rounding = parameters * (4 + 1) + (compensated ? 2 * widest * widest * 4 : 0);
+  const std::int64_t folding = parameters * (8 + 4), rounding = parameters * (4 + 1) +
+                                                                largest_linear(spec) * (4 + 1) +
+                                                                (compensated ? 2 * widest * widest * 4 : 0);
   return std::max(folding, rounding);
 }
 

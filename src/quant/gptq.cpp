@@ -122,7 +122,13 @@ std::int64_t rows_in_tile(std::int64_t out) {
 }
 
 at::Tensor without_columns(const at::Tensor& W, const std::vector<std::int64_t>& columns) {
-  if (columns.empty()) return W;
+  const float* held = W.const_data_ptr<float>();
+  const auto is_zero = [&](std::int64_t column) {
+    for (std::int64_t r = 0; r < W.size(0); ++r)
+      if (held[r * W.size(1) + column] != 0.0F) return false;
+    return true;
+  };
+  if (std::ranges::all_of(columns, is_zero)) return W;  // no second copy of what may be large
   at::Tensor w = W.clone();
   float* values = w.data_ptr<float>();
   for (std::int64_t r = 0; r < w.size(0); ++r)

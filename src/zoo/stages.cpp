@@ -185,6 +185,7 @@ std::vector<Words> commands_of(const JobSpec& job, const Stage& stage, const Lay
                "--resume",  result};
       add(words, recipe_options(job));
       if (job.values.verify_each) words.emplace_back("--verify-each");
+      if (job.memory > 0) add(words, {"--memory", std::to_string(job.memory)});
       break;
     case Stage::Kind::convert:
       words = {"export",      layout.calibration(job.name).string(),

@@ -36,6 +36,8 @@ void add_inspect(CLI::App& app, Command& command) {
   cmd->add_option("--limit", options->limit, "Read the first N samples only; 0: all")
       ->type_name("N")
       ->check(at_least(0));
+  add_memory_option(*cmd, options->memory_bytes,
+                    "Memory that calibrate would be given, such as 12GiB; default: half of what is free");
   cmd->add_option("--format", options->format, "Also tell whether this format can hold the result")
       ->type_name("FORMAT")
       ->capture_default_str();
