@@ -45,8 +45,7 @@ TEST_P(EndsInRuns, AreTheWhole) {
     return block;
   };
   std::map<std::string, Figures> figures;
-  const Block whole_block =
-      finished(load_block(source.checkpoint, source.model, spec, at::kDouble), figures);
+  const Block whole_block = finished(load_block(source.checkpoint, source.model, spec, at::kDouble), figures);
   const StoredBlock whole = to_stored(whole_block, types);
 
   EndRows end(spec, rows);
@@ -54,8 +53,8 @@ TEST_P(EndsInRuns, AreTheWhole) {
   for (std::int64_t begin = 0; begin < rows; begin += most) {
     const BlockSpec run = with_rows(spec, std::min(most, rows - begin));
     std::map<std::string, Figures> of_run;
-    const Block block = finished(
-        load_rows_of_end(source.checkpoint, source.model, spec, run, begin, at::kDouble), of_run);
+    const Block block =
+        finished(load_rows_of_end(source.checkpoint, source.model, spec, run, begin, at::kDouble), of_run);
     end.add(block, to_stored(block, types), of_run);
   }
   const StoredBlock found = end.take();
