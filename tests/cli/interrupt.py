@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parent.parent / "data/digits-vl"
@@ -50,19 +51,22 @@ def events(lines):
     return found
 
 
-def stop(command, number, phase="calibrate"):
-    """Runs `command`, sends the signal at the first progress event of `phase`; (exit code, lines of stderr)."""
+def lines_of(journal):
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def stop(command, number, journal):
+    """Runs `command`, sends the signal once two lines stand in its journal, however fast the machine is; (exit code,
+    lines of stderr)."""
     environment = dict(os.environ, OMP_NUM_THREADS="1")
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                          env=environment) as process:
-        lines = []
-        for line in process.stderr:
-            lines.append(line.rstrip("\n"))
-            if '"event": "progress"' in line and f'"phase": "{phase}"' in line:
-                process.send_signal(number)
-                break
-        lines += process.stderr.read().splitlines()
-    return process.returncode, lines
+    with tempfile.TemporaryFile("w+") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr, env=environment)
+        while process.poll() is None and lines_of(journal) < 2:
+            time.sleep(0.001)
+        process.send_signal(number)
+        process.wait()
+        stderr.seek(0)
+        return process.returncode, stderr.read().splitlines()
 
 
 def finish(command):
@@ -91,13 +95,13 @@ def stop_evaluations(program, tmp):
     whole = (tmp / "whole.jsonl").read_bytes()
     expect(whole.count(b"\n") == EVALUATED + 1, "a journal of another number of lines")
 
-    code, lines = stop(command_of("interrupted"), signal.SIGINT, "evaluate")
+    code, lines = stop(command_of("interrupted"), signal.SIGINT, tmp / "interrupted.jsonl")
     expect(code == 130, f"exit code {code} after Ctrl-C; is the run too short to stop?\n" + "\n".join(lines))
     message = json.loads(lines[-1])["message"]
     advised = shlex.split(message.partition("continue with: ")[2])
     expect(advised == command_of("interrupted"), f"another command is advised: {message}")
 
-    code, lines = stop(command_of("killed"), signal.SIGKILL, "evaluate")
+    code, lines = stop(command_of("killed"), signal.SIGKILL, tmp / "killed.jsonl")
     expect(code == -signal.SIGKILL, f"exit code {code} after a kill")
     for name in ("interrupted", "killed"):
         kept = (tmp / f"{name}.jsonl").read_bytes()
@@ -123,7 +127,7 @@ def main():
         last = [event for event in whole if event["phase"] == "calibrate"][-1]
         expect(last["done"] == last["total"] > 0, f"the last event is no end: {last}")
 
-        code, lines = stop(calibrate(program, tmp / "interrupted"), signal.SIGINT)
+        code, lines = stop(calibrate(program, tmp / "interrupted"), signal.SIGINT, tmp / "interrupted/journal.jsonl")
         expect(code == 130, f"exit code {code} after Ctrl-C; is the run too short to stop?\n" + "\n".join(lines))
         message = json.loads(lines[-1])["message"]
         resume = shlex.split(message.split("continue with: ")[1])
@@ -131,7 +135,7 @@ def main():
         resumed = [event for event in events(finish(resume)) if event["phase"] == "calibrate"]
         expect(resumed[-1]["done"] == resumed[-1]["total"], "the resumed run did not end")
 
-        code, lines = stop(calibrate(program, tmp / "killed"), signal.SIGKILL)
+        code, lines = stop(calibrate(program, tmp / "killed"), signal.SIGKILL, tmp / "killed/journal.jsonl")
         expect(code == -signal.SIGKILL, f"exit code {code} after a kill")
         finish(calibrate(program, tmp / "killed", "--resume"))
 
