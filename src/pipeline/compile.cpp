@@ -299,10 +299,13 @@ class CalibrationRun {
       states_.start(pixels_);
     else
       load_kept(model_.blocks[kept - 1]);
-    require(kept == done || propagates_, "blocks whose samples ran in float, and no state after them");
     for (std::size_t i = kept; i < done; ++i) {
       const BlockSpec& spec = model_.blocks[i];
-      compiler_.bring_through(spec, store_.read(spec.name), states_, check_);
+      // Samples that run in float need weights that are not stored: the block is made again, and is the same.
+      if (propagates_)
+        compiler_.bring_through(spec, store_.read(spec.name), states_, check_);
+      else  // counted when it was done first
+        report_.take(compiler_.compile(spec, states_, check_), compiler_.context().counters);
       forget_mapped_pages();
       check_interrupt();
     }

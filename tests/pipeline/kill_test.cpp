@@ -141,6 +141,35 @@ TEST_F(Kill, AfterCtrlCTheSamplesContinueWhereTheyWere) {
   FAIL() << "no child was interrupted";
 }
 
+/// Blocks of which only codes are stored cannot take samples that run in float: those without a state are made again.
+TEST_F(Kill, BetweenABlockAndItsStateContinuesWhereSamplesRunInFloat) {
+  const auto run = [](const fs::path& calibration, bool resume) {
+    std::vector<std::string> words = command(calibration, resume);
+    words.insert(words.end(), {"--set", "calibration.propagate=float"});
+    Child child(words);
+    return child.wait();
+  };
+  const fs::path whole_float = *directory_ / "float-whole", cut = *directory_ / "float-cut";
+  ASSERT_EQ(run(whole_float, false), 0);
+  fs::create_directory(cut);
+  for (const char* part : {"run.json", "blocks"})
+    fs::copy(whole_float / part, cut / part, fs::copy_options::recursive);
+  fs::create_directory(cut / "state");
+  // Three blocks are done, and no state has been kept: as a kill leaves it before the first state is written.
+  std::istringstream journal(read_text(whole_float / "journal.jsonl"));
+  std::string kept;
+  int blocks = 0;
+  for (std::string line; blocks < 3 && std::getline(journal, line);)
+    if (line.starts_with("{\"block\"")) {
+      kept += line + "\n";
+      ++blocks;
+    }
+  write_text(cut / "journal.jsonl", kept);
+  ASSERT_EQ(run(cut, true), 0);
+  expect_same_files(whole_float / "blocks", cut / "blocks", 28);
+  EXPECT_EQ(counters(whole_float), counters(cut));
+}
+
 /// What a kill between the last block and the end of the journal leaves.
 TEST_F(Kill, BehindTheLastBlockOnlyTheReportIsMade) {
   const fs::path calibration = *directory_ / "last";
